@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: EUPL-1.2
+#
+# make run    build pecd and start the demo: two providers in ./demo (needs Go alone)
+# make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
+# make fuzz   every fuzz target for FUZZTIME (60s)
+# Also: build, lint, check, packages, clean.
+
+GO       ?= go
+FUZZTIME ?= 60s
+SHORTFUZZ ?= 5s
+
+# What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
+TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc
+PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
+ALWAYS   := ca-certificates libc6-dev
+
+.PHONY: build run test check lint fuzz packages clean
+
+build:
+	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
+
+run: build
+	bin/pecd demo --dir ./demo
+
+# The tests come last, so that their lines close the output.
+test: packages check
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(SHORTFUZZ)
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test$$')
+	$(GO) test -count=1 -timeout 15m ./test
+
+check: lint
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+
+lint:
+	$(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck ./...
+
+# A fuzz target is a function FuzzX in a test file; go test runs one at a time.
+fuzz:
+	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]+:[0-9]+:func | |' | sort -u | \
+	while read -r dir name; do \
+		echo "fuzz $$dir $$name for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+	done
+
+packages:
+	@missing=""; \
+	for t in $(TOOLS); do command -v $${t%%=*} >/dev/null || missing="$$missing $${t#*=}"; done; \
+	if command -v perl >/dev/null; then for m in $(PERLMODS); do perl -M$${m%%=*} -e 1 2>/dev/null || missing="$$missing $${m#*=}"; done; \
+	else missing="$$missing $(foreach m,$(PERLMODS),$(lastword $(subst =, ,$(m))))"; fi; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing $(ALWAYS); \
+	else \
+		echo "The tests need:$$missing. Install them with:"; echo "  sudo apt-get install$$missing $(ALWAYS)"; exit 1; \
+	fi
+
+clean:
+	rm -rf bin demo

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package directory
+
+import (
+	"context"
+	"strings"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// Mailbox returns the mailbox of an address, whatever its state is. NotFound
+// when there is none, or the address is malformed. The answer may be a few
+// seconds old, Used and Messages included: the quota is enforced by the step
+// that appends.
+func (d *Directory) Mailbox(ctx context.Context, address string) (storage.Mailbox, error) {
+	const op = "directory.Mailbox"
+	a, _, why := canonicalAddress(address)
+	if why != "" {
+		return storage.Mailbox{}, fault.New(op, fault.NotFound, nil)
+	}
+	m, mark, ok := d.boxes.get(a)
+	if ok {
+		return m, nil
+	}
+	m, err := d.st.Mailbox(ctx, a)
+	if err != nil {
+		return storage.Mailbox{}, fault.Wrap(op, err)
+	}
+	d.boxes.put(a, m, mark)
+	return m, nil
+}
+
+// Tier returns a tier by its code.
+func (d *Directory) Tier(ctx context.Context, code string) (storage.Tier, error) {
+	const op = "directory.Tier"
+	all, mark, ok := d.tiers.get("")
+	if !ok {
+		list, err := d.st.Tiers(ctx)
+		if err != nil {
+			return storage.Tier{}, fault.Wrap(op, err)
+		}
+		all = make(map[string]storage.Tier, len(list))
+		for _, t := range list {
+			all[t.Code] = t
+		}
+		d.tiers.put("", all, mark)
+	}
+	t, ok := all[code]
+	if !ok {
+		return storage.Tier{}, fault.Say(op, fault.NotFound, "tipologia di casella sconosciuta / unknown tier")
+	}
+	return t, nil
+}
+
+// Domain returns a domain of this provider, certified or not. NotFound when it
+// is not ours.
+func (d *Directory) Domain(ctx context.Context, name string) (storage.Domain, error) {
+	const op = "directory.Domain"
+	n, why := canonicalDomain(name)
+	if why != "" {
+		return storage.Domain{}, fault.Say(op, fault.NotFound, unknownDomain)
+	}
+	all, mark, ok := d.domains.get("")
+	if !ok {
+		list, err := d.st.Domains(ctx)
+		if err != nil {
+			return storage.Domain{}, fault.Wrap(op, err)
+		}
+		all = make(map[string]storage.Domain, len(list))
+		for _, dom := range list {
+			all[strings.ToLower(dom.Name)] = dom
+		}
+		d.domains.put("", all, mark)
+	}
+	dom, ok := all[n]
+	if !ok {
+		return storage.Domain{}, fault.Say(op, fault.NotFound, unknownDomain)
+	}
+	return dom, nil
+}
+
+const unknownDomain = "dominio non gestito / no domain of this provider"
+
+// IsLocalDomain reports whether mail for the domain ends here: the domain is
+// ours and certified. A domain still being certified belongs, on the wire, to
+// the provider that had it before (S4-097).
+func (d *Directory) IsLocalDomain(ctx context.Context, domain string) (bool, error) {
+	dom, err := d.Domain(ctx, domain)
+	switch {
+	case err == nil:
+		return dom.State == storage.DomainCertified, nil
+	case fault.Is(err, fault.NotFound):
+		return false, nil
+	}
+	return false, fault.Wrap("directory.IsLocalDomain", err)
+}
+
+// ListMailboxes calls fn for every mailbox of a domain ("" for all of them) by
+// address, read from the store. An error of fn ends the listing and is returned.
+func (d *Directory) ListMailboxes(ctx context.Context, domain string, fn func(storage.Mailbox) error) error {
+	const op = "directory.ListMailboxes"
+	if domain != "" {
+		n, why := canonicalDomain(domain)
+		if why != "" {
+			return fault.Say(op, fault.Invalid, why)
+		}
+		domain = n
+	}
+	return fault.Wrap(op, d.st.Mailboxes(ctx, domain, fn))
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package directory
+
+import (
+	"context"
+	_ "embed" // tiers.toml
+	"errors"
+	"fmt"
+
+	"github.com/BurntSushi/toml"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+//go:embed tiers.toml
+var tiersTOML string
+
+// SeedTiers returns the six tiers with the figures of S4-010 … S4-038, in the
+// order of the catalogue. Quotas are in octets of 2^30 a GiB (D18).
+func SeedTiers() []storage.Tier {
+	tiers, err := readTiers(tiersTOML)
+	if err != nil {
+		return nil // the embedded table is checked by the tests; Seed reports it
+	}
+	return tiers
+}
+
+func readTiers(text string) ([]storage.Tier, error) {
+	var file struct {
+		Tier []struct {
+			Code         string `toml:"code"`
+			Name         string `toml:"name"`
+			QuotaGiB     int64  `toml:"quota_gib"`
+			PerDay       int    `toml:"per_day"`
+			PerMinute    int    `toml:"per_minute"`
+			Recipients   int    `toml:"recipients"`
+			MessageBytes int64  `toml:"message_bytes"`
+			MultiUser    bool   `toml:"multi_user"`
+			Application  bool   `toml:"application"`
+		} `toml:"tier"`
+	}
+	meta, err := toml.Decode(text, &file)
+	if err != nil {
+		return nil, err
+	}
+	if extra := meta.Undecoded(); len(extra) > 0 {
+		return nil, fmt.Errorf("unknown key %s", extra[0])
+	}
+	if len(file.Tier) == 0 {
+		return nil, errors.New("no tier")
+	}
+	tiers := make([]storage.Tier, 0, len(file.Tier))
+	for _, t := range file.Tier {
+		if t.Code == "" || t.Name == "" || t.QuotaGiB <= 0 || t.PerDay <= 0 || t.PerMinute <= 0 || t.Recipients <= 0 || t.MessageBytes <= 0 {
+			return nil, fmt.Errorf("tier %q: a figure is missing", t.Code)
+		}
+		tiers = append(tiers, storage.Tier{
+			Code: t.Code, Name: t.Name, QuotaBytes: t.QuotaGiB << 30,
+			MaxPerDay: t.PerDay, MaxPerMinute: t.PerMinute, MaxRecipients: t.Recipients,
+			MaxMessage: t.MessageBytes, MultiUser: t.MultiUser, Application: t.Application,
+		})
+	}
+	return tiers, nil
+}
+
+// Seed writes the tiers that the store does not have. It never overwrites one:
+// their figures may have been raised since.
+func (d *Directory) Seed(ctx context.Context) error {
+	const op = "directory.Seed"
+	want, err := readTiers(tiersTOML)
+	if err != nil {
+		return fault.New(op, fault.Internal, err)
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	have, err := d.st.Tiers(ctx)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	known := make(map[string]bool, len(have))
+	for _, t := range have {
+		known[t.Code] = true
+	}
+	var step storage.Step
+	for _, t := range want {
+		if !known[t.Code] {
+			step.Add(&storage.PutTier{Tier: t})
+		}
+	}
+	if len(step.Ops) == 0 {
+		return nil
+	}
+	if err := d.st.Commit(ctx, &step); err != nil {
+		return fault.Wrap(op, err)
+	}
+	d.tiers.drop("")
+	return nil
+}
+
+// SetTier creates or replaces a tier. The figures of the six tiers of the
+// catalogue may be raised, never lowered (D1): Invalid otherwise.
+func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
+	const op = "directory.SetTier"
+	if t.Code == "" || t.Name == "" || t.QuotaBytes <= 0 || t.MaxPerDay <= 0 || t.MaxPerMinute <= 0 || t.MaxRecipients <= 0 || t.MaxMessage <= 0 {
+		return fault.Say(op, fault.Invalid, "tipologia incompleta / incomplete tier")
+	}
+	floor, err := readTiers(tiersTOML)
+	if err != nil {
+		return fault.New(op, fault.Internal, err)
+	}
+	for _, f := range floor {
+		if f.Code != t.Code {
+			continue
+		}
+		if t.QuotaBytes < f.QuotaBytes || t.MaxPerDay < f.MaxPerDay || t.MaxPerMinute < f.MaxPerMinute ||
+			t.MaxRecipients < f.MaxRecipients || t.MaxMessage < f.MaxMessage {
+			return fault.Say(op, fault.Invalid, "i limiti di "+f.Name+" possono solo aumentare / the figures of "+f.Name+" can only be raised")
+		}
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	var step storage.Step
+	if err := d.st.Commit(ctx, step.Add(&storage.PutTier{Tier: t})); err != nil {
+		return fault.Wrap(op, err)
+	}
+	d.tiers.drop("")
+	return nil
+}

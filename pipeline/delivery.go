@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/pec"
+	"pecd/storage"
+)
+
+// DeliveryPoint puts envelopes into own mailboxes and answers each with a
+// delivery receipt or a non-delivery notice (RFC 6109 §2.2.3, §3.3).
+type DeliveryPoint struct {
+	*Core
+	envelopes *envelopes
+}
+
+// NewDeliveryPoint returns the delivery point of a provider.
+func NewDeliveryPoint(c *Core) *DeliveryPoint {
+	return &DeliveryPoint{Core: c, envelopes: newEnvelopes(c.Store)}
+}
+
+// refusal is why an envelope cannot be delivered, in the coding of AgID's
+// note 12 (pec-rules §3.3).
+type refusal struct {
+	code   pec.ErrorCode
+	status string // enhanced status code
+	reason string // Italian
+}
+
+func (r refusal) extended(provider string) string {
+	return r.status + " - " + provider + " - " + r.reason
+}
+
+// Deliver does one job: the message in the mailbox and the receipt on its way
+// are one commit with the end of the job.
+func (d *DeliveryPoint) Deliver(ctx context.Context, job storage.Job) error {
+	const op = "pipeline.Deliver"
+	var p deliverPayload
+	if err := decodePayload(job.Payload, &p); err != nil {
+		return err
+	}
+	env, err := d.envelopes.get(ctx, job.Body)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	box, no, err := d.admit(ctx, p.Recipient)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	if no == nil {
+		err = d.deliver(ctx, job, p, env, box)
+		if !fault.Is(err, fault.Quota) {
+			return fault.Wrap(op, err)
+		}
+		no = &refusal{pec.OtherError, "5.2.2", "casella piena"}
+	}
+	return fault.Wrap(op, d.fail(ctx, job, p, env, *no))
+}
+
+// admit looks the mailbox up and says why it takes no mail, if so.
+func (d *DeliveryPoint) admit(ctx context.Context, address string) (storage.Mailbox, *refusal, error) {
+	box, err := d.Mailboxes.Mailbox(ctx, address)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return box, &refusal{pec.NoDest, "5.1.1", "indirizzo non valido"}, nil
+	case err != nil:
+		return box, nil, err
+	case box.State == storage.MailboxClosed:
+		return box, &refusal{pec.NoDest, "5.1.1", "indirizzo non valido"}, nil
+	case box.State != storage.MailboxActive:
+		return box, &refusal{pec.OtherError, "5.2.1", "casella disabilitata"}, nil
+	}
+	return box, nil, nil
+}
+
+func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox) error {
+	const op = "pipeline.deliver"
+	tier, err := d.Mailboxes.Tier(ctx, box.Tier)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	body, err := d.Store.OpenBody(ctx, job.Body)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	defer body.Close()
+
+	form := pec.FormFor(env.cert.Receipt, pec.IsPrimary(env.outer, p.Recipient))
+	o, form, eightBit, err := d.enclosure(env, body, form)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	defer o.close()
+	at := d.now()
+	draft := d.Builder.Delivery(env.cert, at, p.Recipient, form, eightBit)
+	receipt, err := d.seal(ctx, draft, o, at)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	step := new(storage.Step).Add(
+		&storage.FinishJob{ID: job.ID},
+		&storage.Append{Mailbox: box.ID, Body: storage.BodyRef{ID: job.Body}, InternalDate: at, Quota: tier.QuotaBytes},
+		d.mark(p, storage.Delivered, at, draft.MessageID),
+		d.record(d.event(env, p, box.Address, ledger.Delivery, at, draft.MessageID, "")),
+	)
+	if err := d.answer(ctx, step, receipt, env, p, eightBit, at); err != nil {
+		return fault.Wrap(op, err)
+	}
+	return fault.Wrap(op, d.Store.Commit(ctx, step))
+}
+
+// enclosure is the original as the form of the receipt carries it.
+func (d *DeliveryPoint) enclosure(env *envelope, body storage.Body, form pec.DeliveryForm) (*original, pec.DeliveryForm, bool, error) {
+	switch form {
+	case pec.FormComplete:
+		o, err := env.whole(d.Store, body)
+		return o, form, env.eightBit, err
+	case pec.FormBrief:
+		o, err := env.hashed(d.Store, body)
+		if err != nil {
+			return nil, form, false, err
+		}
+		if o != nil {
+			return o, form, env.brief8Bit, nil
+		}
+		o, err = env.whole(d.Store, body) // an opaque S/MIME original: brief equals complete
+		return o, form, env.eightBit, err
+	}
+	return nil, form, false, nil
+}
+
+// fail answers an envelope that cannot be delivered with the signed notice
+// (RFC 6109 §3.3.3).
+func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, no refusal) error {
+	const op = "pipeline.fail"
+	at := d.now()
+	extended := no.extended(d.Builder.Provider.Name)
+	draft := d.Builder.NonDelivery(env.cert, at, p.Recipient, no.code, extended)
+	notice, err := d.seal(ctx, draft, nil, at)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	step := new(storage.Step).Add(
+		&storage.FinishJob{ID: job.ID},
+		d.mark(p, storage.Failed, at, draft.MessageID),
+		d.record(d.event(env, p, "", ledger.NonDelivery, at, draft.MessageID, extended)),
+	)
+	if err := d.answer(ctx, step, notice, env, p, false, at); err != nil {
+		return fault.Wrap(op, err)
+	}
+	return fault.Wrap(op, d.Store.Commit(ctx, step))
+}
+
+// answer routes the receipt to the sender. A sender whose mailbox is gone is a
+// fact for the log, not a reason to keep the recipient's message back.
+func (d *DeliveryPoint) answer(ctx context.Context, step *storage.Step, receipt *storage.NewBody, env *envelope, p deliverPayload, eightBit bool, at time.Time) error {
+	ok, err := d.route(ctx, step, receipt, env.cert.Sender, p.ID, eightBit, at)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		step.Add(d.record(d.event(env, p, "", ledger.Undeliverable, at, "", "mittente inesistente")))
+	}
+	return nil
+}
+
+func (d *DeliveryPoint) mark(p deliverPayload, o storage.Outcome, at time.Time, ref string) *storage.MarkRecipient {
+	return &storage.MarkRecipient{ID: p.ID, Own: p.Own, Address: p.Recipient, Outcome: o, OutcomeAt: at, OutcomeRef: ref}
+}
+
+func (d *DeliveryPoint) event(env *envelope, p deliverPayload, mailbox string, k ledger.Kind, at time.Time, related, problem string) ledger.Event {
+	e := eventOf(env.cert, k, at)
+	e.Recipients = nil // the log has them at the transaction's start; here the one concerned
+	e.Concerns, e.Mailbox, e.Size, e.Error = []string{p.Recipient}, mailbox, env.size, problem
+	if related != "" {
+		e.Related = []string{related}
+	}
+	return e
+}

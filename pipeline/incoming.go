@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"strings"
+	"time"
+
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/pec"
+	"pecd/signer"
+	"pecd/storage"
+)
+
+// Incoming is the incoming point (RFC 6109 §2.2.2, §3.2): it tells envelopes
+// and receipts of other providers from everything else.
+type Incoming struct{ *Core }
+
+var _ Receiver = (*Incoming)(nil)
+
+// MayReceive implements Receiver.
+func (i *Incoming) MayReceive(ctx context.Context, recipient string) error {
+	const op = "pipeline.MayReceive"
+	local, err := i.isLocal(ctx, recipient)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	if !local {
+		return fault.Say(op, fault.Denied, "dominio non gestito / relay access denied")
+	}
+	return nil
+}
+
+// arrived is one message while the incoming point works on it.
+type arrived struct {
+	Arrival
+	in      *intake
+	rec     *pec.Recognised
+	verdict signer.Verdict
+	at      time.Time
+	trace   string // lines put before the message
+}
+
+// Receive implements Receiver: the decision table of pec-rules §1.5.
+func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string, error) {
+	const op = "pipeline.Receive"
+	a.Recipients = unique(a.Recipients)
+	m := &arrived{Arrival: a, in: newIntake(i.Store)}
+	defer m.in.spool.Close()
+	if err := m.in.readAll(r); err != nil {
+		return "", err
+	}
+	m.at = i.now()
+	if hops := len(m.in.scan.Root.Header.Values("Received")); hops > maxHops {
+		return "", fault.Say(op, fault.Invalid, "troppi passaggi, probabile ciclo / too many hops")
+	}
+	token, err := i.newID(m.at)
+	if err != nil {
+		return "", err
+	}
+	m.trace = returnPath(m.Sender) + received(m.Peer, i.Hostname, token, protocolName(m.Peer, false), m.at)
+	if m.rec, err = pec.Recognise(m.in.scan, m.in.spool); err != nil {
+		return "", fault.New(op, fault.Temporary, err)
+	}
+	m.verdict = i.judge(m)
+	return i.decide(ctx, m)
+}
+
+// judge makes tests 1 to 3: signature existence, origin, validity.
+func (i *Incoming) judge(m *arrived) signer.Verdict {
+	if m.rec.Signed == nil || m.rec.Signature == nil {
+		return signer.Verdict{Failed: signer.StepExistence, Reason: "firma assente", ReasonEN: "no signature"}
+	}
+	p := m.rec.Signed
+	content := io.NewSectionReader(m.in.spool, p.Offset, p.End-p.Offset)
+	return i.Verifier.Verify(m.rec.Signature, content, m.at, m.rec.From)
+}
+
+func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
+	if !m.verdict.OK() {
+		return i.ordinary(ctx, m, m.ordinaryReason())
+	}
+	switch m.rec.Kind {
+	case pec.None, pec.AnomalyEnvelope:
+		return i.malformed(ctx, m, m.rec.Reason)
+	case pec.TransportEnvelope:
+		if stranger := m.stranger(); stranger != "" {
+			return i.malformed(ctx, m, "destinatario "+stranger+" non compreso nei dati di certificazione")
+		}
+		return i.takeCharge(ctx, m)
+	}
+	return i.receipt(ctx, m)
+}
+
+// ordinaryReason says why this is ordinary mail, for the anomaly envelope.
+func (m *arrived) ordinaryReason() string {
+	if m.verdict.Failed == signer.StepExistence && m.rec.Claimed == pec.None {
+		return "messaggio proveniente da posta elettronica ordinaria"
+	}
+	return m.verdict.Reason
+}
+
+// stranger returns a recipient of the SMTP transaction that the certified data
+// do not name.
+func (m *arrived) stranger() string {
+	named := make(map[string]bool, len(m.rec.CertData.Recipients))
+	for _, r := range m.rec.CertData.Recipients {
+		named[strings.ToLower(r.Address)] = true
+	}
+	for _, r := range m.Recipients {
+		if !named[strings.ToLower(r)] {
+			return r
+		}
+	}
+	return ""
+}
+
+// takeCharge takes a valid transport envelope in charge for its own recipients
+// (RFC 6109 §3.2.1) and hands it to the delivery point. A repeated envelope is
+// taken in charge once for each recipient.
+func (i *Incoming) takeCharge(ctx context.Context, m *arrived) (string, error) {
+	const op = "pipeline.takeCharge"
+	for range 3 { // a copy arriving at the same moment may claim recipients first
+		fresh, keys, err := i.fresh(ctx, m.Recipients, "env|"+m.rec.CertData.ID+"|")
+		if err != nil {
+			return "", fault.Wrap(op, err)
+		}
+		if len(fresh) == 0 {
+			return "2.0.0 già ricevuto / already received " + m.rec.CertData.ID, nil
+		}
+		step, err := i.takeChargeStep(ctx, m, fresh, keys)
+		if err != nil {
+			return "", fault.Wrap(op, err)
+		}
+		err = i.Store.Commit(ctx, step)
+		if err == nil {
+			return "2.0.0 preso in carico / taken in charge " + m.rec.CertData.ID, nil
+		}
+		if !fault.Is(err, fault.Exists) {
+			return "", fault.Wrap(op, err)
+		}
+	}
+	return "", fault.Say(op, fault.Temporary, "")
+}
+
+// fresh returns the recipients whose key no earlier step has claimed, and the keys.
+func (i *Incoming) fresh(ctx context.Context, recipients []string, prefix string) (fresh, keys []string, err error) {
+	all := make([]string, len(recipients))
+	for n, r := range recipients {
+		all[n] = prefix + strings.ToLower(r)
+	}
+	done, err := i.Store.Done(ctx, all)
+	if err != nil {
+		return nil, nil, err
+	}
+	claimed := make(map[string]bool, len(done))
+	for _, k := range done {
+		claimed[k] = true
+	}
+	for n, r := range recipients {
+		if !claimed[all[n]] {
+			fresh, keys = append(fresh, r), append(keys, all[n])
+		}
+	}
+	return fresh, keys, nil
+}
+
+func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, own, keys []string) (*storage.Step, error) {
+	cert := messageOf(m.rec.CertData)
+	o := m.rec.Original
+	body, err := m.in.body(m.trace, o.BodyOffset, o.End-o.BodyOffset)
+	if err != nil {
+		return nil, err
+	}
+	draft := i.Builder.TakeCharge(cert, m.at, own, m.verdict.Origin.MailReceipt)
+	receipt, err := i.seal(ctx, draft, nil, m.at)
+	if err != nil {
+		return nil, err
+	}
+	tx := storage.Transaction{
+		ID: cert.ID, Sender: cert.Sender, MsgID: cert.MsgID, Subject: cert.Subject,
+		Provider: m.verdict.Origin.Provider, Receipt: string(cert.Receipt), At: m.at, Size: m.in.spool.Size(),
+	}
+	for _, r := range own {
+		tx.Recipients = append(tx.Recipients, storage.TxRecipient{Address: r, TakenAt: m.at})
+	}
+	arrival := i.event(m, cert, ledger.EnvelopeReceived)
+	taken := i.event(m, cert, ledger.TakeCharge)
+	taken.Concerns, taken.Related = own, []string{draft.MessageID}
+	step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at}, body, &storage.PutTransaction{Transaction: tx},
+		i.record(arrival), i.record(taken))
+	for _, r := range own {
+		step.Add(i.deliverJob(body, cert.ID, r, false, m.at))
+	}
+	ok, err := i.route(ctx, step, receipt, m.verdict.Origin.MailReceipt, cert.ID, false, m.at)
+	if err == nil && !ok {
+		lost := i.event(m, cert, ledger.Undeliverable)
+		lost.Related = []string{draft.MessageID}
+		step.Add(i.record(lost))
+	}
+	return step, err
+}
+
+func (i *Incoming) event(m *arrived, cert pec.Message, k ledger.Kind) ledger.Event {
+	e := eventOf(cert, k, m.at)
+	e.Provider, e.Remote, e.Size = m.verdict.Origin.Provider, m.Peer.Remote, m.in.spool.Size()
+	return e
+}
+
+// signatureKey names a receipt by its signature: a repeated one is the same bytes.
+func (m *arrived) signatureKey() string {
+	sum := sha256.Sum256(m.rec.Signature)
+	return "rec|" + hex.EncodeToString(sum[:16]) + "|"
+}

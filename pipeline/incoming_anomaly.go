@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/pec"
+	"pecd/storage"
+)
+
+// malformed propagates what comes from a PEC provider but is neither envelope
+// nor receipt: it must reach the recipient, in an anomaly envelope, whatever
+// the mailbox thinks of ordinary mail (RFC 6109 §2.2.2).
+func (i *Incoming) malformed(ctx context.Context, m *arrived, reason string) (string, error) {
+	boxes, err := i.known(ctx, m.Recipients)
+	if err != nil {
+		return "", err
+	}
+	return i.anomaly(ctx, m, boxes, reason, ledger.AnomalyFromProvider)
+}
+
+// ordinary passes on what is not certified in an anomaly envelope to mailboxes
+// that are open to ordinary mail (S4-037). For a closed, full or missing one
+// the whole message is refused, so that its sender learns of it.
+func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason string) (string, error) {
+	const op = "pipeline.ordinary"
+	boxes, err := i.known(ctx, m.Recipients)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range m.Recipients {
+		switch box := boxes[r]; {
+		case box.State != storage.MailboxActive:
+			return "", fault.Say(op, fault.Disabled, "casella non attiva: "+r+" / mailbox disabled")
+		case !box.Ordinary:
+			return "", fault.Say(op, fault.Denied, "la casella "+r+" accetta solo posta certificata / certified mail only")
+		}
+	}
+	return i.anomaly(ctx, m, boxes, reason, ledger.OrdinaryReceived)
+}
+
+func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]storage.Mailbox, reason string, k ledger.Kind) (string, error) {
+	const op = "pipeline.anomaly"
+	root := m.in.scan.Root.Header
+	fallback, err := i.newID(m.at)
+	if err != nil {
+		return "", err
+	}
+	sender := m.Sender
+	if sender == "" {
+		sender = m.rec.From
+	}
+	draft := i.Builder.Anomaly(pec.AnomalyInput{
+		Header: root, Sender: sender, Recipients: m.Recipients, Reason: reason,
+		EightBit: m.in.scan.Has8Bit, FallbackID: fallback,
+	}, m.at)
+	size := m.in.spool.Size()
+	o := &original{r: m.in.spool, n: size, blob: m.in.blob(0, size)}
+	body, err := i.seal(ctx, draft, o, m.at)
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	body = prefixed(body, m.trace)
+	step := new(storage.Step).Add(body)
+	for _, r := range m.Recipients {
+		tier, err := i.Mailboxes.Tier(ctx, boxes[r].Tier)
+		if err != nil {
+			return "", fault.Wrap(op, err)
+		}
+		step.Add(&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at, Quota: tier.QuotaBytes})
+	}
+	step.Add(i.record(ledger.Event{
+		At: m.at, Kind: k, MsgID: root.Get("Message-ID"), Sender: m.Sender, Concerns: m.Recipients, Mailbox: boxes[m.Recipients[0]].Address,
+		Subject: m.rec.Subject, Error: reason, Provider: m.verdict.Origin.Provider, Remote: m.Peer.Remote, Size: size,
+	}))
+	if err := i.Store.Commit(ctx, step); err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	return "2.0.0 consegnato in busta di anomalia / delivered as anomaly", nil
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+
+	"pecd/fault"
+	"pecd/rfc822"
+	"pecd/storage"
+)
+
+const (
+	intakeBuffer = 32 << 10
+	// maxHops bounds the Received lines of a message that comes in: a loop otherwise.
+	maxHops = 50
+	// maxFrame bounds what is held in memory around an embedded original. A
+	// message with more around it is stored whole, as one blob.
+	maxFrame = 2 << 20
+)
+
+// intake is a message on its way in: spooled, hashed and scanned in one pass.
+type intake struct {
+	spool   storage.Spool
+	scanner *rfc822.Scanner
+	hash    hash.Hash
+	scan    *rfc822.Message
+}
+
+func newIntake(st storage.Store) *intake {
+	return &intake{spool: st.NewSpool(), scanner: rfc822.NewScanner(rfc822.DefaultLimits()), hash: sha256.New()}
+}
+
+// Write implements io.Writer.
+func (in *intake) Write(p []byte) (int, error) {
+	if n, err := in.spool.Write(p); err != nil {
+		return n, fault.New("pipeline.intake", fault.Temporary, err)
+	}
+	in.hash.Write(p)
+	return in.scanner.Write(p)
+}
+
+// readAll takes in the rest of r. A reader that fails has lost its connection:
+// its error is passed on, nothing was kept.
+func (in *intake) readAll(r io.Reader) error {
+	buf := make([]byte, intakeBuffer)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, werr := in.Write(buf[:n]); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			in.scan = in.scanner.Finish()
+			return nil
+		case err != nil:
+			return fault.Wrap("pipeline.intake", err)
+		}
+	}
+}
+
+// blob names the range [off, off+n) of the intake as a blob.
+func (in *intake) blob(off, n int64) *storage.NewBlob {
+	b := &storage.NewBlob{Spool: in.spool, Off: off, Len: n}
+	if off == 0 && n == in.spool.Size() {
+		b.Sum, b.SumKnown = [32]byte(in.hash.Sum(nil)), true
+	}
+	return b
+}
+
+// body stores the intake as it came, with lines before it. The range of the
+// embedded original (n > 0) becomes the blob, so that equal originals are kept once.
+func (in *intake) body(lines string, off, n int64) (*storage.NewBody, error) {
+	if n <= 0 || in.spool.Size()-n > maxFrame {
+		off, n = 0, in.spool.Size()
+	}
+	head := make([]byte, len(lines)+int(off))
+	copy(head, lines)
+	if _, err := readFullAt(in.spool, head[len(lines):], 0); err != nil {
+		return nil, err
+	}
+	tail := make([]byte, in.spool.Size()-off-n)
+	if _, err := readFullAt(in.spool, tail, off+n); err != nil {
+		return nil, err
+	}
+	return &storage.NewBody{Head: head, Blob: in.blob(off, n), Tail: tail}, nil
+}
+
+func readFullAt(r io.ReaderAt, p []byte, off int64) (int, error) {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return n, nil
+	}
+	return n, fault.New("pipeline.intake", fault.Temporary, err)
+}
+
+// readHeader reads the header block with its blank line. Beyond max bytes it
+// stops: complete is false and the rest is still in r.
+func readHeader(r *bufio.Reader, max int) (raw []byte, complete bool, err error) {
+	lineStart := true
+	for len(raw) < max {
+		line, err := r.ReadSlice('\n')
+		raw = append(raw, line...)
+		switch {
+		case err == nil:
+			if lineStart && (len(line) == 2 && line[0] == '\r' || len(line) == 1) {
+				return raw, true, nil
+			}
+			lineStart = true
+		case errors.Is(err, bufio.ErrBufferFull):
+			lineStart = false
+		case errors.Is(err, io.EOF):
+			return raw, true, nil
+		default:
+			return nil, false, fault.Wrap("pipeline.readHeader", err)
+		}
+	}
+	return raw, false, nil
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/pec"
+	"pecd/storage"
+)
+
+func (c *Core) deliverJob(body *storage.NewBody, id, recipient string, own bool, at time.Time) *storage.Enqueue {
+	return &storage.Enqueue{
+		Job:  storage.Job{Kind: jobDeliver, Due: at, Created: at, Payload: encodePayload(deliverPayload{ID: id, Recipient: recipient, Own: own})},
+		Body: storage.BodyRef{New: body},
+	}
+}
+
+func relayJob(body *storage.NewBody, domain string, p relayPayload, at time.Time) *storage.Enqueue {
+	return &storage.Enqueue{
+		Job:  storage.Job{Kind: jobRelay, Lane: domain, Due: at, Created: at, Payload: encodePayload(p)},
+		Body: storage.BodyRef{New: body},
+	}
+}
+
+// route adds to step what brings a receipt or notice of ours to its addressee:
+// straight into an own mailbox, whose quota does not count for it (D23), or to
+// the relay. It reports false where the addressee does not exist any more.
+func (c *Core) route(ctx context.Context, step *storage.Step, receipt *storage.NewBody, to, id string, eightBit bool, at time.Time) (bool, error) {
+	local, err := c.isLocal(ctx, to)
+	if err != nil {
+		return false, err
+	}
+	if !local {
+		step.Add(receipt, relayJob(receipt, domainOf(to), relayPayload{
+			ID: id, Sender: c.serviceAddress(), Recipients: []string{to}, EightBit: eightBit,
+			Certified: c.Providers.Certified(domainOf(to)),
+		}, at))
+		return true, nil
+	}
+	box, err := c.Mailboxes.Mailbox(ctx, to)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	kept := prefixed(receipt, returnPath(c.serviceAddress()))
+	step.Add(kept, &storage.Append{Mailbox: box.ID, Body: storage.BodyRef{New: kept}, InternalDate: at})
+	return true, nil
+}
+
+// eventOf is a log event about a certified message (pec-rules §6.3).
+func eventOf(m pec.Message, k ledger.Kind, at time.Time) ledger.Event {
+	e := ledger.Event{At: at, Kind: k, ID: m.ID, MsgID: m.MsgID, Sender: m.Sender, Subject: m.Subject}
+	for _, r := range m.Recipients {
+		e.Recipients = append(e.Recipients, ledger.Recipient{Address: r.Address, External: r.External})
+	}
+	return e
+}
+
+// messageOf is the certified data of an envelope or receipt as its
+// daticert.xml tells it.
+func messageOf(d *pec.CertData) pec.Message {
+	m := pec.Message{
+		ID: d.ID, MsgID: d.MsgID, Sender: d.Sender, Recipients: d.Recipients,
+		ReplyTo: d.ReplyTo, Subject: d.Subject, HasSubject: d.HasSubject, Receipt: d.Receipt,
+	}
+	if m.Receipt == "" {
+		m.Receipt = pec.ReceiptComplete
+	}
+	return m
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"time"
+
+	"pecd/fault"
+	"pecd/pec"
+	"pecd/storage"
+)
+
+// original is the message inside an envelope or receipt: a range of bytes that
+// is signed over and stored once, as blob.
+type original struct {
+	r    io.ReaderAt
+	off  int64
+	n    int64
+	blob *storage.NewBlob
+	// spool holds the bytes when they are not yet stored; nil otherwise.
+	spool storage.Spool
+}
+
+// close discards the spool unless a committed step has taken it. A nil original is closed.
+func (o *original) close() {
+	if o != nil && o.spool != nil {
+		o.spool.Close()
+	}
+}
+
+func (o *original) reader() io.Reader { return io.NewSectionReader(o.r, o.off, o.n) }
+
+// seal signs a draft over its exact bytes and returns it as a body to store.
+// o is nil for drafts without the original.
+func (c *Core) seal(ctx context.Context, d pec.Draft, o *original, at time.Time) (*storage.NewBody, error) {
+	const op = "pipeline.seal"
+	h := sha256.New()
+	h.Write(d.Before)
+	if d.WithOriginal {
+		if _, err := io.Copy(h, o.reader()); err != nil {
+			return nil, fault.New(op, fault.Temporary, err)
+		}
+	}
+	h.Write(d.After)
+	p7s, err := c.Signer.Sign(ctx, [32]byte(h.Sum(nil)), at)
+	if err != nil {
+		return nil, fault.New(op, fault.Temporary, err)
+	}
+	head, tail := d.Seal(p7s, c.Signer.MicAlg())
+	if !d.WithOriginal {
+		return &storage.NewBody{Head: append(head, tail...)}, nil
+	}
+	return &storage.NewBody{Head: head, Blob: o.blob, Tail: tail}, nil
+}
+
+// prefixed returns b with lines put before its head, as the trace of final
+// delivery. The parts are shared, the head is copied.
+func prefixed(b *storage.NewBody, lines string) *storage.NewBody {
+	head := make([]byte, 0, len(lines)+len(b.Head))
+	head = append(append(head, lines...), b.Head...)
+	return &storage.NewBody{Head: head, Blob: b.Blob, Tail: b.Tail}
+}

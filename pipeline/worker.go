@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"pecd/clock"
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// Worker does the jobs of one kind, several at a time, as they fall due.
+type Worker struct {
+	Kind     string
+	Store    storage.Store
+	Clock    clock.Clock
+	Logger   *slog.Logger
+	Parallel int // jobs done at once
+	PerLane  int // of them, jobs of one lane; 0: no bound
+	// Do does one job; the step it commits removes or reschedules the job.
+	// After an error the worker reschedules it.
+	Do func(ctx context.Context, job storage.Job) error
+}
+
+const (
+	idleWait   = time.Minute // the longest a worker sleeps without a look at the queue
+	failedWait = 15 * time.Second
+)
+
+// Run works until ctx ends, then waits for the jobs under way.
+func (w *Worker) Run(ctx context.Context) {
+	changed, cancel := w.Store.WatchQueue(w.Kind)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, w.Parallel)
+	freed := make(chan struct{}, 1) // tells of a free slot, which the queue's own news comes too early for
+	for ctx.Err() == nil {
+		jobs, err := w.Store.TakeDue(ctx, w.Kind, w.Clock.Now(), w.Parallel-len(slots), w.PerLane)
+		if err != nil && ctx.Err() == nil {
+			w.Logger.Error("queue cannot be read", "kind", w.Kind, "error", err)
+		}
+		for _, j := range jobs {
+			slots <- struct{}{}
+			wg.Go(func() {
+				w.do(ctx, j)
+				<-slots
+				select {
+				case freed <- struct{}{}:
+				default:
+				}
+			})
+		}
+		if len(jobs) == 0 || len(slots) == w.Parallel {
+			w.wait(ctx, changed, freed)
+		}
+	}
+}
+
+// wait sleeps until the queue changes or its next job falls due.
+func (w *Worker) wait(ctx context.Context, changed, freed <-chan struct{}) {
+	d := idleWait
+	if next, ok, err := w.Store.NextDue(ctx, w.Kind); err == nil && ok {
+		// A job that is due but was not taken waits for its lane or a slot:
+		// the end of another job tells of itself.
+		if left := next.Sub(w.Clock.Now()); left > 0 {
+			d = min(d, left)
+		}
+	}
+	timer, stop := w.Clock.After(d)
+	defer stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-freed:
+	case <-timer:
+	}
+}
+
+// do runs one job to its end, also while the worker is being stopped: a job
+// that was begun is finished or left to the next start.
+func (w *Worker) do(ctx context.Context, j storage.Job) {
+	err := w.Do(ctx, j)
+	switch {
+	case err == nil:
+		return
+	case ctx.Err() != nil, fault.Is(err, fault.NotFound) && w.gone(ctx, j):
+		w.Store.Release(j.ID)
+		return
+	}
+	w.Logger.Error("job failed", "kind", w.Kind, "job", int64(j.ID), "attempts", j.Attempts, "error", err)
+	retry := &storage.RetryJob{ID: j.ID, Due: w.Clock.Now().Add(failedWait), LastError: fault.KindOf(err).String()}
+	if err := w.Store.Commit(ctx, new(storage.Step).Add(retry)); err != nil {
+		w.Store.Release(j.ID)
+	}
+}
+
+// gone reports whether the job is no longer queued: another step finished it.
+func (w *Worker) gone(ctx context.Context, j storage.Job) bool {
+	found := false
+	err := w.Store.Jobs(ctx, w.Kind, func(other storage.Job) error {
+		found = found || other.ID == j.ID
+		return nil
+	})
+	return err == nil && !found
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// Tier is a class of mailboxes with its figures (S4-010 … S4-035).
+type Tier struct {
+	Code          string // "standard", "xl": key
+	Name          string // Italian, as the user sees it
+	QuotaBytes    int64
+	MaxPerDay     int
+	MaxPerMinute  int
+	MaxRecipients int
+	MaxMessage    int64 // octets of RFC 5322
+	MultiUser     bool
+	Application   bool // submission mediated by an application (mass tiers)
+}
+
+// DomainState says whether a domain is certified.
+type DomainState string
+
+// The domain states.
+const (
+	DomainCertified DomainState = "certified"
+	DomainPending   DomainState = "pending"
+)
+
+// Domain is a PEC domain of this provider. Names are lower case.
+type Domain struct {
+	Name    string
+	State   DomainState
+	Created time.Time
+}
+
+// MailboxState is the life of a mailbox (requirements.md §2.4.d).
+type MailboxState string
+
+// The mailbox states.
+const (
+	MailboxProvisioned MailboxState = "provisioned_uncertified"
+	MailboxActive      MailboxState = "active"
+	MailboxBlocked     MailboxState = "blocked"
+	MailboxDeactivated MailboxState = "deactivated"
+	MailboxClosed      MailboxState = "closed"
+)
+
+// Mailbox is a PEC mailbox. Address is lower case.
+type Mailbox struct {
+	ID       MailboxID
+	Address  string
+	Domain   string
+	Tier     string // Tier.Code
+	State    MailboxState
+	Holder   string // the holder's name, "" where unknown
+	Ordinary bool   // open to ordinary mail (S4-037)
+	Service  bool   // provider service mailbox (RFC 6109 §2.2.5)
+	Created  time.Time
+	Used     int64 // bytes held; set by the store
+	Messages int64 // set by the store
+}
+
+// User is somebody, or an application, who logs in.
+type User struct {
+	Login    string // lower case
+	Name     string
+	Hash     string // PHC string of argon2id
+	Disabled bool
+	Created  time.Time
+}
+
+// Permission is a set of what a user may do with a mailbox.
+type Permission uint8
+
+// The permissions (requirements.md §2.3, Profile).
+const (
+	MayRead Permission = 1 << iota
+	MayWrite
+	MaySend
+	MayUseClient
+	MayChangeSettings
+
+	MayAll = MayRead | MayWrite | MaySend | MayUseClient | MayChangeSettings
+)
+
+// Grant gives a user permissions on a mailbox.
+type Grant struct {
+	Login      string
+	Mailbox    MailboxID
+	Address    string // set by the store
+	Permission Permission
+}
+
+// Accounts reads who exists. Logins and addresses are looked up without case.
+type Accounts interface {
+	Tiers(ctx context.Context) ([]Tier, error)
+	Domains(ctx context.Context) ([]Domain, error)
+	Mailbox(ctx context.Context, address string) (Mailbox, error)
+	MailboxByID(ctx context.Context, id MailboxID) (Mailbox, error)
+	// Mailboxes calls fn for every mailbox of a domain ("" for all) by address.
+	Mailboxes(ctx context.Context, domain string, fn func(Mailbox) error) error
+	User(ctx context.Context, login string) (User, error)
+	// Grants lists what a user may do, by address.
+	Grants(ctx context.Context, login string) ([]Grant, error)
+}
+
+// PutTier creates or replaces a tier.
+type PutTier struct{ Tier Tier }
+
+// PutDomain creates or replaces a domain.
+type PutDomain struct{ Domain Domain }
+
+// PutMailbox creates a mailbox with its INBOX (ID 0; Exists if the address is
+// or ever was in use, D22) or replaces the attributes of an existing one.
+// Used and Messages are ignored.
+type PutMailbox struct {
+	Mailbox Mailbox
+
+	ID MailboxID // set by Commit
+}
+
+// PutUser creates or replaces a user.
+type PutUser struct{ User User }
+
+// PutGrant sets a user's permissions on a mailbox; 0 removes the grant. The
+// mailbox is named by ID, or by New for one created earlier in the same step.
+type PutGrant struct {
+	Login      string
+	Mailbox    MailboxID
+	New        *PutMailbox
+	Permission Permission
+}
+
+// CreateFolderIn is CreateFolder for a mailbox created earlier in the same step.
+type CreateFolderIn struct {
+	New        *PutMailbox
+	Name       string
+	SpecialUse string
+	Subscribed bool
+}
+
+func (*PutTier) op()        {}
+func (*PutDomain) op()      {}
+func (*PutMailbox) op()     {}
+func (*PutUser) op()        {}
+func (*PutGrant) op()       {}
+func (*CreateFolderIn) op() {}

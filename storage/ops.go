@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package storage
+
+import "time"
+
+// NewBody stores one exact message: Head, then the blob, then Tail. An
+// operation that refers to the body names this NewBody by pointer. A body that
+// no folder and no job refers to is removed.
+type NewBody struct {
+	Head []byte
+	Blob *NewBlob // nil: the message is Head followed by Tail
+	Tail []byte
+
+	ID   BodyID // set by Commit
+	Size int64  // set by Commit
+}
+
+// NewBlob names the shared middle of a message: an existing blob, or a range
+// of a spool. Several bodies of a step may point to the same NewBlob. Equal
+// bytes are stored once (by SHA-256 and length).
+type NewBlob struct {
+	Existing BlobID // not 0: that blob, the fields below are ignored
+
+	Spool Spool
+	Off   int64
+	Len   int64
+	// Sum is the SHA-256 of the range when SumKnown; the store computes it otherwise.
+	Sum      [32]byte
+	SumKnown bool
+
+	ID BlobID // set by Commit
+}
+
+// BodyRef names a body of an operation: exactly one field is set.
+type BodyRef struct {
+	ID  BodyID
+	New *NewBody // of the same step, added before the operation that refers to it
+}
+
+// Append puts a message into a folder. It assigns the next UID and modseq under
+// the folder's lock. The folder is FolderID, or Name of Mailbox, or INBOX of
+// Mailbox where Name is empty; a missing one fails with NotFound.
+type Append struct {
+	Folder       FolderID
+	Mailbox      MailboxID
+	Name         string
+	Body         BodyRef
+	Flags        []string
+	InternalDate time.Time
+	// Quota is the number of bytes the mailbox may hold afterwards, 0 for no
+	// bound; beyond it the step fails with Quota.
+	Quota int64
+
+	UID         uint32   // set by Commit
+	UIDValidity uint32   // set by Commit
+	In          FolderID // set by Commit
+	ModSeq      uint64   // set by Commit
+}
+
+// FlagMode says what SetFlags does with its flags.
+type FlagMode uint8
+
+// The flag modes.
+const (
+	ReplaceFlags FlagMode = iota
+	AddFlags
+	RemoveFlags
+)
+
+// SetFlags changes the flags of messages. Absent UIDs are passed over.
+// Messages whose flags do not change keep their modseq.
+type SetFlags struct {
+	Folder FolderID
+	UIDs   []uint32
+	Mode   FlagMode
+	Flags  []string
+	// UnchangedSince, when not 0, leaves out messages with a later modseq.
+	UnchangedSince uint64
+
+	Changed  []Message // set by Commit: every message found, with its flags afterwards
+	Modified []uint32  // set by Commit: left out by UnchangedSince
+}
+
+// Expunge removes messages from a folder and records them as vanished.
+type Expunge struct {
+	Folder FolderID
+	UIDs   []uint32
+	// DeletedOnly leaves messages without \Deleted in place.
+	DeletedOnly bool
+
+	Expunged []uint32 // set by Commit, ascending
+	ModSeq   uint64   // set by Commit
+}
+
+// CopyMessages copies messages, or moves them, to another folder of the same
+// mailbox or of another one. Flags and dates are kept.
+type CopyMessages struct {
+	From  FolderID
+	UIDs  []uint32
+	To    FolderID
+	Move  bool
+	Quota int64 // of the receiving mailbox, as in Append; ignored by a move within one mailbox
+
+	Source      []uint32 // set by Commit: UIDs found, ascending
+	Dest        []uint32 // set by Commit: their new UIDs, same order
+	UIDValidity uint32   // set by Commit, of To
+}
+
+// CreateFolder creates a folder and its missing parents. Exists if it is there.
+type CreateFolder struct {
+	Mailbox    MailboxID
+	Name       string
+	SpecialUse string
+
+	Folder Folder // set by Commit
+}
+
+// RenameFolder renames a folder and everything below it, creating missing
+// parents. Renaming INBOX moves its messages to a new folder (RFC 9051 §6.3.6).
+type RenameFolder struct {
+	Mailbox  MailboxID
+	From, To string
+}
+
+// DeleteFolder removes a folder with its messages. INBOX: Denied. A folder
+// with children: Denied with a text. The UIDVALIDITY of a folder created later
+// under the same name is higher.
+type DeleteFolder struct {
+	Mailbox MailboxID
+	Name    string
+}
+
+// Subscribe sets or clears the subscription of a folder.
+type Subscribe struct {
+	Mailbox    MailboxID
+	Name       string
+	Subscribed bool
+}
+
+// Once claims keys: if one was claimed by an earlier step, the step fails with
+// Exists. It makes a repeated step harmless.
+type Once struct {
+	Keys []string
+	At   time.Time // kept with the keys, for later purging
+}
+
+// Enqueue adds a job. ID and Attempts of Job are ignored; its body is Body.
+type Enqueue struct {
+	Job  Job
+	Body BodyRef // zero for none
+
+	ID JobID // set by Commit
+}
+
+// FinishJob removes a job; NotFound if it is gone, so that no step is applied
+// twice for one job.
+type FinishJob struct{ ID JobID }
+
+// RetryJob reschedules a job and gives it back.
+type RetryJob struct {
+	ID        JobID
+	Due       time.Time
+	Payload   []byte // nil keeps the present one
+	LastError string
+}
+
+// PutTransaction records a transaction with its recipients. Recipients are
+// added to one that exists already (a message taken in charge in parts).
+type PutTransaction struct{ Transaction Transaction }
+
+// MarkRecipient records what became of a recipient. A zero field leaves what is
+// there; an unknown transaction or recipient is passed over: receipts for
+// messages unknown to us are delivered all the same.
+type MarkRecipient struct {
+	ID         string
+	Own        bool
+	Address    string // compared without case
+	TakenAt    time.Time
+	Outcome    Outcome
+	OutcomeAt  time.Time
+	OutcomeRef string
+}
+
+// AppendRecord writes to the PEC log.
+type AppendRecord struct {
+	Record Record
+
+	Seq int64 // set by Commit
+}
+
+func (*NewBody) op()        {}
+func (*Append) op()         {}
+func (*SetFlags) op()       {}
+func (*Expunge) op()        {}
+func (*CopyMessages) op()   {}
+func (*CreateFolder) op()   {}
+func (*RenameFolder) op()   {}
+func (*DeleteFolder) op()   {}
+func (*Subscribe) op()      {}
+func (*Once) op()           {}
+func (*Enqueue) op()        {}
+func (*FinishJob) op()      {}
+func (*RetryJob) op()       {}
+func (*PutTransaction) op() {}
+func (*MarkRecipient) op()  {}
+func (*AppendRecord) op()   {}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package storage is the contract of pecd's mail store: folders and messages,
+// the shared originals, the job queue, the state of every certified
+// transaction, the accounts and the log records. It speaks of mail, not of
+// tables, so that each back end works in its engine's own idiom; package
+// storagetest holds the suite that all of them pass.
+//
+// Everything is changed through Commit: a Step is a list of operations that
+// take effect together, are on stable storage when Commit returns nil, and
+// leave no trace when it returns an error. Steps of different callers share a
+// commit of the engine (group commit); that never mixes their outcomes.
+//
+// Bodies come first, metadata second, and deletion runs the other way round:
+// a crash may leave an unreferenced body, never a reference to a missing one.
+package storage
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Store is one node's access to the mail store. All methods may be called
+// concurrently. Errors are *fault.Error; reads of something absent fail with
+// fault.NotFound.
+type Store interface {
+	Mail
+	Queue
+	Transactions
+	Accounts
+	Log
+
+	// Commit applies the operations of s in order, all or none, durably. The
+	// fields of an operation documented as "set by Commit" are valid
+	// afterwards. An unmet condition fails with the kind named at the
+	// operation (Exists for Once, Quota for Append, …).
+	//
+	// Commit takes over the spools named in s whatever its outcome is; the
+	// caller's Close of such a spool is then without effect on stored bytes.
+	Commit(ctx context.Context, s *Step) error
+
+	// NewSpool returns an empty spool in the store's own file system.
+	NewSpool() Spool
+
+	// Check reads everything back and reports each broken invariant: missing
+	// or altered bodies, wrong reference counts, sizes, UIDs out of order,
+	// counters that disagree with rows, jobs without body. It stops early only
+	// on a failing read or when report returns an error.
+	Check(ctx context.Context, report func(Problem) error) error
+
+	// Close waits for running commits and closes the store.
+	Close() error
+}
+
+// Problem is one broken invariant found by Check.
+type Problem struct {
+	Where string // "body 17", "folder 3 uid 9"
+	What  string // what is wrong, with the figures
+}
+
+// Spool collects bytes of unknown length on their way into the store: in
+// memory while they are few, in an unlinked-on-close file of the store's file
+// system beyond that. It is written once from start to end, then read. One
+// goroutine writes; ReadAt may be called concurrently after the last Write.
+type Spool interface {
+	io.Writer
+	io.ReaderAt
+	// Size is the number of bytes written so far.
+	Size() int64
+	// Close discards the bytes unless a committed step has taken them.
+	Close() error
+}
+
+// Step is what one commit does. The zero value is an empty step.
+type Step struct {
+	Ops []Op
+}
+
+// Add appends operations and returns s.
+func (s *Step) Add(ops ...Op) *Step {
+	s.Ops = append(s.Ops, ops...)
+	return s
+}
+
+// Op is one operation of a step: a pointer to one of the types in ops.go.
+type Op interface{ op() }
+
+// Identifiers of stored things; 0 is none.
+type (
+	// MailboxID names a mailbox (an account), not an IMAP folder.
+	MailboxID int64
+	// FolderID names a folder of a mailbox.
+	FolderID int64
+	// BodyID names one exact message, stored once however many folders and
+	// jobs refer to it.
+	BodyID int64
+	// BlobID names a shared middle part of messages.
+	BlobID int64
+	// JobID names a queued job.
+	JobID int64
+)
+
+// Folder is one folder of a mailbox with its counters. Names are UTF-8, the
+// separator is "/", INBOX is upper case.
+type Folder struct {
+	ID          FolderID
+	Mailbox     MailboxID
+	Name        string
+	SpecialUse  string // IMAP attribute such as `\Sent`, "" for none
+	Subscribed  bool
+	UIDValidity uint32
+	UIDNext     uint32
+	ModSeq      uint64 // highest modification sequence, RFC 7162
+	Messages    uint32
+	Unseen      uint32
+	Bytes       int64
+}
+
+// Message is one message in a folder.
+type Message struct {
+	Folder       FolderID
+	UID          uint32
+	Body         BodyID
+	Size         int64
+	Flags        []string // as given, system flags in RFC 9051 spelling (`\Seen`), sorted
+	ModSeq       uint64
+	InternalDate time.Time // UTC, second resolution
+	SavedDate    time.Time
+}
+
+// Changes is what happened to a folder after a modification sequence.
+type Changes struct {
+	Changed  []Message // new or with other flags, by UID
+	Vanished []uint32  // expunged, ascending
+	ModSeq   uint64    // the folder's sequence these changes lead up to
+}
+
+// Body gives access to the exact bytes of a stored message: head, shared blob
+// and tail concatenated. It is read without being held in memory.
+type Body interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+	// Blob returns the blob's identifier and its range within the message;
+	// id is 0 when the message has none.
+	Blob() (id BlobID, off, n int64)
+}
+
+// Mail reads folders and messages.
+type Mail interface {
+	// Folders lists the folders of a mailbox by name, INBOX first.
+	Folders(ctx context.Context, m MailboxID) ([]Folder, error)
+	// Folder returns one folder with its present counters.
+	Folder(ctx context.Context, m MailboxID, name string) (Folder, error)
+	// FolderByID is Folder for a caller that holds the identifier.
+	FolderByID(ctx context.Context, id FolderID) (Folder, error)
+	// Messages calls fn for each message with from ≤ UID ≤ to in ascending
+	// order (to 0: no upper bound). It streams: fn may be called for hundreds
+	// of thousands of rows. An error of fn ends the iteration and is returned.
+	Messages(ctx context.Context, id FolderID, from, to uint32, fn func(Message) error) error
+	// Changes returns what happened after since; flag changes carry the whole message.
+	Changes(ctx context.Context, id FolderID, since uint64) (Changes, error)
+	// OpenBody opens a stored message for reading.
+	OpenBody(ctx context.Context, id BodyID) (Body, error)
+	// Watch returns a channel that receives a value after each commit that
+	// changed the folder (several changes may be told as one). cancel frees it.
+	Watch(id FolderID) (changed <-chan struct{}, cancel func())
+}
+
+// Job is a unit of work that survives restarts.
+type Job struct {
+	ID        JobID
+	Kind      string // "deliver", "relay", …: one worker pool each
+	Lane      string // what must not be slowed by others: the destination domain; "" for none
+	Due       time.Time
+	Created   time.Time
+	Attempts  int
+	LastError string
+	Payload   []byte // the worker's own encoding
+	Body      BodyID // 0 for none
+}
+
+// Queue hands out jobs. A taken job is held by this Store until a step removes
+// or reschedules it, Release gives it back, or the process ends: there are no
+// leases that can expire under a worker.
+type Queue interface {
+	// TakeDue takes up to limit jobs of a kind that are due at now, oldest
+	// first, holding at most perLane jobs of one lane at a time (0: no bound).
+	TakeDue(ctx context.Context, kind string, now time.Time, limit, perLane int) ([]Job, error)
+	// Release gives taken jobs back unchanged.
+	Release(ids ...JobID)
+	// NextDue returns the earliest due time among the jobs of a kind that
+	// nobody holds; ok is false without any.
+	NextDue(ctx context.Context, kind string) (at time.Time, ok bool, err error)
+	// WatchQueue is Watch for the jobs of a kind: it tells that a job was
+	// enqueued, rescheduled, finished or released.
+	WatchQueue(kind string) (changed <-chan struct{}, cancel func())
+	// Jobs calls fn for every job of a kind ("" for all), held or not, by due time.
+	Jobs(ctx context.Context, kind string, fn func(Job) error) error
+}
+
+// Outcome is what became of a message for one recipient.
+type Outcome string
+
+// The outcomes. An external recipient stays Pending: nobody certifies it.
+const (
+	Pending   Outcome = ""
+	Delivered Outcome = "delivered"
+	Failed    Outcome = "failed"
+)
+
+// Transaction is the state of one certified message at this provider.
+type Transaction struct {
+	ID         string // identificativo, without angle brackets
+	Own        bool   // accepted at our access point; otherwise taken in charge for another provider
+	Sender     string
+	MsgID      string // the client's Message-ID with brackets, "" for none
+	Subject    string
+	Provider   string // name of the sender's provider
+	Receipt    string // completa, breve, sintetica
+	At         time.Time
+	Size       int64
+	Recipients []TxRecipient
+}
+
+// TxRecipient is one recipient of a transaction.
+type TxRecipient struct {
+	Address  string
+	External bool // ordinary mail: no take-charge, no delivery receipt
+	// TakenAt is the instant of the take-charge, zero before it.
+	TakenAt time.Time
+	Outcome Outcome
+	// OutcomeAt is the instant of delivery or failure, zero before it.
+	OutcomeAt time.Time
+	// OutcomeRef is the Message-ID of the receipt or notice that told it.
+	OutcomeRef string
+}
+
+// Transactions reads the state of certified messages.
+type Transactions interface {
+	// Transaction returns one transaction with all its recipients in
+	// submission order. own selects the side (a message between two mailboxes
+	// of one provider has only the own side).
+	Transaction(ctx context.Context, id string, own bool) (Transaction, error)
+	// EachTransaction calls fn for every transaction accepted at or after from.
+	EachTransaction(ctx context.Context, from time.Time, fn func(Transaction) error) error
+	// Done returns those of keys that a Once of an earlier step has claimed.
+	Done(ctx context.Context, keys []string) ([]string, error)
+}
+
+// Record is one entry of the PEC log (see package ledger for the contents).
+type Record struct {
+	Seq     int64 // set by the store, gapless
+	At      time.Time
+	Event   string
+	ID      string // identificativo, "" for none
+	Mailbox string // the own mailbox concerned, "" for none
+	Data    []byte // JSON
+}
+
+// Log reads the PEC log.
+type Log interface {
+	// Records calls fn for every record with Seq ≥ from in order.
+	Records(ctx context.Context, from int64, fn func(Record) error) error
+}
