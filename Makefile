@@ -28,9 +28,10 @@ test: packages check
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test$$')
 	$(GO) test -count=1 -timeout 15m ./test
 
-check: lint
+check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	@$(MAKE) --no-print-directory lint
 
 lint:
 	$(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck

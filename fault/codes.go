@@ -31,7 +31,7 @@ func codesOf(k Kind) Codes {
 	case NotFound:
 		return Codes{550, [3]int{5, 1, 1}, "NONEXISTENT", http.StatusNotFound, "indirizzo non valido / no such mailbox"}
 	case Exists:
-		return Codes{550, [3]int{5, 5, 0}, "ALREADYEXISTS", http.StatusConflict, "esiste già / already exists"}
+		return Codes{550, [3]int{5, 5, 0}, "ALREADYEXISTS", http.StatusConflict, "esiste gia' / already exists"}
 	case Denied:
 		return Codes{550, [3]int{5, 7, 1}, "NOPERM", http.StatusForbidden, "operazione non consentita / not permitted"}
 	case Quota:

@@ -53,11 +53,11 @@ func (c CertData) Encode() []byte {
 		writeElement(&b, "destinatari", "")
 	}
 	for _, r := range c.Recipients {
-		kind := "certificato"
 		if r.External {
-			kind = "esterno"
+			b.WriteString("        <destinatari tipo=\"esterno\">")
+		} else {
+			b.WriteString("        <destinatari tipo=\"certificato\">")
 		}
-		b.WriteString("        <destinatari tipo=\"" + kind + "\">")
 		writeXML(&b, r.Address)
 		b.WriteString("</destinatari>\n")
 	}
@@ -115,24 +115,29 @@ func writeElement(b *bytes.Buffer, name, text string) {
 // writeXML writes text so that it is safe as character data and as an
 // attribute value. "]]>" cannot arise because ">" is always escaped.
 func writeXML(b *bytes.Buffer, text string) {
-	for _, r := range text {
+	done := 0 // octets of text written
+	for i, r := range text {
+		safe := ""
 		switch {
 		case r == '&':
-			b.WriteString("&amp;")
+			safe = "&amp;"
 		case r == '<':
-			b.WriteString("&lt;")
+			safe = "&lt;"
 		case r == '>':
-			b.WriteString("&gt;")
+			safe = "&gt;"
 		case r == '"':
-			b.WriteString("&quot;")
+			safe = "&quot;"
 		case r == '\t', r == '\n', r == '\r':
-			b.WriteByte(' ')
-		case r < ' ', r == 0xFFFE, r == 0xFFFF:
-			b.WriteRune(utf8.RuneError)
-		case r == utf8.RuneError:
-			b.WriteRune(utf8.RuneError) // also for a byte that is no UTF-8
+			safe = " "
+		case r < ' ', r == 0xFFFE, r == 0xFFFF, r == utf8.RuneError: // the last: also for an octet that is no UTF-8
+			safe = "\uFFFD"
 		default:
-			b.WriteRune(r)
+			continue
 		}
+		b.WriteString(text[done:i])
+		b.WriteString(safe)
+		_, size := utf8.DecodeRuneInString(text[i:])
+		done = i + size
 	}
+	b.WriteString(text[done:])
 }

@@ -180,7 +180,10 @@ func (r *certReader) open(t xml.StartElement) error {
 
 // attributes takes the attributes of an element; the grammar allows at most two.
 func (r *certReader) attributes(element string, attrs []xml.Attr) error {
-	values := map[string]string{}
+	var values map[string]string
+	if len(attrs) > 0 {
+		values = make(map[string]string, 2)
+	}
 	for _, a := range attrs {
 		if a.Name.Space != "" || a.Name.Local == "xmlns" {
 			return refuse("spazi dei nomi non ammessi", "namespaces not allowed")
@@ -284,10 +287,6 @@ func (r *certReader) take(element, text string) error {
 		}
 		return oneLine(text)
 	}
-	mayBe := func(target *string) error {
-		*target = text
-		return oneLine(text)
-	}
 	switch element {
 	case "mittente":
 		return mustBe(&r.data.Sender)
@@ -309,7 +308,8 @@ func (r *certReader) take(element, text string) error {
 		}
 		return mustBe(&r.data.ID)
 	case "msgid":
-		return mayBe(&r.data.MsgID)
+		r.data.MsgID = text
+		return oneLine(text)
 	case "consegna":
 		return mustBe(&r.data.Delivery)
 	case "ricezione":

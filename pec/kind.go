@@ -35,8 +35,9 @@ type kindFacts struct {
 	transport string // X-Trasporto
 	security  string // X-VerificaSicurezza
 	prefix    string // of Subject, with its blank
-	title     string // Italian
-	titleEN   string
+	title     string // Italian name
+	heading   string // of the text, in Italian (pec-rules §2.4)
+	headingEN string
 }
 
 // facts looks a kind up; an unknown one has the facts of None.
@@ -44,48 +45,60 @@ func (k Kind) facts() kindFacts {
 	switch k {
 	case Acceptance:
 		return kindFacts{name: "accettazione", certType: "accettazione", receipt: "accettazione",
-			prefix: "ACCETTAZIONE: ", title: "Ricevuta di accettazione", titleEN: "Acceptance receipt"}
+			prefix: "ACCETTAZIONE: ", title: "Ricevuta di accettazione",
+			heading: "Ricevuta di accettazione", headingEN: "Acceptance receipt"}
 	case NonAcceptance:
 		return kindFacts{name: "non-accettazione", certType: "non-accettazione", receipt: "non-accettazione",
-			prefix: "AVVISO DI NON ACCETTAZIONE: ",
-			title:  "Errore nell'accettazione del messaggio", titleEN: "Error in message acceptance"}
+			prefix:  "AVVISO DI NON ACCETTAZIONE: ",
+			title:   "Avviso di non accettazione",
+			heading: "Errore nell'accettazione del messaggio", headingEN: "Error in message acceptance"}
 	case NonAcceptanceVirus:
 		return kindFacts{name: "non-accettazione-virus", certType: "non-accettazione", receipt: "non-accettazione",
 			security: "errore", prefix: "AVVISO DI NON ACCETTAZIONE PER VIRUS: ",
-			title:   "Errore nell'accettazione del messaggio per presenza di virus",
-			titleEN: "Error in message acceptance due to virus presence"}
+			title:     "Avviso di non accettazione per virus",
+			heading:   "Errore nell'accettazione del messaggio per presenza di virus",
+			headingEN: "Error in message acceptance due to virus presence"}
 	case TransportEnvelope:
 		return kindFacts{name: "posta-certificata", certType: "posta-certificata", transport: "posta-certificata",
-			prefix: "POSTA CERTIFICATA: ", title: "Messaggio di posta certificata", titleEN: "Certified mail message"}
+			prefix: "POSTA CERTIFICATA: ", title: "Busta di trasporto",
+			heading: "Messaggio di posta certificata", headingEN: "Certified mail message"}
 	case TakeCharge:
 		return kindFacts{name: "presa-in-carico", certType: "presa-in-carico", receipt: "presa-in-carico",
-			prefix: "PRESA IN CARICO: ", title: "Ricevuta di presa in carico", titleEN: "Server-server acceptance receipt"}
+			prefix: "PRESA IN CARICO: ", title: "Ricevuta di presa in carico",
+			heading: "Ricevuta di presa in carico", headingEN: "Server-server acceptance receipt"}
 	case Delivery:
 		return kindFacts{name: "avvenuta-consegna", certType: "avvenuta-consegna", receipt: "avvenuta-consegna",
-			prefix: "CONSEGNA: ", title: "Ricevuta di avvenuta consegna", titleEN: "Delivery receipt"}
+			prefix: "CONSEGNA: ", title: "Ricevuta di avvenuta consegna",
+			heading: "Ricevuta di avvenuta consegna", headingEN: "Delivery receipt"}
 	case NonDelivery:
 		return kindFacts{name: "errore-consegna", certType: "errore-consegna", receipt: "errore-consegna",
-			prefix: "AVVISO DI MANCATA CONSEGNA: ", title: "Avviso di mancata consegna", titleEN: "Non-delivery notice"}
+			prefix: "AVVISO DI MANCATA CONSEGNA: ", title: "Avviso di mancata consegna",
+			heading: "Avviso di mancata consegna", headingEN: "Non-delivery notice"}
 	case NonDeliveryVirus:
 		return kindFacts{name: "errore-consegna-virus", certType: "errore-consegna", receipt: "errore-consegna",
 			security: "errore", prefix: "AVVISO DI MANCATA CONSEGNA PER VIRUS: ",
-			title: "Avviso di mancata consegna per virus", titleEN: "Non-delivery notice due to virus"}
+			title:   "Avviso di mancata consegna per virus",
+			heading: "Avviso di mancata consegna per virus", headingEN: "Non-delivery notice due to virus"}
 	case Timeout12:
 		return kindFacts{name: "preavviso-errore-consegna-12h", certType: "preavviso-errore-consegna",
 			receipt: "preavviso-errore-consegna", prefix: "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: ",
-			title: "Avviso di mancata consegna", titleEN: "Non-delivery notice"}
+			title:   "Avviso di mancata consegna per superamento dei tempi massimi",
+			heading: "Avviso di mancata consegna", headingEN: "Non-delivery notice"}
 	case Timeout24:
 		return kindFacts{name: "preavviso-errore-consegna-24h", certType: "preavviso-errore-consegna",
 			receipt: "preavviso-errore-consegna", prefix: "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: ",
-			title: "Avviso di mancata consegna", titleEN: "Non-delivery notice"}
+			title:   "Avviso di mancata consegna per superamento dei tempi massimi",
+			heading: "Avviso di mancata consegna", headingEN: "Non-delivery notice"}
 	case VirusDetection:
 		return kindFacts{name: "rilevazione-virus", certType: "rilevazione-virus", receipt: "rilevazione-virus",
-			prefix: "PROBLEMA DI SICUREZZA: ", title: "Avviso di rilevazione virus", titleEN: "Virus detection notice"}
+			prefix: "PROBLEMA DI SICUREZZA: ", title: "Avviso di rilevazione virus",
+			heading: "Avviso di rilevazione virus", headingEN: "Virus detection notice"}
 	case AnomalyEnvelope:
 		return kindFacts{name: "anomalia", transport: "errore",
-			prefix: "ANOMALIA MESSAGGIO: ", title: "Anomalia nel messaggio", titleEN: "Message anomaly"}
+			prefix: "ANOMALIA MESSAGGIO: ", title: "Busta di anomalia",
+			heading: "Anomalia nel messaggio", headingEN: "Message anomaly"}
 	default:
-		return kindFacts{name: "nessuno", title: "Messaggio ordinario", titleEN: "Ordinary message"}
+		return kindFacts{name: "nessuno", title: "Messaggio ordinario"}
 	}
 }
 
@@ -104,9 +117,9 @@ func ParseKind(name string) (k Kind, ok bool) {
 	return None, false
 }
 
-// Title returns the Italian name that heads the text of the message, such as
-// "Ricevuta di accettazione" (pec-rules §2.4). That of a delivery receipt is
-// the complete one's; see DeliveryForm.
+// Title returns the Italian name of the message, such as "Ricevuta di
+// accettazione" (pec-rules §1.2). That of a delivery receipt is the complete
+// one's; see DeliveryForm.
 func (k Kind) Title() string { return k.facts().title }
 
 // CertType returns the value of postacert/@tipo (RFC 6109 §4.4), "" for the
@@ -188,7 +201,7 @@ func (f DeliveryForm) Title() string {
 func (f DeliveryForm) titleEN() string {
 	switch f {
 	case FormComplete:
-		return Delivery.facts().titleEN
+		return Delivery.facts().headingEN
 	case FormBrief:
 		return "Brief delivery receipt"
 	default:

@@ -5,8 +5,10 @@ package pipeline
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"pecd/fault"
@@ -63,20 +65,21 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 	s.Recipients = unique(s.Recipients)
 	m := &accepted{Submission: s, box: box, in: newIntake(a.Store)}
 	defer m.in.spool.Close()
+	m.in.hash = sha256.New()
 
-	violations, err := a.take(m, r)
+	violations, err := a.take(ctx, m, r)
 	if err != nil {
 		return "", err
 	}
 	if len(violations) > 0 {
-		return a.refuse(ctx, m, violations[0])
+		return a.refuse(ctx, m, violations)
 	}
 	return a.accept(ctx, m)
 }
 
 // take reads the submission into the spool, with the header as the rules
 // change it, and makes the formal checks.
-func (a *Access) take(m *accepted, r io.Reader) ([]pec.Violation, error) {
+func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Violation, error) {
 	lim := rfc822.DefaultLimits()
 	br := bufio.NewReaderSize(r, intakeBuffer)
 	raw, complete, err := readHeader(br, lim.HeaderBytes)
@@ -104,7 +107,9 @@ func (a *Access) take(m *accepted, r io.Reader) ([]pec.Violation, error) {
 	if m.header, err = rfc822.ParseHeader(rewritten, lim); err != nil && headerErr == nil {
 		return nil, fault.New("pipeline.take", fault.Internal, err)
 	}
-	m.cert = a.certify(m, header, id, msgID)
+	if m.cert, err = a.certify(ctx, m, header, id, msgID); err != nil {
+		return nil, err
+	}
 	violations := pec.CheckSubmission(pec.Submission{
 		ReversePath: m.Sender, Recipients: m.Recipients, Message: m.in.scan, Header: header,
 		MaxSize: a.MaxMessage, MaxProduct: a.MaxProduct, Strict: a.StrictRecipients,
@@ -117,7 +122,7 @@ func (a *Access) take(m *accepted, r io.Reader) ([]pec.Violation, error) {
 
 // certify gathers the certified data: the SMTP sender and recipients, not what
 // the header says of them (pec-rules §3.2).
-func (a *Access) certify(m *accepted, h rfc822.Header, id, msgID string) pec.Message {
+func (a *Access) certify(ctx context.Context, m *accepted, h rfc822.Header, id, msgID string) (pec.Message, error) {
 	c := pec.Message{ID: id, MsgID: msgID, Sender: m.Sender, ReplyTo: m.Sender}
 	c.HasSubject = h.Has("Subject")
 	c.Subject = rfc822.DecodeText(h.Get("Subject"))
@@ -126,20 +131,22 @@ func (a *Access) certify(m *accepted, h rfc822.Header, id, msgID string) pec.Mes
 	}
 	c.Receipt, c.ReceiptAsked = pec.ParseReceiptType(h.Get("X-TipoRicevuta"))
 	for _, r := range m.Recipients {
-		c.Recipients = append(c.Recipients, pec.Recipient{Address: r, External: !a.Providers.Certified(domainOf(r))})
+		local, err := a.isLocal(ctx, r) // certified by us, whatever the index says of us today
+		if err != nil {
+			return c, err
+		}
+		c.Recipients = append(c.Recipients, pec.Recipient{Address: r, External: !local && !a.Providers.Certified(domainOf(r))})
 	}
-	return c
+	return c, nil
 }
 
 // refuse answers a formally wrong submission with the signed notice, which is
 // its legal answer (RFC 6109 §3.1.2); SMTP says 250.
-func (a *Access) refuse(ctx context.Context, m *accepted, v pec.Violation) (string, error) {
+func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation) (string, error) {
 	const op = "pipeline.refuse"
-	reason := v.Text
-	if v.English != "" {
-		reason += " (" + v.English + ")"
-	}
-	notice, err := a.seal(ctx, a.Builder.NonAcceptance(m.cert, m.at, reason), nil, m.at)
+	reason := reasonOf(found)
+	draft := a.Builder.NonAcceptance(m.cert, m.at, reason)
+	notice, err := a.seal(ctx, draft, nil, m.at)
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
@@ -147,12 +154,25 @@ func (a *Access) refuse(ctx context.Context, m *accepted, v pec.Violation) (stri
 	step := new(storage.Step).Add(
 		notice,
 		&storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: notice}, InternalDate: m.at},
-		a.record(a.event(m, ledger.NonAcceptance, func(e *ledger.Event) { e.Error = reason })),
+		a.record(a.event(m, ledger.SubmissionRefused, func(e *ledger.Event) {
+			e.Receipt, e.Related = pec.NonAcceptance.CertType(), []string{draft.MessageID}
+			e.Error, e.Detail = string(pec.OtherError), reason
+		})),
 	)
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + m.cert.ID, nil
+}
+
+// reasonOf tells the sender everything that is wrong, so that he mends it at
+// once: all of it in Italian, then in English.
+func reasonOf(found []pec.Violation) string {
+	italian, english := make([]string, len(found)), make([]string, len(found))
+	for i, v := range found {
+		italian[i], english[i] = v.Text, v.English
+	}
+	return strings.Join(italian, "; ") + " / " + strings.Join(english, "; ")
 }
 
 // accept issues the acceptance receipt and the transport envelope (RFC 6109
@@ -163,8 +183,8 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	o := &original{r: m.in.spool, n: size, blob: m.in.blob(0, size)}
 	eightBit := m.in.scan.Has8Bit
 
-	receipt, envelope, err := a.sealBoth(ctx,
-		a.Builder.Acceptance(m.cert, m.at), a.Builder.TransportEnvelope(m.cert, m.at, m.header, eightBit), o, m.at)
+	acceptance := a.Builder.Acceptance(m.cert, m.at)
+	receipt, envelope, err := a.sealBoth(ctx, acceptance, a.Builder.TransportEnvelope(m.cert, m.at, m.header, eightBit), o, m.at)
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
@@ -182,8 +202,10 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	}
 	step.Add(
 		&storage.PutTransaction{Transaction: tx},
-		a.record(a.event(m, ledger.Acceptance, nil)),
-		a.record(a.event(m, ledger.Envelope, nil)),
+		a.record(a.event(m, ledger.SubmissionAccepted, func(e *ledger.Event) {
+			e.Receipt, e.Related = pec.Acceptance.CertType(), []string{acceptance.MessageID}
+		})),
+		a.record(a.event(m, ledger.EnvelopeCreated, func(e *ledger.Event) { e.Recipients = nil })),
 	)
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
@@ -221,7 +243,7 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 			return err
 		}
 		t := storage.TxRecipient{Address: r.Address, External: r.External}
-		if local && !r.External {
+		if local {
 			t.TakenAt = m.at
 			own = append(own, r.Address)
 		} else {
@@ -239,7 +261,7 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 		for _, r := range own {
 			step.Add(a.deliverJob(local, m.cert.ID, r, true, m.at))
 		}
-		step.Add(a.record(a.event(m, ledger.TakeCharge, func(e *ledger.Event) { e.Concerns = own })))
+		step.Add(a.record(a.event(m, ledger.TakenInCharge, func(e *ledger.Event) { concern(e, own...) })))
 	}
 	if len(order) > 0 {
 		step.Add(envelope)
@@ -255,8 +277,8 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 
 func (a *Access) event(m *accepted, k ledger.Kind, more func(*ledger.Event)) ledger.Event {
 	e := eventOf(m.cert, k, m.at)
-	e.Mailbox, e.Login, e.Size, e.Channel = m.box.Address, m.Login, m.in.spool.Size(), "smtp"
-	e.Remote = m.Peer.Remote
+	e.Side, e.Mailbox, e.User, e.Size = ledger.Own, m.box.Address, m.Login, m.in.spool.Size()
+	e.Channel, e.Peer, e.Provider = ledger.SMTP, m.Peer.Remote, a.Builder.Provider.Name
 	if more != nil {
 		more(&e)
 	}

@@ -33,7 +33,7 @@ type refusal struct {
 }
 
 func (r refusal) extended(provider string) string {
-	return r.status + " - " + provider + " - " + r.reason
+	return pec.ExtendedError(r.status, provider, r.reason)
 }
 
 // Deliver does one job: the message in the mailbox and the receipt on its way
@@ -90,7 +90,7 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 	}
 	defer body.Close()
 
-	form := pec.FormFor(env.cert.Receipt, pec.IsPrimary(env.outer, p.Recipient))
+	form := pec.FormFor(env.cert.Receipt, env.primary(p.Recipient))
 	o, form, eightBit, err := d.enclosure(env, body, form)
 	if err != nil {
 		return fault.Wrap(op, err)
@@ -106,7 +106,9 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 		&storage.FinishJob{ID: job.ID},
 		&storage.Append{Mailbox: box.ID, Body: storage.BodyRef{ID: job.Body}, InternalDate: at, Quota: tier.QuotaBytes},
 		d.mark(p, storage.Delivered, at, draft.MessageID),
-		d.record(d.event(env, p, box.Address, ledger.Delivery, at, draft.MessageID, "")),
+		d.record(d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) {
+			e.Mailbox, e.Receipt, e.Related = box.Address, draft.Kind.CertType(), []string{draft.MessageID}
+		})),
 	)
 	if err := d.answer(ctx, step, receipt, env, p, eightBit, at); err != nil {
 		return fault.Wrap(op, err)
@@ -148,7 +150,10 @@ func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayl
 	step := new(storage.Step).Add(
 		&storage.FinishJob{ID: job.ID},
 		d.mark(p, storage.Failed, at, draft.MessageID),
-		d.record(d.event(env, p, "", ledger.NonDelivery, at, draft.MessageID, extended)),
+		d.record(d.event(env, p, ledger.DeliveryFailed, at, func(e *ledger.Event) {
+			e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
+			e.Error, e.Detail = string(no.code), extended
+		})),
 	)
 	if err := d.answer(ctx, step, notice, env, p, false, at); err != nil {
 		return fault.Wrap(op, err)
@@ -164,7 +169,9 @@ func (d *DeliveryPoint) answer(ctx context.Context, step *storage.Step, receipt 
 		return err
 	}
 	if !ok {
-		step.Add(d.record(d.event(env, p, "", ledger.Undeliverable, at, "", "mittente inesistente")))
+		step.Add(d.record(d.event(env, p, ledger.DeliveryFailed, at, func(e *ledger.Event) {
+			e.Class, e.Detail = ledger.ClassReceipt, "ricevuta non recapitabile: mittente inesistente"
+		})))
 	}
 	return nil
 }
@@ -173,12 +180,16 @@ func (d *DeliveryPoint) mark(p deliverPayload, o storage.Outcome, at time.Time, 
 	return &storage.MarkRecipient{ID: p.ID, Own: p.Own, Address: p.Recipient, Outcome: o, OutcomeAt: at, OutcomeRef: ref}
 }
 
-func (d *DeliveryPoint) event(env *envelope, p deliverPayload, mailbox string, k ledger.Kind, at time.Time, related, problem string) ledger.Event {
+func (d *DeliveryPoint) event(env *envelope, p deliverPayload, k ledger.Kind, at time.Time, more func(*ledger.Event)) ledger.Event {
 	e := eventOf(env.cert, k, at)
-	e.Recipients = nil // the log has them at the transaction's start; here the one concerned
-	e.Concerns, e.Mailbox, e.Size, e.Error = []string{p.Recipient}, mailbox, env.size, problem
-	if related != "" {
-		e.Related = []string{related}
+	concern(&e, p.Recipient)
+	e.Side, e.Origin, e.Class, e.Size = ledger.Foreign, ledger.External, ledger.ClassPEC, env.size
+	if p.Own {
+		e.Side = ledger.Own
 	}
+	if domainOf(env.cert.Sender) == domainOf(p.Recipient) {
+		e.Origin = ledger.Internal
+	}
+	more(&e)
 	return e
 }

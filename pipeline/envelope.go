@@ -25,7 +25,7 @@ const (
 type envelope struct {
 	cert     pec.Message
 	size     int64
-	outer    rfc822.Header // of the envelope: To and Cc tell primary from copy
+	primary  func(recipient string) bool // To and Cc tell primary from copy
 	original storage.BlobID
 	off, n   int64 // of the original within the stored message
 	eightBit bool
@@ -107,7 +107,7 @@ func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*en
 		return nil, fault.Say(op, fault.Internal, "not a transport envelope: "+rec.ReasonEN)
 	}
 	e := &envelope{
-		cert: messageOf(rec.CertData), size: body.Size(), outer: scan.Root.Header,
+		cert: pec.MessageOf(*rec.CertData), size: body.Size(), primary: pec.Primaries(scan.Root.Header),
 		off: rec.Original.BodyOffset, n: rec.Original.End - rec.Original.BodyOffset, eightBit: rec.Original.Has8Bit,
 	}
 	if blob, off, n := body.Blob(); blob != 0 && off == e.off && n == e.n {

@@ -77,20 +77,25 @@ func (i *Incoming) judge(m *arrived) signer.Verdict {
 		return signer.Verdict{Failed: signer.StepExistence, Reason: "firma assente", ReasonEN: "no signature"}
 	}
 	p := m.rec.Signed
-	content := io.NewSectionReader(m.in.spool, p.Offset, p.End-p.Offset)
+	var content io.Reader = io.NewSectionReader(m.in.spool, p.Offset, p.End-p.Offset)
+	if o := m.rec.Original; o != nil {
+		m.in.inner = &rangeSum{hash: sha256.New(), off: o.BodyOffset, end: o.End, pos: p.Offset}
+		content = io.TeeReader(content, m.in.inner)
+	}
 	return i.Verifier.Verify(m.rec.Signature, content, m.at, m.rec.From)
 }
 
 func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
 	if !m.verdict.OK() {
-		return i.ordinary(ctx, m, m.ordinaryReason())
+		reason, english := m.ordinaryReason()
+		return i.ordinary(ctx, m, reason, english)
 	}
 	switch m.rec.Kind {
 	case pec.None, pec.AnomalyEnvelope:
-		return i.malformed(ctx, m, m.rec.Reason)
+		return i.malformed(ctx, m, m.rec.Reason, m.rec.ReasonEN)
 	case pec.TransportEnvelope:
 		if stranger := m.stranger(); stranger != "" {
-			return i.malformed(ctx, m, "destinatario "+stranger+" non compreso nei dati di certificazione")
+			return i.malformed(ctx, m, "destinatario "+stranger+" non compreso nei dati di certificazione", "recipient "+stranger+" not among the certified data")
 		}
 		return i.takeCharge(ctx, m)
 	}
@@ -98,11 +103,11 @@ func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
 }
 
 // ordinaryReason says why this is ordinary mail, for the anomaly envelope.
-func (m *arrived) ordinaryReason() string {
+func (m *arrived) ordinaryReason() (reason, english string) {
 	if m.verdict.Failed == signer.StepExistence && m.rec.Claimed == pec.None {
-		return "messaggio proveniente da posta elettronica ordinaria"
+		return "messaggio proveniente da posta elettronica ordinaria", "message from ordinary mail"
 	}
-	return m.verdict.Reason
+	return m.verdict.Reason, m.verdict.ReasonEN
 }
 
 // stranger returns a recipient of the SMTP transaction that the certified data
@@ -131,7 +136,7 @@ func (i *Incoming) takeCharge(ctx context.Context, m *arrived) (string, error) {
 			return "", fault.Wrap(op, err)
 		}
 		if len(fresh) == 0 {
-			return "2.0.0 già ricevuto / already received " + m.rec.CertData.ID, nil
+			return "2.0.0 gia' ricevuto / already received " + m.rec.CertData.ID, nil
 		}
 		step, err := i.takeChargeStep(ctx, m, fresh, keys)
 		if err != nil {
@@ -171,7 +176,7 @@ func (i *Incoming) fresh(ctx context.Context, recipients []string, prefix string
 }
 
 func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, own, keys []string) (*storage.Step, error) {
-	cert := messageOf(m.rec.CertData)
+	cert := pec.MessageOf(*m.rec.CertData)
 	o := m.rec.Original
 	body, err := m.in.body(m.trace, o.BodyOffset, o.End-o.BodyOffset)
 	if err != nil {
@@ -190,8 +195,9 @@ func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, own, keys []s
 		tx.Recipients = append(tx.Recipients, storage.TxRecipient{Address: r, TakenAt: m.at})
 	}
 	arrival := i.event(m, cert, ledger.EnvelopeReceived)
-	taken := i.event(m, cert, ledger.TakeCharge)
-	taken.Concerns, taken.Related = own, []string{draft.MessageID}
+	taken := i.event(m, cert, ledger.TakenInCharge)
+	concern(&taken, own...)
+	taken.Receipt, taken.Related = draft.Kind.CertType(), []string{draft.MessageID}
 	step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at}, body, &storage.PutTransaction{Transaction: tx},
 		i.record(arrival), i.record(taken))
 	for _, r := range own {
@@ -199,8 +205,9 @@ func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, own, keys []s
 	}
 	ok, err := i.route(ctx, step, receipt, m.verdict.Origin.MailReceipt, cert.ID, false, m.at)
 	if err == nil && !ok {
-		lost := i.event(m, cert, ledger.Undeliverable)
-		lost.Related = []string{draft.MessageID}
+		lost := i.event(m, cert, ledger.DeliveryFailed)
+		concern(&lost, m.verdict.Origin.MailReceipt)
+		lost.Class, lost.Related, lost.Detail = ledger.ClassReceipt, []string{draft.MessageID}, "casella di servizio inesistente"
 		step.Add(i.record(lost))
 	}
 	return step, err
@@ -208,7 +215,7 @@ func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, own, keys []s
 
 func (i *Incoming) event(m *arrived, cert pec.Message, k ledger.Kind) ledger.Event {
 	e := eventOf(cert, k, m.at)
-	e.Provider, e.Remote, e.Size = m.verdict.Origin.Provider, m.Peer.Remote, m.in.spool.Size()
+	e.Side, e.Provider, e.Peer, e.Size = ledger.Foreign, m.verdict.Origin.Provider, m.Peer.Remote, m.in.spool.Size()
 	return e
 }
 

@@ -14,18 +14,18 @@ import (
 // malformed propagates what comes from a PEC provider but is neither envelope
 // nor receipt: it must reach the recipient, in an anomaly envelope, whatever
 // the mailbox thinks of ordinary mail (RFC 6109 §2.2.2).
-func (i *Incoming) malformed(ctx context.Context, m *arrived, reason string) (string, error) {
+func (i *Incoming) malformed(ctx context.Context, m *arrived, reason, english string) (string, error) {
 	boxes, err := i.known(ctx, m.Recipients)
 	if err != nil {
 		return "", err
 	}
-	return i.anomaly(ctx, m, boxes, reason, ledger.AnomalyFromProvider)
+	return i.anomaly(ctx, m, boxes, reason, english, ledger.AnomalyCreated)
 }
 
 // ordinary passes on what is not certified in an anomaly envelope to mailboxes
 // that are open to ordinary mail (S4-037). For a closed, full or missing one
 // the whole message is refused, so that its sender learns of it.
-func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason string) (string, error) {
+func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason, english string) (string, error) {
 	const op = "pipeline.ordinary"
 	boxes, err := i.known(ctx, m.Recipients)
 	if err != nil {
@@ -39,10 +39,10 @@ func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason string) (str
 			return "", fault.Say(op, fault.Denied, "la casella "+r+" accetta solo posta certificata / certified mail only")
 		}
 	}
-	return i.anomaly(ctx, m, boxes, reason, ledger.OrdinaryReceived)
+	return i.anomaly(ctx, m, boxes, reason, english, ledger.OrdinaryReceived)
 }
 
-func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]storage.Mailbox, reason string, k ledger.Kind) (string, error) {
+func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]storage.Mailbox, reason, english string, k ledger.Kind) (string, error) {
 	const op = "pipeline.anomaly"
 	root := m.in.scan.Root.Header
 	fallback, err := i.newID(m.at)
@@ -54,7 +54,7 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		sender = m.rec.From
 	}
 	draft := i.Builder.Anomaly(pec.AnomalyInput{
-		Header: root, Sender: sender, Recipients: m.Recipients, Reason: reason,
+		Header: root, Sender: sender, Recipients: m.Recipients, Reason: reason, ReasonEN: english,
 		EightBit: m.in.scan.Has8Bit, FallbackID: fallback,
 	}, m.at)
 	size := m.in.spool.Size()
@@ -64,18 +64,25 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		return "", fault.Wrap(op, err)
 	}
 	body = prefixed(body, m.trace)
-	step := new(storage.Step).Add(body)
+	e := ledger.Event{
+		At: m.at, Kind: k, MsgID: root.Get("Message-ID"), Side: ledger.Foreign, Sender: m.Sender, Subject: m.rec.Subject,
+		Detail: reason, Provider: m.verdict.Origin.Provider, Peer: m.Peer.Remote, Size: size,
+	}
+	concern(&e, m.Recipients...)
+	step := new(storage.Step).Add(body, i.record(e))
 	for _, r := range m.Recipients {
 		tier, err := i.Mailboxes.Tier(ctx, boxes[r].Tier)
 		if err != nil {
 			return "", fault.Wrap(op, err)
 		}
-		step.Add(&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at, Quota: tier.QuotaBytes})
+		arrival := e
+		concern(&arrival, r)
+		arrival.Kind, arrival.Class, arrival.Origin, arrival.Mailbox = ledger.Delivered, ledger.ClassAnomaly, ledger.External, boxes[r].Address
+		step.Add(
+			&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at, Quota: tier.QuotaBytes},
+			i.record(arrival),
+		)
 	}
-	step.Add(i.record(ledger.Event{
-		At: m.at, Kind: k, MsgID: root.Get("Message-ID"), Sender: m.Sender, Concerns: m.Recipients, Mailbox: boxes[m.Recipients[0]].Address,
-		Subject: m.rec.Subject, Error: reason, Provider: m.verdict.Origin.Provider, Remote: m.Peer.Remote, Size: size,
-	}))
 	if err := i.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}

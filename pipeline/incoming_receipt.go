@@ -25,7 +25,7 @@ func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 		return "", fault.Wrap(op, err)
 	}
 	if len(fresh) == 0 {
-		return "2.0.0 già ricevuto / already received", nil
+		return "2.0.0 gia' ricevuto / already received", nil
 	}
 	var off, n int64
 	if o := m.rec.Original; o != nil {
@@ -39,10 +39,12 @@ func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 	for _, r := range fresh {
 		step.Add(&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at})
 	}
-	cert := messageOf(m.rec.CertData)
+	cert := pec.MessageOf(*m.rec.CertData)
 	e := i.event(m, cert, ledger.ReceiptReceived)
-	e.Detail, e.Mailbox, e.Concerns, e.Recipients = m.rec.Kind.String(), boxes[fresh[0]].Address, concerned(m.rec.CertData), nil
-	e.Error = m.rec.CertData.ExtendedError
+	concern(&e, concerned(m.rec.CertData)...)
+	e.Side, e.Mailbox, e.Receipt = ledger.Own, boxes[fresh[0]].Address, m.rec.Kind.CertType()
+	e.Error, e.Detail = string(m.rec.CertData.Error), m.rec.CertData.ExtendedError
+	e.Related = []string{m.in.scan.Root.Header.Get("Message-ID")}
 	step.Add(i.record(e))
 	i.learn(step, m)
 	if m.rec.Kind == pec.VirusDetection {
@@ -52,7 +54,7 @@ func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 	}
 	err = i.Store.Commit(ctx, step)
 	if fault.Is(err, fault.Exists) { // a copy came in at the same moment
-		return "2.0.0 già ricevuto / already received", nil
+		return "2.0.0 gia' ricevuto / already received", nil
 	}
 	if err != nil {
 		return "", fault.Wrap(op, err)
@@ -126,8 +128,10 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 	if err != nil || !local { // not a message of ours: nobody here to tell
 		return err
 	}
-	e := i.event(m, cert, ledger.NonDelivery)
-	e.Concerns, e.Related, e.Error, e.Recipients = []string{d.Delivery}, []string{draft.MessageID}, d.ExtendedError, nil
+	e := i.event(m, cert, ledger.ReceiptEmitted)
+	concern(&e, d.Delivery)
+	e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
+	e.Error, e.Virus = string(pec.Virus), d.ExtendedError
 	step.Add(i.record(e))
 	_, err = i.route(ctx, step, notice, cert.Sender, cert.ID, false, m.at)
 	return err

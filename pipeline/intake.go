@@ -4,7 +4,6 @@ package pipeline
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"errors"
 	"hash"
 	"io"
@@ -23,16 +22,19 @@ const (
 	maxFrame = 2 << 20
 )
 
-// intake is a message on its way in: spooled, hashed and scanned in one pass.
+// intake is a message on its way in: spooled and scanned in one pass.
 type intake struct {
 	spool   storage.Spool
 	scanner *rfc822.Scanner
-	hash    hash.Hash
 	scan    *rfc822.Message
+	// hash sums up all bytes where the whole message will be a blob; nil otherwise.
+	hash hash.Hash
+	// inner sums up the embedded original, filled while its signature is verified.
+	inner *rangeSum
 }
 
 func newIntake(st storage.Store) *intake {
-	return &intake{spool: st.NewSpool(), scanner: rfc822.NewScanner(rfc822.DefaultLimits()), hash: sha256.New()}
+	return &intake{spool: st.NewSpool(), scanner: rfc822.NewScanner(rfc822.DefaultLimits())}
 }
 
 // Write implements io.Writer.
@@ -40,7 +42,9 @@ func (in *intake) Write(p []byte) (int, error) {
 	if n, err := in.spool.Write(p); err != nil {
 		return n, fault.New("pipeline.intake", fault.Temporary, err)
 	}
-	in.hash.Write(p)
+	if in.hash != nil {
+		in.hash.Write(p)
+	}
 	return in.scanner.Write(p)
 }
 
@@ -68,10 +72,35 @@ func (in *intake) readAll(r io.Reader) error {
 // blob names the range [off, off+n) of the intake as a blob.
 func (in *intake) blob(off, n int64) *storage.NewBlob {
 	b := &storage.NewBlob{Spool: in.spool, Off: off, Len: n}
-	if off == 0 && n == in.spool.Size() {
+	switch {
+	case in.hash != nil && off == 0 && n == in.spool.Size():
 		b.Sum, b.SumKnown = [32]byte(in.hash.Sum(nil)), true
+	case in.inner != nil && in.inner.complete(off, n):
+		b.Sum, b.SumKnown = [32]byte(in.inner.hash.Sum(nil)), true
 	}
 	return b
+}
+
+// rangeSum hashes the range [off, end) of what is written to it from pos on, so
+// that reading the signed bytes once serves the signature and the blob.
+type rangeSum struct {
+	hash          hash.Hash
+	off, end, pos int64
+}
+
+// Write implements io.Writer.
+func (r *rangeSum) Write(p []byte) (int, error) {
+	from, to := max(r.off-r.pos, 0), min(r.end-r.pos, int64(len(p)))
+	if from < to {
+		r.hash.Write(p[from:to])
+	}
+	r.pos += int64(len(p))
+	return len(p), nil
+}
+
+// complete reports whether exactly the range [off, off+n) has gone through.
+func (r *rangeSum) complete(off, n int64) bool {
+	return r.off == off && r.end == off+n && r.pos >= r.end
 }
 
 // body stores the intake as it came, with lines before it. The range of the

@@ -10,8 +10,8 @@ import (
 
 // The kinds of jobs.
 const (
-	jobDeliver = "deliver"
-	jobRelay   = "relay"
+	JobDeliver = "deliver"
+	JobRelay   = "relay"
 )
 
 // deliverPayload asks the delivery point to deliver the envelope that is the

@@ -94,7 +94,7 @@ func (r *RelayPoint) settle(ctx context.Context, step *storage.Step, job storage
 		}
 	}
 	if len(sent) > 0 {
-		step.Add(r.record(ledger.Event{At: at, Kind: ledger.Relayed, ID: p.ID, Sender: p.Sender, Concerns: sent, Peer: job.Lane}))
+		step.Add(r.record(r.event(ledger.RelayOK, job, p, at, sent...)))
 	}
 	return left, lastReply, nil
 }
@@ -110,7 +110,8 @@ func temporary(err error) bool {
 func (r *RelayPoint) refused(ctx context.Context, step *storage.Step, job storage.Job, p relayPayload, res RecipientResult, at time.Time) error {
 	no := relayRefusal(res.Err)
 	extended := no.extended(r.Builder.Provider.Name)
-	e := ledger.Event{At: at, Kind: ledger.RelayFailed, ID: p.ID, Sender: p.Sender, Concerns: []string{res.Recipient}, Peer: job.Lane, Error: extended + ": " + res.Reply}
+	e := r.event(ledger.RelayFailed, job, p, at, res.Recipient)
+	e.Error, e.Detail = string(no.code), extended+": "+res.Reply
 	if !p.Envelope {
 		step.Add(r.record(e))
 		return nil
@@ -124,18 +125,24 @@ func (r *RelayPoint) refused(ctx context.Context, step *storage.Step, job storag
 	if err != nil {
 		return err
 	}
-	e.Related = []string{draft.MessageID}
+	e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
 	ok, err := r.route(ctx, step, notice, env.cert.Sender, p.ID, false, at)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		e.Error += "; mittente inesistente"
+		e.Detail += "; mittente inesistente"
 	}
 	step.Add(r.record(e), &storage.MarkRecipient{
 		ID: p.ID, Own: true, Address: res.Recipient, Outcome: storage.Failed, OutcomeAt: at, OutcomeRef: draft.MessageID,
 	})
 	return nil
+}
+
+func (r *RelayPoint) event(k ledger.Kind, job storage.Job, p relayPayload, at time.Time, recipients ...string) ledger.Event {
+	e := ledger.Event{At: at, Kind: k, ID: p.ID, Sender: p.Sender, Peer: job.Lane, Attempt: job.Attempts + 1}
+	concern(&e, recipients...)
+	return e
 }
 
 // relayRefusal translates the other server's answer into the coding of note 12.

@@ -14,14 +14,14 @@ import (
 
 func (c *Core) deliverJob(body *storage.NewBody, id, recipient string, own bool, at time.Time) *storage.Enqueue {
 	return &storage.Enqueue{
-		Job:  storage.Job{Kind: jobDeliver, Due: at, Created: at, Payload: encodePayload(deliverPayload{ID: id, Recipient: recipient, Own: own})},
+		Job:  storage.Job{Kind: JobDeliver, Due: at, Created: at, Payload: encodePayload(deliverPayload{ID: id, Recipient: recipient, Own: own})},
 		Body: storage.BodyRef{New: body},
 	}
 }
 
 func relayJob(body *storage.NewBody, domain string, p relayPayload, at time.Time) *storage.Enqueue {
 	return &storage.Enqueue{
-		Job:  storage.Job{Kind: jobRelay, Lane: domain, Due: at, Created: at, Payload: encodePayload(p)},
+		Job:  storage.Job{Kind: JobRelay, Lane: domain, Due: at, Created: at, Payload: encodePayload(p)},
 		Body: storage.BodyRef{New: body},
 	}
 }
@@ -56,21 +56,24 @@ func (c *Core) route(ctx context.Context, step *storage.Step, receipt *storage.N
 // eventOf is a log event about a certified message (pec-rules §6.3).
 func eventOf(m pec.Message, k ledger.Kind, at time.Time) ledger.Event {
 	e := ledger.Event{At: at, Kind: k, ID: m.ID, MsgID: m.MsgID, Sender: m.Sender, Subject: m.Subject}
+	e.ReceiptType = string(m.Receipt)
 	for _, r := range m.Recipients {
-		e.Recipients = append(e.Recipients, ledger.Recipient{Address: r.Address, External: r.External})
+		if r.External {
+			e.Ordinary++
+			e.Recipients = append(e.Recipients, ledger.Recipient{Address: r.Address, Type: ledger.Ordinary})
+		} else {
+			e.Certified++
+			e.Recipients = append(e.Recipients, ledger.Recipient{Address: r.Address, Type: ledger.Certified})
+		}
 	}
 	return e
 }
 
-// messageOf is the certified data of an envelope or receipt as its
-// daticert.xml tells it.
-func messageOf(d *pec.CertData) pec.Message {
-	m := pec.Message{
-		ID: d.ID, MsgID: d.MsgID, Sender: d.Sender, Recipients: d.Recipients,
-		ReplyTo: d.ReplyTo, Subject: d.Subject, HasSubject: d.HasSubject, Receipt: d.Receipt,
+// concern narrows an event to the recipients it is about. The log has all of
+// them at the acceptance or arrival of the message.
+func concern(e *ledger.Event, recipients ...string) {
+	e.Recipients, e.Certified, e.Ordinary = nil, 0, 0
+	for _, r := range recipients {
+		e.Recipients = append(e.Recipients, ledger.Recipient{Address: r})
 	}
-	if m.Receipt == "" {
-		m.Receipt = pec.ReceiptComplete
-	}
-	return m
 }

@@ -191,12 +191,18 @@ type result struct {
 // or running over the time limit is an error of the test.
 func runWithin(t testing.TB, limit time.Duration, name string, args ...string) result {
 	t.Helper()
+	return runIn(t, "", limit, name, args...)
+}
+
+// runIn is runWithin in a working directory.
+func runIn(t testing.TB, dir string, limit time.Duration, name string, args ...string) result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var r result
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
 	err := cmd.Run()
 	r.stdout, r.stderr = stdout.Bytes(), stderr.Bytes()
 	var exit *exec.ExitError

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"net/http"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// publicHandler serves what other machines may ask of a node without a login.
+func (n *node) publicHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := n.store.Domains(r.Context()); err != nil {
+			http.Error(w, "store not readable", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("ok\n"))
+	})
+	if n.cfg.Demo {
+		mux.HandleFunc("GET /ca.pem", n.file("application/x-pem-file", n.cfg.path(n.cfg.Trust.Authorities)))
+		for _, crl := range n.cfg.Trust.CRLs {
+			mux.HandleFunc("GET /ca.crl", n.file("application/x-pem-file", n.cfg.path(crl)))
+		}
+	}
+	return mux
+}
+
+func (n *node) file(contentType, path string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			n.log.Error("file not served", "error", err)
+			http.Error(w, "not available", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		w.Write(b)
+	}
+}
+
+// metricsHandler serves the process's own figures; those of the mail follow
+// from the ledger in a room of their own.
+func (n *node) metricsHandler() http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	return mux
+}

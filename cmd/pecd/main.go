@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Command pecd is everything an Italian certified-mail (PEC) provider runs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"pecd/clock"
+)
+
+// Exit codes of the command line (architecture §5).
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// cli is the command line.
+type cli struct {
+	Demo    demoCmd    `cmd:"" help:"Two complete providers on this machine, with a first certified message. / Due gestori dimostrativi su questa macchina."`
+	Serve   serveCmd   `cmd:"" help:"Run a node. / Avvia un nodo."`
+	Verify  verifyCmd  `cmd:"" help:"Read every message back and check the store's promises. / Verifica l'archivio."`
+	Unwrap  unwrapCmd  `cmd:"" help:"Say what a PEC message is and take the original out. / Apre un messaggio di posta certificata."`
+	Mailbox mailboxCmd `cmd:"" help:"Mailboxes of a stopped node. / Caselle di un nodo fermo."`
+	Domain  domainCmd  `cmd:"" help:"Domains of a stopped node. / Domini di un nodo fermo."`
+	Config  configCmd  `cmd:"" help:"Configuration. / Configurazione."`
+}
+
+// env is what commands take from the outside.
+type env struct {
+	ctx    context.Context
+	stdout io.Writer
+	stderr io.Writer
+	clock  clock.Clock
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code := exitDone
+	parser, err := kong.New(&cli{}, kong.Name("pecd"), kong.Writers(stdout, stderr),
+		kong.Description("Posta elettronica certificata: punto di accesso, di ricezione e di consegna, archivio, IMAP."),
+		kong.Exit(func(c int) { code = c }), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(stderr, "pecd:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	cmd, err := parser.Parse(args)
+	for _, a := range args {
+		if a == "--help" || a == "-h" {
+			return code
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "pecd:", err)
+		return exitUsage
+	}
+	if err := cmd.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: clock.System{}}); err != nil {
+		if !errors.Is(err, errProblems) {
+			fmt.Fprintln(stderr, "pecd:", err)
+		}
+		return exitFailed
+	}
+	return exitDone
+}
+
+type configCmd struct {
+	Reference referenceCmd `cmd:"" help:"Print the commented configuration file."`
+}
+
+type referenceCmd struct{}
+
+// Run prints the reference.
+func (referenceCmd) Run(e *env) error { return writeReference(e.stdout) }
+
+// newLogger returns the operating log of a node.
+func newLogger(w io.Writer, c LogConfig) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch c.Format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("log.format: %q is neither text nor json", c.Format)
+}

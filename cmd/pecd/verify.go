@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"pecd/storage"
+)
+
+// errProblems ends a verify that found something; it has been printed.
+var errProblems = errors.New("problems found")
+
+type verifyCmd struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"Configuration of the node; it must be stopped."`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// findings is what verify prints.
+type findings struct {
+	Mailboxes    int       `json:"mailboxes"`
+	Messages     int       `json:"messages"`
+	Bodies       int       `json:"bodies"`
+	Signatures   int       `json:"signatures"`
+	Transactions int       `json:"transactions"`
+	Records      int       `json:"records"`
+	Jobs         int       `json:"jobs"`
+	Problems     []problem `json:"problems"`
+}
+
+type problem struct {
+	Where string `json:"where"`
+	What  string `json:"what"`
+}
+
+func (f *findings) add(where, format string, args ...any) {
+	f.Problems = append(f.Problems, problem{where, fmt.Sprintf(format, args...)})
+}
+
+// Run reads everything back: the store's own promises, the signatures of what
+// this provider issued, and the invariants of pec-rules §1.7.
+func (c *verifyCmd) Run(e *env) (err error) {
+	cfg, err := readConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(e.stderr, cfg.Log)
+	if err != nil {
+		return err
+	}
+	n, err := openNode(e.ctx, cfg, e.clock, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	f := &findings{Problems: []problem{}}
+	for _, check := range []func(context.Context, *findings) error{n.verifyStore, n.verifyMessages, n.verifyTransactions} {
+		if err := check(e.ctx, f); err != nil {
+			return err
+		}
+	}
+	if err := f.print(e.stdout, c.JSON); err != nil {
+		return err
+	}
+	if len(f.Problems) > 0 {
+		return errProblems
+	}
+	return nil
+}
+
+func (n *node) verifyStore(ctx context.Context, f *findings) error {
+	return n.store.Check(ctx, func(p storage.Problem) error {
+		f.Problems = append(f.Problems, problem{p.Where, p.What})
+		return nil
+	})
+}
+
+func (f *findings) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(f)
+	}
+	for _, p := range f.Problems {
+		fmt.Fprintf(w, "PROBLEMA %s: %s\n", p.Where, p.What)
+	}
+	verdict := "archivio integro / clean"
+	if len(f.Problems) > 0 {
+		verdict = fmt.Sprintf("%d problemi / problems", len(f.Problems))
+	}
+	_, err := fmt.Fprintf(w, "%d caselle, %d messaggi, %d corpi, %d firme verificate, %d transazioni, %d eventi, %d lavori in coda: %s\n",
+		f.Mailboxes, f.Messages, f.Bodies, f.Signatures, f.Transactions, f.Records, f.Jobs, verdict)
+	return err
+}

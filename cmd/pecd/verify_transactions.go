@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"pecd/ledger"
+	"pecd/storage"
+)
+
+// counted is what the log says of one transaction at this provider.
+type counted struct {
+	accepted, envelopes int
+	taken               map[string]int // own recipients, by the take-charge we issued
+	outcomes            map[string]int // recipients whose outcome we issued
+}
+
+// verifyTransactions checks the invariants of pec-rules §1.7 between the
+// transactions, the log and the queue: one acceptance and one envelope for
+// each message of ours, none for others'; every own recipient taken in charge
+// once, with exactly one outcome, or with the job that will bring it.
+func (n *node) verifyTransactions(ctx context.Context, f *findings) error {
+	log, err := n.countRecords(ctx, f)
+	if err != nil {
+		return err
+	}
+	waiting, err := n.waiting(ctx, f)
+	if err != nil {
+		return err
+	}
+	return n.store.EachTransaction(ctx, time.Time{}, func(t storage.Transaction) error {
+		f.Transactions++
+		where := "transaction " + t.ID
+		c := log[key(t.ID, t.Own)]
+		if c == nil {
+			f.add(where, "no record in the log")
+			return nil
+		}
+		if want := number(t.Own); c.accepted != want || c.envelopes != want {
+			f.add(where, "%d acceptances and %d envelopes in the log, want %d", c.accepted, c.envelopes, want)
+		}
+		named := make(map[string]bool, len(t.Recipients))
+		for _, r := range t.Recipients {
+			named[strings.ToLower(r.Address)] = true
+			n.verifyRecipient(f, where, t, r, c, waiting)
+		}
+		for r := range c.outcomes {
+			if !named[r] {
+				f.add(where, "outcome for %s, who is no recipient", r)
+			}
+		}
+		return nil
+	})
+}
+
+func (n *node) verifyRecipient(f *findings, where string, t storage.Transaction, r storage.TxRecipient, c *counted, waiting map[string]bool) {
+	address := strings.ToLower(r.Address)
+	issued, taken := c.outcomes[address], c.taken[address]
+	if issued > 1 || taken > 1 {
+		f.add(where, "%s: %d outcomes and %d take-charges issued", address, issued, taken)
+	}
+	if r.External {
+		if taken > 0 {
+			f.add(where, "%s: ordinary recipient taken in charge", address)
+		}
+		return
+	}
+	ours := taken == 1 // delivered by our delivery point
+	switch {
+	case !t.Own && !ours:
+		f.add(where, "%s: recipient of another provider's message without take-charge", address)
+	case ours && r.Outcome == storage.Pending && !waiting[key(t.ID, t.Own)+"|"+address]:
+		f.add(where, "%s: no outcome and no delivery job", address)
+	case ours && r.Outcome != storage.Pending && issued != 1:
+		f.add(where, "%s: outcome %s, but %d issued", address, r.Outcome, issued)
+	case r.Outcome == storage.Pending && issued > 0:
+		f.add(where, "%s: outcome issued but not recorded", address)
+	}
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func key(id string, own bool) string {
+	if own {
+		return "own|" + id
+	}
+	return "foreign|" + id
+}
+
+// countRecords reads the log once.
+func (n *node) countRecords(ctx context.Context, f *findings) (map[string]*counted, error) {
+	log := make(map[string]*counted)
+	err := n.store.Records(ctx, 1, func(r storage.Record) error {
+		f.Records++
+		e, err := ledger.Decode(r.Data)
+		if err != nil {
+			f.add("log", "record %d: %v", r.Seq, err)
+			return nil
+		}
+		if e.ID == "" {
+			return nil
+		}
+		c := log[key(e.ID, e.Side == ledger.Own)]
+		if c == nil {
+			c = &counted{taken: make(map[string]int), outcomes: make(map[string]int)}
+			log[key(e.ID, e.Side == ledger.Own)] = c
+		}
+		c.count(e)
+		return nil
+	})
+	return log, err
+}
+
+func (c *counted) count(e ledger.Event) {
+	each := func(m map[string]int) {
+		for _, r := range e.Recipients {
+			m[strings.ToLower(r.Address)]++
+		}
+	}
+	switch e.Kind {
+	case ledger.SubmissionAccepted:
+		c.accepted++
+	case ledger.EnvelopeCreated:
+		c.envelopes++
+	case ledger.TakenInCharge:
+		each(c.taken)
+	case ledger.Delivered:
+		if e.Class == ledger.ClassPEC {
+			each(c.outcomes)
+		}
+	case ledger.DeliveryFailed:
+		if e.Class == ledger.ClassPEC {
+			each(c.outcomes)
+		}
+	}
+}
+
+// waiting lists the deliveries still queued, by transaction and recipient.
+func (n *node) waiting(ctx context.Context, f *findings) (map[string]bool, error) {
+	out := make(map[string]bool)
+	err := n.store.Jobs(ctx, "", func(j storage.Job) error {
+		f.Jobs++
+		var p struct {
+			ID   string `json:"id"`
+			Rcpt any    `json:"rcpt"`
+			Own  bool   `json:"own"`
+		}
+		if err := json.Unmarshal(j.Payload, &p); err != nil {
+			f.add("queue", "job %d: %v", j.ID, err)
+			return nil
+		}
+		if r, ok := p.Rcpt.(string); ok {
+			out[key(p.ID, p.Own)+"|"+strings.ToLower(r)] = true
+		}
+		return nil
+	})
+	return out, err
+}

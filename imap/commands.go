@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	imaplib "github.com/emersion/go-imap/v2"
+)
+
+const (
+	maxCommand = 48 << 10 // octets of a command without its literals; the library stops at 50 KiB
+	maxDiscard = 1 << 20  // octets of an over-long line that are read past
+
+	// maxLiteral is the bound of a literal that is no message: what the library
+	// takes, and what RFC 7888 §5 (LITERAL-) allows unasked.
+	maxLiteral  = 4096
+	maxLiterals = 128 << 10 // octets of all such literals of one command
+	maxSASL     = 4000      // octets of a line of AUTHENTICATE; the library's buffer
+)
+
+// stage is what the filter reads next.
+type stage uint8
+
+const (
+	atCommand stage = iota // the first line of a command
+	offered                // the library was shown a literal and has not asked for it
+	inCommand              // the rest of a command after a literal
+	inSASL                 // an answer to a challenge
+	ended                  // nothing more
+)
+
+// command is the client's command at work.
+type command struct {
+	tag  string
+	verb string // upper case, "UID FETCH" for two words
+}
+
+// uid tells whether the command speaks of UIDs.
+func (c command) uid() bool { return strings.HasPrefix(c.verb, "UID ") }
+
+// literal is a literal announced at the end of a line.
+type literal struct {
+	size    int64
+	nonSync bool
+}
+
+// reader is the part of conn that reads commands.
+type reader struct {
+	stage stage
+	now   command
+	// lineBuf holds the line or piece being handed over; pass is what the
+	// library has not taken of it.
+	lineBuf []byte
+	pass    []byte
+
+	size     int     // of the command so far
+	literals int64   // octets of its small literals
+	lit      literal // offered
+	left     int64   // octets of an accepted literal still to come
+	litBy    int64   // when that literal must be there
+	answered bool    // the library wrote something since it got the last piece
+	farewell string  // say BYE with this text instead of reading the next command
+}
+
+// Read hands the library the next octets it may see.
+//
+// Literals are passed on only when the library has asked for them. A refused
+// one that the client sent unasked is read past: its octets, which may be a
+// message written by somebody else, never reach the command parser.
+func (c *conn) Read(p []byte) (int, error) {
+	for {
+		if len(c.pass) > 0 {
+			n := copy(p, c.pass)
+			c.pass = c.pass[n:]
+			return n, nil
+		}
+		if c.left > 0 {
+			return c.readLiteral(p)
+		}
+		err := c.advance()
+		if err != nil {
+			if c.stage != ended {
+				c.failed(err)
+			}
+			return 0, io.EOF
+		}
+	}
+}
+
+// advance makes pass or left non-empty, or reports that the connection is over.
+func (c *conn) advance() error {
+	switch c.stage {
+	case atCommand:
+		return c.nextCommand()
+	case inCommand:
+		return c.nextPiece()
+	case inSASL:
+		return c.nextSASL()
+	case offered:
+		if !c.answered {
+			return errors.New("literal where the library takes none")
+		}
+		if c.lit.nonSync {
+			if err := c.readPast(c.lit.size); err != nil {
+				return err
+			}
+		}
+		c.stage = atCommand
+		return nil
+	}
+	return io.EOF
+}
+
+// failed says why reading stopped, where somebody may hear it.
+func (c *conn) failed(err error) {
+	var timeout net.Error
+	var refused *imaplib.Error
+	switch {
+	case errors.Is(err, errFolderGone):
+		c.bye("cartella eliminata / selected mailbox was deleted")
+	case errors.As(err, &refused):
+		c.bye(refused.Text)
+	case c.srv.closing.Load():
+		c.bye("servizio in chiusura / server shutting down")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		c.bye("tempo scaduto / timed out")
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed):
+		c.stop()
+	case errors.Is(err, errTooLong):
+		c.bye("[TOOBIG] comando troppo lungo / command too long")
+	default:
+		c.srv.log.Debug("imap: connection ended", "remote", c.remote.String(), "error", err)
+		c.bye("errore di protocollo / protocol error")
+	}
+}
+
+func (c *conn) readLiteral(p []byte) (int, error) {
+	if int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	c.readBy.Store(min(c.after(c.srv.timing.progress), c.litBy))
+	n, err := c.in.Read(p)
+	c.readBy.Store(0)
+	c.left -= int64(n)
+	if err != nil {
+		c.failed(err)
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// accepts tells whether p is to be dropped on its way out, and learns from
+// output whether a literal was taken.
+func (c *conn) accepts(p []byte) bool {
+	c.answered = true
+	if c.stage != offered || !bytes.HasPrefix(p, []byte("+ ")) {
+		return false
+	}
+	c.stage = inCommand
+	c.left = c.lit.size
+	c.litBy = c.after(literalBase) + c.lit.size/slowest*1e9
+	return c.lit.nonSync
+}
+
+// nextCommand reads commands until there is one for the library.
+func (c *conn) nextCommand() error {
+	if c.now.verb != "" && !c.answered {
+		// The library wants more of a command that is complete. Whatever comes
+		// next would be taken for the rest of it.
+		return errors.New("command without an answer")
+	}
+	c.now, c.size, c.literals = command{}, 0, 0
+	if cap(c.lineBuf) > 8<<10 {
+		c.lineBuf = nil
+	}
+	if c.farewell != "" {
+		c.bye(c.farewell)
+		return io.EOF
+	}
+	if err := c.awaitCommand(); err != nil {
+		return err
+	}
+	line, err := c.readLine(maxCommand)
+	if errors.Is(err, errTooLong) {
+		return c.refuse(line, "[TOOBIG] riga troppo lunga / line too long")
+	}
+	if err != nil {
+		return err
+	}
+	if len(line) == 0 {
+		return nil
+	}
+	c.size = len(line)
+	rest, ok := c.parse(line)
+	if !ok {
+		return c.refuse(line, "comando non valido / invalid command")
+	}
+	if quoteOpen(line) {
+		return c.refuse(line, "virgolette non chiuse / unbalanced quotes")
+	}
+	if run := own(c.now.verb); run != nil && c.session != nil {
+		return c.ownCommand(run, rest)
+	}
+	return c.handOver(c.rewrite(line, rest))
+}
+
+// awaitCommand waits for the first octet of a command.
+func (c *conn) awaitCommand() error {
+	by := c.loginBy
+	if c.session != nil && c.session.open() {
+		by = c.after(c.srv.timing.idle)
+	}
+	c.readBy.Store(by)
+	c.waiting.Store(true)
+	var err error
+	if c.srv.closing.Load() {
+		err = errClosing
+	} else {
+		_, err = c.in.Peek(1)
+	}
+	c.waiting.Store(false)
+	c.readBy.Store(0)
+	return err
+}
+
+// parse fills c.now from the first line and returns what follows the verb.
+func (c *conn) parse(line []byte) (rest []byte, ok bool) {
+	tag, rest, _ := bytes.Cut(line, []byte(" "))
+	word, rest := cutWord(rest)
+	verb := strings.ToUpper(string(word))
+	if !validTag(tag) || len(verb) == 0 || len(verb) > 32 {
+		return nil, false
+	}
+	if verb == "UID" {
+		if len(rest) == 0 {
+			return nil, false
+		}
+		word, after := cutWord(rest[1:])
+		if len(word) == 0 || len(word) > 32 {
+			return nil, false
+		}
+		verb, rest = "UID "+strings.ToUpper(string(word)), after
+	}
+	c.now = command{tag: string(tag), verb: verb}
+	return rest, true
+}
+
+// cutWord splits an atom of letters off; the rest starts with what ends it.
+func cutWord(b []byte) (word, rest []byte) {
+	i := 0
+	for i < len(b) && b[i] > ' ' && b[i] < 0x7f && !bytes.ContainsRune([]byte("(){%*\"\\"), rune(b[i])) {
+		i++
+	}
+	return b[:i], b[i:]
+}
+
+func validTag(tag []byte) bool {
+	if len(tag) == 0 || len(tag) > 128 {
+		return false
+	}
+	for _, ch := range tag {
+		if ch <= ' ' || ch >= 0x7f || bytes.IndexByte([]byte("(){%*\"\\+"), ch) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// rewrite changes a first line where the library cannot be told otherwise.
+func (c *conn) rewrite(line, rest []byte) []byte {
+	switch {
+	case c.now.verb == "SELECT" && c.session != nil && c.session.readOnly():
+		// The library answers READ-WRITE to every SELECT.
+		return append([]byte(c.now.tag+" EXAMINE"), rest...)
+	case c.now.verb == "ENABLE":
+		// The library enables IMAP4rev2 although it is not advertised.
+		b := []byte(c.now.tag + " ENABLE")
+		for _, w := range bytes.Fields(rest) {
+			if !bytes.EqualFold(w, []byte("IMAP4rev2")) {
+				b = append(append(b, ' '), w...)
+			}
+		}
+		return b
+	}
+	return line
+}
+
+// handOver gives the library a line, or holds it back when it ends in a literal
+// that may not be.
+func (c *conn) handOver(line []byte) error {
+	c.answered = false
+	lit, at, ok := literalAt(line)
+	if !ok {
+		c.stage = atCommand
+		c.pass = append(line, '\r', '\n')
+		return nil
+	}
+	// The first argument of APPEND is the name of the folder, a later literal
+	// the message.
+	folder := c.stage == atCommand && len(bytes.Fields(line[:at])) <= 2
+	message := c.now.verb == "APPEND" && !folder
+	if lit.nonSync && lit.size > maxLiteral {
+		return errTooLong
+	}
+	if !message {
+		if c.literals += lit.size; lit.size > maxLiteral || c.literals > maxLiterals {
+			return c.spoil()
+		}
+	}
+	c.lit, c.stage = lit, offered
+	line = append(line[:at], '{')
+	line = appendInt(line, lit.size)
+	c.pass = append(line, '}', '\r', '\n')
+	return nil
+}
+
+// spoil refuses a literal the client waits to send: the library gets a line
+// that no grammar allows and says BAD.
+func (c *conn) spoil() error {
+	if c.stage == atCommand {
+		return c.answer("BAD [TOOBIG] dato troppo lungo / literal too large")
+	}
+	c.stage = atCommand
+	c.pass = []byte("\\\r\n")
+	return nil
+}
+
+// nextPiece reads the rest of a command after a literal.
+func (c *conn) nextPiece() error {
+	line, err := c.piece()
+	if err != nil {
+		return err
+	}
+	return c.handOver(line)
+}
+
+// piece reads a line of a command that has begun.
+func (c *conn) piece() ([]byte, error) {
+	line, err := c.readLine(maxCommand - c.size)
+	if err != nil {
+		return nil, err
+	}
+	c.size += len(line)
+	if quoteOpen(line) {
+		return nil, errors.New("unbalanced quotes")
+	}
+	return line, nil
+}
+
+// nextSASL passes a line of an authentication exchange on.
+func (c *conn) nextSASL() error {
+	c.readBy.Store(c.loginBy)
+	line, err := c.readLine(maxSASL)
+	if err != nil {
+		return err
+	}
+	c.stage = atCommand // unless the answer is met by another challenge
+	c.pass = append(line, '\r', '\n')
+	return nil
+}
+
+// readPast reads the rest of a command that was refused, literals included.
+func (c *conn) readPast(n int64) error {
+	for {
+		c.readBy.Store(c.after(c.srv.timing.line))
+		if _, err := io.CopyN(io.Discard, c.in, n); err != nil {
+			return err
+		}
+		line, err := c.readLine(maxCommand)
+		if err != nil {
+			return err
+		}
+		lit, _, ok := literalAt(line)
+		if !ok || !lit.nonSync {
+			return nil
+		}
+		if c.literals += lit.size; lit.size > maxLiteral || c.literals > maxLiterals {
+			return errTooLong
+		}
+		n = lit.size
+	}
+}
+
+// refuse answers BAD to a line that no command can be made of. Where the line
+// announces octets nobody has asked for, the connection ends.
+func (c *conn) refuse(line []byte, text string) error {
+	if lit, _, ok := literalAt(line); ok && lit.nonSync {
+		return errTooLong
+	}
+	if c.now.tag == "" {
+		if tag, _, found := bytes.Cut(line, []byte(" ")); (found || len(tag) <= 32) && validTag(tag) {
+			c.now.tag = string(tag)
+		}
+	}
+	if c.session == nil || !c.session.open() {
+		// As the library does: another protocol may be speaking.
+		c.farewell = "errore di protocollo / protocol error"
+	}
+	return c.answer("BAD " + text)
+}
+
+// answer writes a tagged response and is done with the command.
+func (c *conn) answer(text string) error {
+	tag := c.now.tag
+	if tag == "" {
+		tag = "*"
+	}
+	c.now = command{}
+	c.stage = atCommand
+	return c.put([]byte(tag + " " + text + "\r\n"))
+}
+
+var errTooLong = errors.New("imap: line too long")
+
+// readLine reads a line without its end. With errTooLong it returns the
+// beginning and the end of the line, joined.
+func (c *conn) readLine(limit int) ([]byte, error) {
+	if c.stage != inSASL {
+		c.readBy.Store(c.after(c.srv.timing.line))
+	}
+	defer c.readBy.Store(0)
+	c.lineBuf = c.lineBuf[:0]
+	total := 0
+	for {
+		b, err := c.in.ReadSlice('\n')
+		total += len(b)
+		if len(c.lineBuf)+len(b) > limit+2 {
+			keep := min(len(c.lineBuf), 256)
+			c.lineBuf = append(c.lineBuf[:keep], b[max(0, len(b)-64):]...)
+		} else {
+			c.lineBuf = append(c.lineBuf, b...)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) && total < maxDiscard {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		break
+	}
+	line := bytes.TrimSuffix(bytes.TrimSuffix(c.lineBuf, []byte("\n")), []byte("\r"))
+	if total > limit+2 {
+		return line, errTooLong
+	}
+	return line, nil
+}
+
+// literalAt finds the literal that a line announces at its end (RFC 9051 §4.3),
+// and where its brace stands.
+func literalAt(line []byte) (lit literal, at int, ok bool) {
+	b, closed := bytes.CutSuffix(line, []byte("}"))
+	if !closed {
+		return lit, 0, false
+	}
+	b, lit.nonSync = bytes.CutSuffix(b, []byte("+"))
+	at = bytes.LastIndexByte(b, '{')
+	if at < 0 || at == len(b)-1 || len(b)-at > 19 {
+		return lit, 0, false
+	}
+	for _, d := range b[at+1:] {
+		if d < '0' || d > '9' {
+			return lit, 0, false
+		}
+		lit.size = lit.size*10 + int64(d-'0')
+	}
+	return lit, at, true
+}
+
+// quoteOpen tells whether a line ends inside a quoted string. RFC 9051 allows
+// no line end there, the library does.
+func quoteOpen(line []byte) bool {
+	open := false
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == '"':
+			open = !open
+		case line[i] == '\\' && open:
+			i++
+		}
+	}
+	return open
+}

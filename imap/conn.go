@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// outBuffer is how much output is gathered before it is written at the
+	// latest: the library writes every line by itself.
+	outBuffer = 32 << 10
+	inBuffer  = 4 << 10
+
+	// Literals may last this long in all: a fixed part and the time their
+	// octets take at slowest.
+	literalBase = 10 * time.Minute
+	slowest     = 4 << 10 // octets a second
+)
+
+var errClosing = errors.New("imap: connection is closing")
+
+// conn is the filter between the socket and the library. The library sees a
+// net.Conn that yields one piece of one command at a time (commands.go) and
+// takes output; it is told of TLS and of time limits by nobody, both are kept
+// here.
+//
+// Read, Write and everything about commands belong to the connection's
+// goroutine. Output may also come from the goroutine of IDLE, so it has its own
+// lock.
+type conn struct {
+	srv         *Server
+	ctx         context.Context // of the connection, for work on its behalf
+	cancel      context.CancelFunc
+	raw         net.Conn
+	net         net.Conn // raw, or TLS above it
+	implicitTLS bool
+	remote      netip.Addr
+	network     netip.Prefix // what MaxConnsPerIP counts
+	in          *bufio.Reader
+	session     *session
+
+	reader // commands.go
+
+	// Deadlines in nanoseconds of the server's clock, 0 for none.
+	readBy, writeBy atomic.Int64
+	loginBy         int64
+	waiting         atomic.Bool // for the first octet of a command
+	closed          sync.Once
+
+	wmu  sync.Mutex
+	out  *[]byte // from the pool while something is held
+	dead bool    // nothing goes out any more
+	skip bool    // the next write is the library's greeting and is dropped
+}
+
+func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *conn {
+	c := &conn{srv: srv, raw: raw, net: raw, implicitTLS: implicitTLS}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	if ap, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
+		c.remote = ap.Addr().Unmap()
+		bits := c.remote.BitLen()
+		if c.remote.Is6() {
+			bits = 64
+		}
+		c.network, _ = c.remote.Prefix(bits)
+	}
+	c.in = bufio.NewReaderSize(beforeRead{c}, inBuffer)
+	c.loginBy = c.after(srv.timing.login)
+	c.readBy.Store(c.loginBy)
+	return c
+}
+
+// after is the instant d from now as the deadlines count.
+func (c *conn) after(d time.Duration) int64 { return c.srv.cfg.Clock.Now().Add(d).UnixNano() }
+
+// beforeRead reads from the socket, and flushes first: that is the moment at
+// which the client may be waiting for what is held back.
+type beforeRead struct{ c *conn }
+
+func (r beforeRead) Read(p []byte) (int, error) {
+	if err := r.c.flush(); err != nil {
+		return 0, err
+	}
+	return r.c.net.Read(p)
+}
+
+// secure runs the TLS handshake.
+func (c *conn) secure() error {
+	t := tls.Server(c.raw, c.srv.cfg.TLS)
+	if err := t.HandshakeContext(c.ctx); err != nil {
+		return err
+	}
+	c.net = t
+	return nil
+}
+
+// Write takes output of the library.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.skip {
+		c.skip = false
+		return len(p), nil
+	}
+	if c.accepts(p) {
+		return len(p), nil
+	}
+	return len(p), c.put(p)
+}
+
+// put appends output. It is written out when enough is there or when the
+// connection waits for the client.
+func (c *conn) put(p []byte) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	for len(p) > 0 {
+		if c.dead {
+			return net.ErrClosed
+		}
+		if c.out == nil {
+			c.out = c.srv.buffers.Get().(*[]byte)
+		}
+		n := min(cap(*c.out)-len(*c.out), len(p))
+		*c.out = append(*c.out, p[:n]...)
+		p = p[n:]
+		if len(*c.out) == cap(*c.out) {
+			if err := c.flushLocked(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyRange puts [off, off+n) of r, reading straight into the output buffer.
+func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	for n > 0 {
+		if c.dead {
+			return net.ErrClosed
+		}
+		if c.out == nil {
+			c.out = c.srv.buffers.Get().(*[]byte)
+		}
+		b := *c.out
+		free := b[len(b):cap(b)]
+		if int64(len(free)) > n {
+			free = free[:n]
+		}
+		got, err := r.ReadAt(free, off)
+		*c.out = b[:len(b)+got]
+		off, n = off+int64(got), n-int64(got)
+		if got < len(free) {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		if len(*c.out) == cap(*c.out) {
+			if err := c.flushLocked(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *conn) flush() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.flushLocked()
+}
+
+func (c *conn) flushLocked() error {
+	if c.out == nil {
+		return nil
+	}
+	b := c.out
+	c.out = nil
+	defer func() {
+		*b = (*b)[:0]
+		c.srv.buffers.Put(b)
+	}()
+	if c.dead {
+		return net.ErrClosed
+	}
+	c.writeBy.Store(c.after(c.srv.timing.progress))
+	_, err := c.net.Write(*b)
+	c.writeBy.Store(0)
+	if err != nil {
+		c.dead = true
+	}
+	return err
+}
+
+// bye says BYE with a text (ASCII) and ends the connection.
+func (c *conn) bye(text string) {
+	_ = c.put([]byte("* BYE " + text + "\r\n"))
+	_ = c.flush()
+	c.stop()
+}
+
+// stop ends the connection: nothing is read or written from here on.
+func (c *conn) stop() {
+	c.wmu.Lock()
+	c.dead = true
+	c.wmu.Unlock()
+	c.stage = ended
+}
+
+// Close implements net.Conn. The library calls it last.
+func (c *conn) Close() error {
+	var err error
+	c.closed.Do(func() {
+		_ = c.flush()
+		c.stop()
+		c.cancel()
+		err = c.net.Close()
+		c.srv.leave(c)
+	})
+	return err
+}
+
+// hint tells the connection that the server is closing: it says BYE as soon as
+// it waits for a command. Called with Server.closing set.
+func (c *conn) hint() {
+	if c.waiting.Load() {
+		c.wake()
+	}
+}
+
+// wake makes the connection's goroutine stop reading, for good.
+func (c *conn) wake() { _ = c.raw.SetReadDeadline(time.Unix(1, 0)) }
+
+// cut ends the connection from outside, without ceremony.
+func (c *conn) cut() {
+	c.cancel()
+	_ = c.raw.Close()
+}
+
+// overdue cuts or wakes a connection whose deadline has passed.
+func (c *conn) overdue(now int64) {
+	if by := c.writeBy.Load(); by != 0 && now > by {
+		c.cut()
+		return
+	}
+	if by := c.readBy.Load(); by != 0 && now > by {
+		c.wake()
+	}
+}
+
+// LocalAddr and RemoteAddr implement net.Conn.
+func (c *conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// The library's deadlines are fixed (30 s for a command, five minutes for a
+// literal of any size); the filter keeps rolling ones instead.
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.Conn.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"slices"
+	"strings"
+
+	imaplib "github.com/emersion/go-imap/v2"
+)
+
+const (
+	flagSeen    = `\Seen`
+	flagDeleted = `\Deleted`
+	flagRecent  = `\Recent`
+
+	maxKeyword  = 64 // octets
+	maxKeywords = 64 // of one message
+)
+
+// systemFlags are the flags of RFC 9051 §2.3.2 that clients may set.
+func systemFlags() []string {
+	return []string{`\Answered`, flagDeleted, `\Draft`, `\Flagged`, flagSeen}
+}
+
+// storable checks the flags of a command and returns them as they are stored.
+// \Recent, which no client can set, is left out.
+func storable(flags []imaplib.Flag) ([]string, error) {
+	var out []string
+	for _, flag := range flags {
+		f := string(flag)
+		if strings.HasPrefix(f, `\`) {
+			if strings.EqualFold(f, flagRecent) {
+				continue
+			}
+			i := slices.IndexFunc(systemFlags(), func(known string) bool { return strings.EqualFold(known, f) })
+			if i < 0 {
+				return nil, bad("flag sconosciuto / unknown system flag")
+			}
+			f = systemFlags()[i]
+		} else if !isAtom(f) || len(f) > maxKeyword {
+			return nil, bad("flag non valido / invalid keyword")
+		}
+		if !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	if len(out) > maxKeywords {
+		return nil, no(imaplib.ResponseCodeLimit, "troppi flag / too many keywords")
+	}
+	return out, nil
+}
+
+// hasFlag compares without case, as keywords do.
+func hasFlag(flags []string, f string) bool {
+	return slices.ContainsFunc(flags, func(have string) bool { return strings.EqualFold(have, f) })
+}

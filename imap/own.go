@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"errors"
+	"io"
+
+	imaplib "github.com/emersion/go-imap/v2"
+)
+
+// ownHandler answers a command up to its tagged response. args is what follows
+// the verb, with literals as they came. An *imaplib.Error becomes the tagged
+// response, any other error ends the connection.
+type ownHandler func(s *session, args []byte) error
+
+// own returns the handler of a command that the library does not get to see:
+// what it parses wrongly, answers inexactly or has no notion of. nil for all
+// other commands.
+func own(verb string) ownHandler {
+	switch verb {
+	case "FETCH", "UID FETCH":
+		return (*session).fetch
+	case "SEARCH", "UID SEARCH":
+		return (*session).search
+	case "IDLE":
+		return (*session).idle
+	}
+	return nil
+}
+
+// ownCommand reads the rest of a command, runs it and answers.
+func (c *conn) ownCommand(run ownHandler, rest []byte) error {
+	args, err := c.assemble(rest)
+	if args == nil || err != nil {
+		return err
+	}
+	err = run(c.session, args)
+	if err == nil {
+		err = c.session.sync(expungeAllowed(c.now.verb))
+	}
+	var refused *imaplib.Error
+	switch {
+	case err == nil:
+		return c.answer("OK " + c.now.verb + " completed")
+	case errors.As(err, &refused):
+		return c.answer(statusLine(refused))
+	}
+	return err
+}
+
+// expungeAllowed tells whether EXPUNGE may be sent while a command is answered
+// (RFC 9051 §7.5.1): not where the client may be using sequence numbers.
+func expungeAllowed(verb string) bool {
+	switch verb {
+	case "FETCH", "STORE", "SEARCH":
+		return false
+	}
+	return true
+}
+
+// assemble reads a whole command with its literals. It returns nil without an
+// error when the command was refused.
+func (c *conn) assemble(rest []byte) ([]byte, error) {
+	lit, _, ok := literalAt(rest)
+	if !ok {
+		return rest, nil
+	}
+	args := append([]byte(nil), rest...)
+	for ; ok; lit, _, ok = literalAt(rest) {
+		c.literals += lit.size
+		if lit.size > maxLiteral || c.literals > maxLiterals {
+			if lit.nonSync {
+				return nil, errTooLong
+			}
+			return nil, c.answer("BAD [TOOBIG] dato troppo lungo / literal too large")
+		}
+		if !lit.nonSync {
+			if err := c.put([]byte("+ Ready for literal data\r\n")); err != nil {
+				return nil, err
+			}
+		}
+		args = append(args, '\r', '\n')
+		args = append(args, make([]byte, lit.size)...)
+		c.readBy.Store(c.after(c.srv.timing.line))
+		if _, err := io.ReadFull(c.in, args[len(args)-int(lit.size):]); err != nil {
+			return nil, err
+		}
+		var err error
+		if rest, err = c.piece(); err != nil {
+			return nil, err
+		}
+		args = append(args, rest...)
+	}
+	return args, nil
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package imap serves mailboxes by IMAP4rev1 (RFC 3501) with the extensions
+// that mail clients use. It is an adapter: it owns no mail and no accounts.
+//
+// Three layers lie on a connection, from the socket upwards:
+//
+//   - conn is the connection filter. It coalesces output, bounds lines, literals
+//     and time, and reads the client's commands: those named by own it
+//     hands to the session itself, every other one to the library.
+//   - the library's imapserver parses and answers the other commands and calls
+//     the session back.
+//   - session knows the mailbox. Its view maps sequence numbers to UIDs and moves
+//     on only where RFC 9051 §7.5 allows it.
+//
+// One goroutine drives a connection; while the client idles a second one waits
+// for changes. Message bytes go from the store to the socket as they are.
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapserver"
+
+	"pecd/clock"
+	"pecd/directory"
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// Authenticator checks who logs in. The error of a refusal is of kind
+// fault.Denied.
+type Authenticator interface {
+	Authenticate(ctx context.Context, login, password string) (directory.Principal, error)
+}
+
+// Login is one attempt to log in, as Config.OnLogin sees it.
+type Login struct {
+	At      time.Time
+	Login   string // as the client sent it when OK is false: hostile text
+	Address string // of the mailbox opened, "" when OK is false
+	Remote  string // IP address of the client
+	OK      bool
+}
+
+// Config is what a Server needs.
+type Config struct {
+	Store     storage.Store
+	Directory Authenticator
+	Clock     clock.Clock
+	Logger    *slog.Logger // nil: no log
+	TLS       *tls.Config
+
+	MaxConns      int   // open connections in all, 0 for no bound
+	MaxConnsPerIP int   // … of one IPv4 address or IPv6 /64, 0 for no bound
+	AppendLimit   int64 // octets of an appended message, 0 for 104,857,600 (RFC 7889)
+
+	// OnLogin, when set, is told every login that was decided. It runs on the
+	// connection's goroutine.
+	OnLogin func(ctx context.Context, l Login)
+}
+
+const defaultAppendLimit = 104857600
+
+// timing bounds how long a client may take. Tests shorten it.
+type timing struct {
+	tick      time.Duration // how often deadlines are looked at
+	login     time.Duration // from the connection to a successful login
+	idle      time.Duration // between two commands; RFC 9051 §5.4 asks for 30 minutes
+	line      time.Duration // from the first octet of a line to its end
+	progress  time.Duration // without any octet of a literal, or any octet taken by the client
+	failDelay time.Duration // before the answer to the first failed login, growing
+}
+
+func defaultTiming() timing {
+	return timing{
+		tick:      time.Second,
+		login:     2 * time.Minute,
+		idle:      32 * time.Minute,
+		line:      time.Minute,
+		progress:  2 * time.Minute,
+		failDelay: time.Second,
+	}
+}
+
+// Server serves IMAP on any number of listeners.
+type Server struct {
+	cfg        Config
+	log        *slog.Logger
+	timing     timing
+	lib        *imapserver.Server
+	structures structures
+	buffers    *sync.Pool    // of *[]byte, outBuffer octets
+	scans      chan struct{} // one slot for each message being read through
+
+	closing atomic.Bool
+	ended   chan struct{} // closed when Shutdown is done with waiting
+
+	mu        sync.Mutex
+	started   bool // the reaper runs
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	perIP     map[netip.Prefix]int
+	running   sync.WaitGroup // connections
+	reaper    sync.WaitGroup
+}
+
+// NewServer returns a server that does nothing before Serve.
+func NewServer(cfg Config) *Server {
+	if cfg.AppendLimit <= 0 {
+		cfg.AppendLimit = defaultAppendLimit
+	}
+	if cfg.AppendLimit > 1<<32-1 {
+		cfg.AppendLimit = 1<<32 - 1
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		cfg:       cfg,
+		log:       log,
+		timing:    defaultTiming(),
+		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }},
+		scans:     make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		ended:     make(chan struct{}),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+		perIP:     make(map[netip.Prefix]int),
+	}
+	s.structures = newScanned(s.scans)
+	s.lib = imapserver.New(&imapserver.Options{
+		NewSession: s.newSession,
+		Caps:       capabilities(),
+		Logger:     libraryLog{log},
+		// The filter lets nobody through to the library before TLS is up, and
+		// the library cannot see TLS below the filter.
+		InsecureAuth: true,
+	})
+	return s
+}
+
+// Serve accepts connections until ctx ends or Shutdown is called, and returns
+// nil then. With implicitTLS the TLS handshake comes first (RFC 8314);
+// otherwise the client must ask for it by STARTTLS before it may log in.
+// Connections that are open when Serve returns stay until Shutdown.
+func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) error {
+	const op = "imap.Serve"
+	if s.cfg.TLS == nil {
+		return fault.New(op, fault.Internal, errors.New("no TLS configuration"))
+	}
+	if !s.open(l) {
+		return fault.New(op, fault.Disabled, net.ErrClosed)
+	}
+	defer s.release(l)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	err := s.lib.Serve(&gate{Listener: l, srv: s, ctx: context.WithoutCancel(ctx), implicitTLS: implicitTLS})
+	if err != nil && ctx.Err() == nil && !s.closing.Load() {
+		return fault.New(op, fault.Internal, err)
+	}
+	return nil
+}
+
+func (s *Server) open(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		l.Close()
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	if !s.started {
+		s.started = true
+		s.reaper.Add(1)
+		go s.reap()
+	}
+	return true
+}
+
+func (s *Server) release(l net.Listener) {
+	l.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// Shutdown closes the listeners, lets commands that are being answered finish,
+// says BYE to every client and waits. When ctx ends first, the connections left
+// are cut and its error is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.closing.Swap(true)
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.hint()
+	}
+	s.mu.Unlock()
+	if again {
+		select {
+		case <-s.ended:
+			return nil
+		case <-ctx.Done():
+			return fault.New("imap.Shutdown", fault.Temporary, ctx.Err())
+		}
+	}
+	cut := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.cut()
+		}
+	})
+	s.running.Wait()
+	close(s.ended)
+	s.reaper.Wait()
+	if !cut() {
+		return fault.New("imap.Shutdown", fault.Temporary, ctx.Err())
+	}
+	return nil
+}
+
+// reap enforces the deadlines of all connections. One goroutine with the
+// server's clock replaces a timer for each connection.
+func (s *Server) reap() {
+	defer s.reaper.Done()
+	for {
+		tick, stop := s.cfg.Clock.After(s.timing.tick)
+		select {
+		case <-s.ended:
+			stop()
+			return
+		case <-tick:
+		}
+		now := s.cfg.Clock.Now().UnixNano()
+		s.mu.Lock()
+		for c := range s.conns {
+			c.overdue(now)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// gate is the listener as the library sees it: it wraps what it accepts.
+type gate struct {
+	net.Listener
+	srv         *Server
+	ctx         context.Context
+	implicitTLS bool
+}
+
+// Accept implements net.Listener.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		raw, err := g.Listener.Accept()
+		if err != nil {
+			if g.srv.closing.Load() {
+				err = net.ErrClosed
+			}
+			return nil, err
+		}
+		c := newConn(g.ctx, g.srv, raw, g.implicitTLS)
+		if g.srv.admit(c) {
+			return c, nil
+		}
+		g.srv.log.Info("imap: connection refused", "remote", c.remote.String())
+		if !g.implicitTLS {
+			fmt.Fprint(raw, "* BYE [UNAVAILABLE] troppe connessioni / too many connections\r\n")
+		}
+		raw.Close()
+	}
+}
+
+// admit counts a connection in, unless a bound is reached.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() ||
+		s.cfg.MaxConns > 0 && len(s.conns) >= s.cfg.MaxConns ||
+		s.cfg.MaxConnsPerIP > 0 && s.perIP[c.network] >= s.cfg.MaxConnsPerIP {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.perIP[c.network]++
+	s.running.Add(1)
+	return true
+}
+
+// leave counts a connection out.
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	if s.perIP[c.network]--; s.perIP[c.network] <= 0 {
+		delete(s.perIP, c.network)
+	}
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+// libraryLog takes what the library has to say. Its texts may quote what a
+// client sent, passwords included, so only the fixed part of a line is kept;
+// what fails inside the session is logged there.
+type libraryLog struct{ log *slog.Logger }
+
+// Printf implements imapserver.Logger.
+func (l libraryLog) Printf(format string, args ...any) {
+	if stack, ok := lastBytes(args); ok { // "panic …": %v\n%s
+		l.log.Error("imap: panic in a session", "stack", stack)
+		return
+	}
+	l.log.Debug("imap: library", "event", format)
+}
+
+func lastBytes(args []any) (string, bool) {
+	if len(args) == 0 {
+		return "", false
+	}
+	b, ok := args[len(args)-1].([]byte)
+	return string(b), ok
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	imaplib "github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-sasl"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// maxFailures is how many wrong passwords one connection may try.
+const maxFailures = 3
+
+// capabilities is what the library is told to offer. It adds SASL-IR, LITERAL-,
+// AUTH=PLAIN, UNSELECT, ENABLE and UTF8=ACCEPT by itself. IMAP4rev2 is left out:
+// with it the library takes folder names for UTF-8 from clients that never
+// enabled it, and offers CONDSTORE and QRESYNC.
+func capabilities() imaplib.CapSet {
+	set := imaplib.CapSet{}
+	for _, c := range []imaplib.Cap{
+		imaplib.CapIMAP4rev1, imaplib.CapIdle, imaplib.CapNamespace, imaplib.CapUIDPlus, imaplib.CapESearch,
+		imaplib.CapSearchRes, imaplib.CapListExtended, imaplib.CapListStatus, imaplib.CapMove, imaplib.CapStatusSize,
+		imaplib.CapBinary, imaplib.CapChildren, imaplib.CapSpecialUse, imaplib.CapCreateSpecialUse, imaplib.CapID,
+	} {
+		set[c] = struct{}{}
+	}
+	return set
+}
+
+// session is what one client is doing. All methods run on the connection's
+// goroutine.
+type session struct {
+	srv   *Server
+	c     *conn
+	ic    *imapserver.Conn
+	log   *slog.Logger
+	store storage.Store
+	ctx   context.Context
+
+	failures int
+	login    string
+	grant    storage.Grant // Mailbox 0 before login
+	view     *view         // nil while no folder is selected
+}
+
+var (
+	_ imapserver.SessionNamespace    = (*session)(nil)
+	_ imapserver.SessionMove         = (*session)(nil)
+	_ imapserver.SessionSASL         = (*session)(nil)
+	_ imapserver.SessionAppendLimit  = (*session)(nil)
+	_ imapserver.SessionCapabilities = (*session)(nil)
+	_ imapserver.SessionID           = (*session)(nil)
+)
+
+func newSession(c *conn, ic *imapserver.Conn) *session {
+	return &session{
+		srv: c.srv, c: c, ic: ic, store: c.srv.cfg.Store, ctx: c.ctx,
+		log: c.srv.log.With("remote", c.remote.String()),
+	}
+}
+
+// open tells whether a login has succeeded.
+func (s *session) open() bool { return s.grant.Mailbox != 0 }
+
+// readOnly tells whether the mailbox may only be read.
+func (s *session) readOnly() bool { return s.open() && s.grant.Permission&storage.MayWrite == 0 }
+
+// utf8 tells whether the client takes UTF-8 in quoted strings (RFC 6855).
+func (s *session) utf8() bool { return s.ic.EnabledCaps().Has(imaplib.CapUTF8Accept) }
+
+// Close implements imapserver.Session.
+func (s *session) Close() error {
+	s.view = nil
+	return nil
+}
+
+// GetCapabilities implements imapserver.SessionCapabilities. The set is that of
+// the server; being asked for it keeps the library from inferring more.
+func (s *session) GetCapabilities() imaplib.CapSet { return capabilities() }
+
+// ID implements imapserver.SessionID (RFC 2971).
+func (s *session) ID(*imaplib.IDData) *imaplib.IDData { return &imaplib.IDData{Name: "pecd"} }
+
+// AppendLimit implements imapserver.SessionAppendLimit (RFC 7889).
+func (s *session) AppendLimit() uint32 { return uint32(s.srv.cfg.AppendLimit) }
+
+// Login implements imapserver.Session.
+func (s *session) Login(login, password string) error {
+	p, err := s.srv.cfg.Directory.Authenticate(s.ctx, login, password)
+	if err == nil {
+		s.grant, err = s.choose(p.Grants, p.Login)
+		s.login = p.Login
+	}
+	if err != nil {
+		s.grant = storage.Grant{}
+		return s.failed(login, err)
+	}
+	s.log = s.log.With("login", s.login)
+	s.log.Info("imap: login", "mailbox", s.grant.Address)
+	s.report(s.login, s.grant.Address, true)
+	return nil
+}
+
+// choose picks the mailbox that a login opens: the one whose address is the
+// login, otherwise the first that may be read.
+func (s *session) choose(grants []storage.Grant, login string) (storage.Grant, error) {
+	const op = "imap.Login"
+	const needed = storage.MayRead | storage.MayUseClient
+	var chosen storage.Grant
+	for _, g := range grants {
+		if strings.EqualFold(g.Address, login) {
+			chosen = g
+			break
+		}
+		if chosen.Mailbox == 0 && g.Permission&storage.MayRead != 0 {
+			chosen = g
+		}
+	}
+	if chosen.Permission&needed != needed {
+		return storage.Grant{}, fault.Say(op, fault.Disabled,
+			"accesso con programmi di posta non abilitato / access by mail clients is not enabled")
+	}
+	m, err := s.store.MailboxByID(s.ctx, chosen.Mailbox)
+	if err != nil {
+		return storage.Grant{}, err
+	}
+	switch m.State {
+	case storage.MailboxDeactivated, storage.MailboxClosed:
+		return storage.Grant{}, fault.Say(op, fault.Disabled, "casella non attiva / mailbox disabled")
+	}
+	chosen.Address = m.Address
+	return chosen, nil
+}
+
+// failed answers a login that did not succeed: late, and only three times.
+func (s *session) failed(login string, err error) error {
+	kind := fault.KindOf(err)
+	s.log.Info("imap: login failed", "login", login, "kind", kind.String())
+	s.report(login, "", false)
+	switch kind {
+	case fault.Denied, fault.NotFound, fault.Invalid, fault.Disabled:
+	default:
+		return s.refuse(err)
+	}
+	s.failures++
+	after, stop := s.srv.cfg.Clock.After(s.srv.timing.failDelay * time.Duration(s.failures))
+	defer stop()
+	select {
+	case <-after:
+	case <-s.ctx.Done():
+	}
+	if s.failures >= maxFailures {
+		s.c.farewell = "troppi tentativi / too many attempts"
+	}
+	if kind == fault.Disabled {
+		return no(imaplib.ResponseCodeAuthorizationFailed, fault.CodesOf(err).Text)
+	}
+	return no(imaplib.ResponseCodeAuthenticationFailed, "nome utente o password errati / wrong user name or password")
+}
+
+func (s *session) report(login, address string, ok bool) {
+	if s.srv.cfg.OnLogin == nil {
+		return
+	}
+	s.srv.cfg.OnLogin(s.ctx, Login{
+		At: s.srv.cfg.Clock.Now(), Login: login, Address: address, Remote: s.c.remote.String(), OK: ok,
+	})
+}
+
+// AuthenticateMechanisms implements imapserver.SessionSASL.
+func (s *session) AuthenticateMechanisms() []string { return []string{sasl.Plain} }
+
+// Authenticate implements imapserver.SessionSASL.
+func (s *session) Authenticate(mech string) (sasl.Server, error) {
+	if mech != sasl.Plain {
+		return nil, no("", "meccanismo non disponibile / mechanism not supported")
+	}
+	return &plain{c: s.c, server: sasl.NewPlainServer(func(identity, login, password string) error {
+		if identity != "" && !strings.EqualFold(identity, login) {
+			return no(imaplib.ResponseCodeAuthorizationFailed, "identita' non ammessa / identity not supported")
+		}
+		return s.Login(login, password)
+	})}, nil
+}
+
+// plain tells the filter when an answer to a challenge is due. The library's
+// PLAIN asks with "+ =", where RFC 9051 §6.2.2 wants an empty challenge.
+type plain struct {
+	c      *conn
+	server sasl.Server
+}
+
+// Next implements sasl.Server.
+func (p *plain) Next(response []byte) (challenge []byte, done bool, err error) {
+	p.c.stage = atCommand
+	_, done, err = p.server.Next(response)
+	var refused *imaplib.Error
+	if err != nil && !errors.As(err, &refused) {
+		err = bad("risposta non valida / malformed response")
+	}
+	if err == nil && !done {
+		p.c.stage = inSASL
+	}
+	return nil, done, err
+}
+
+// mayWrite returns the refusal for a mailbox that may only be read.
+func (s *session) mayWrite() error {
+	if s.readOnly() {
+		return no(imaplib.ResponseCodeNoPerm, "casella in sola lettura / read-only access")
+	}
+	return nil
+}
+
+// quota is the number of octets the mailbox may hold.
+func (s *session) quota() (int64, error) {
+	m, err := s.store.MailboxByID(s.ctx, s.grant.Mailbox)
+	if err != nil {
+		return 0, err
+	}
+	tiers, err := s.store.Tiers(s.ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range tiers {
+		if t.Code == m.Tier {
+			return t.QuotaBytes, nil
+		}
+	}
+	return 0, fault.New("imap.quota", fault.Internal, errors.New("mailbox without a tier"))
+}
+
+// Search, Fetch, Idle and Sort complete imapserver.Session. The first three
+// never run: the filter keeps their commands (see own).
+
+// Search implements imapserver.Session.
+func (s *session) Search(imapserver.NumKind, *imaplib.SearchCriteria, *imaplib.SearchOptions) (*imaplib.SearchData, error) {
+	return nil, errUnknown
+}
+
+// Fetch implements imapserver.Session.
+func (s *session) Fetch(*imapserver.FetchWriter, imaplib.NumSet, *imaplib.FetchOptions) error {
+	return errUnknown
+}
+
+// Idle implements imapserver.Session.
+func (s *session) Idle(*imapserver.UpdateWriter, <-chan struct{}) error { return errUnknown }
+
+// Sort implements imapserver.Session; SORT is not offered.
+func (s *session) Sort(imapserver.NumKind, []imaplib.SortCriterion, string, *imaplib.SearchCriteria, *imaplib.SortOptions) (*imaplib.SortData, error) {
+	return nil, errUnknown
+}
+
+var errUnknown = bad("comando sconosciuto / unknown command")

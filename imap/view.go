@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"slices"
+	"sort"
+	"strings"
+
+	"pecd/storage"
+)
+
+// view is a folder as one client knows it: which messages have which sequence
+// numbers, and with which flags. It holds 16 octets a message. It changes only
+// together with what the client is told (sync.go).
+type view struct {
+	folder   storage.Folder // as it was when selected
+	readOnly bool
+	modseq   uint64 // everything up to here is known
+
+	uids  []uint32 // ascending; the sequence number is the index plus one
+	mods  []uint64
+	flags []uint32 // index into table
+	table flagTable
+
+	gone  map[uint32]struct{} // expunged, the client is still to be told
+	saved []uint32            // the client's search result "$" (RFC 5182), UIDs
+}
+
+func newView(f storage.Folder, readOnly bool) *view {
+	return &view{
+		folder: f, readOnly: readOnly, modseq: f.ModSeq,
+		uids: make([]uint32, 0, f.Messages), mods: make([]uint64, 0, f.Messages), flags: make([]uint32, 0, f.Messages),
+		gone: make(map[uint32]struct{}),
+	}
+}
+
+// add appends a message; its UID must be above all others.
+func (v *view) add(m storage.Message) {
+	v.uids = append(v.uids, m.UID)
+	v.mods = append(v.mods, m.ModSeq)
+	v.flags = append(v.flags, v.table.intern(m.Flags))
+}
+
+// set notes the present flags of message i and tells whether they are others
+// than before.
+func (v *view) set(i int, m storage.Message) bool {
+	v.mods[i] = m.ModSeq
+	f := v.table.intern(m.Flags)
+	changed := f != v.flags[i]
+	v.flags[i] = f
+	return changed
+}
+
+// last returns the highest UID, 0 for an empty view.
+func (v *view) last() uint32 {
+	if len(v.uids) == 0 {
+		return 0
+	}
+	return v.uids[len(v.uids)-1]
+}
+
+// index finds a message by its UID.
+func (v *view) index(uid uint32) (int, bool) { return slices.BinarySearch(v.uids, uid) }
+
+// flagsOf returns the flags of message i. The caller must not change them.
+func (v *view) flagsOf(i int) []string { return v.table.sets[v.flags[i]].flags }
+
+func (v *view) seen(i int) bool    { return v.table.sets[v.flags[i]].seen }
+func (v *view) deleted(i int) bool { return v.table.sets[v.flags[i]].deleted }
+
+// remove takes the messages of gone out and returns their sequence numbers as
+// they were, ascending.
+func (v *view) remove() []uint32 {
+	if len(v.gone) == 0 {
+		return nil
+	}
+	var seqs []uint32
+	k := 0
+	for i, uid := range v.uids {
+		if _, ok := v.gone[uid]; ok {
+			seqs = append(seqs, uint32(i+1))
+			continue
+		}
+		v.uids[k], v.mods[k], v.flags[k] = uid, v.mods[i], v.flags[i]
+		k++
+	}
+	v.uids, v.mods, v.flags = v.uids[:k], v.mods[:k], v.flags[:k]
+	if len(v.saved) > 0 {
+		v.saved = slices.DeleteFunc(v.saved, func(uid uint32) bool { _, ok := v.gone[uid]; return ok })
+	}
+	clear(v.gone)
+	return seqs
+}
+
+// span is a range of message indexes, hi excluded.
+type span struct{ lo, hi int }
+
+// numRange is one range of a sequence set; 0 stands for "*".
+type numRange struct{ from, to uint32 }
+
+// numSet is a sequence set of a command, of sequence numbers or of UIDs.
+type numSet struct {
+	ranges []numRange
+	saved  bool // "$"
+	uid    bool
+}
+
+// resolve returns the messages of a set as ascending, disjoint spans. ok is
+// false for a sequence number that does not exist.
+func (v *view) resolve(set numSet) (spans []span, ok bool) {
+	if set.saved {
+		for _, uid := range v.saved {
+			if i, found := v.index(uid); found {
+				spans = append(spans, span{i, i + 1})
+			}
+		}
+		return merge(spans), true
+	}
+	for _, r := range set.ranges {
+		from, to := r.from, r.to
+		if set.uid {
+			if from == 0 {
+				from = v.last()
+			}
+			if to == 0 {
+				to = v.last()
+			}
+			if from > to {
+				from, to = to, from
+			}
+			lo, _ := v.index(from)
+			hi, found := v.index(to)
+			if found {
+				hi++
+			}
+			if lo < hi {
+				spans = append(spans, span{lo, hi})
+			}
+			continue
+		}
+		n := uint32(len(v.uids))
+		if from > n || to > n {
+			return nil, false
+		}
+		if from == 0 {
+			from = n
+		}
+		if to == 0 {
+			to = n
+		}
+		if from > to {
+			from, to = to, from
+		}
+		if n > 0 {
+			spans = append(spans, span{int(from) - 1, int(to)})
+		}
+	}
+	return merge(spans), true
+}
+
+// merge sorts spans and joins those that overlap or touch.
+func merge(spans []span) []span {
+	if len(spans) < 2 {
+		return spans
+	}
+	sort.Slice(spans, func(i, j int) bool { return spans[i].lo < spans[j].lo })
+	out := spans[:1]
+	for _, s := range spans[1:] {
+		if last := &out[len(out)-1]; s.lo <= last.hi {
+			last.hi = max(last.hi, s.hi)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// uidsOf lists the UIDs of spans.
+func (v *view) uidsOf(spans []span) []uint32 {
+	n := 0
+	for _, s := range spans {
+		n += s.hi - s.lo
+	}
+	uids := make([]uint32, 0, n)
+	for _, s := range spans {
+		uids = append(uids, v.uids[s.lo:s.hi]...)
+	}
+	return uids
+}
+
+// flagTable numbers the combinations of flags in a folder, of which there are
+// few.
+type flagTable struct {
+	ids  map[string]uint32
+	sets []flagSet
+}
+
+type flagSet struct {
+	flags         []string
+	seen, deleted bool
+}
+
+func (t *flagTable) intern(flags []string) uint32 {
+	key := strings.Join(flags, " ")
+	if id, ok := t.ids[key]; ok {
+		return id
+	}
+	if t.ids == nil {
+		t.ids = make(map[string]uint32)
+	}
+	id := uint32(len(t.sets))
+	t.ids[key] = id
+	t.sets = append(t.sets, flagSet{
+		flags: slices.Clone(flags),
+		seen:  slices.Contains(flags, flagSeen), deleted: slices.Contains(flags, flagDeleted),
+	})
+	return id
+}
+
+// keywords lists the flags in use that are no system flags, sorted.
+func (t *flagTable) keywords() []string {
+	var words []string
+	for _, s := range t.sets {
+		for _, f := range s.flags {
+			if !strings.HasPrefix(f, `\`) && !slices.Contains(words, f) {
+				words = append(words, f)
+			}
+		}
+	}
+	slices.Sort(words)
+	return words
+}
+
+// compact forgets combinations that no message has any more, once they
+// outnumber the messages.
+func (v *view) compact() {
+	if len(v.table.sets) < 1024+2*len(v.uids) {
+		return
+	}
+	old := v.table
+	v.table = flagTable{}
+	for i, f := range v.flags {
+		v.flags[i] = v.table.intern(old.sets[f].flags)
+	}
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package ledger
+
+// Kind names what happened. The names are part of the log's format: reports
+// over thirty months of records depend on them, so none is ever reused.
+type Kind string
+
+// The way of a message (RFC 6109 §2.3).
+const (
+	SubmissionAccepted Kind = "submission.accepted" // acceptance: the message is certified
+	SubmissionRefused  Kind = "submission.refused"  // non-acceptance, formal or for a virus
+	EnvelopeCreated    Kind = "envelope.created"    // transport envelope built and signed
+	ReceiptEmitted     Kind = "receipt.emitted"     // any receipt or notice; Receipt says which
+	EnvelopeReceived   Kind = "envelope.received"   // a valid transport envelope came in
+	ReceiptReceived    Kind = "receipt.received"    // a valid receipt or notice came in
+	OrdinaryReceived   Kind = "ordinary.received"   // anything else came in
+	OrdinaryRefused    Kind = "ordinary.refused"    // … and was not let in
+	TakenInCharge      Kind = "charge.taken"        // presa in carico
+	AnomalyCreated     Kind = "anomaly.created"     // busta di anomalia
+	Delivered          Kind = "delivery.inbound"    // stored in a mailbox
+	DeliveryFailed     Kind = "delivery.failed"     // could not be stored
+	RelayAttempt       Kind = "relay.attempt"       // another server was asked and did not take it yet
+	RelayOK            Kind = "relay.ok"            // another server took it
+	RelayFailed        Kind = "relay.failed"        // given up
+	InterceptVirus     Kind = "intercept.virus"
+	InterceptSpam      Kind = "intercept.spam"
+	LimitReached       Kind = "limit.reached" // a send limit deferred a message
+)
+
+// Access and administration.
+const (
+	Access         Kind = "access"        // a login that succeeded
+	AccessDenied   Kind = "access.denied" // one that did not
+	DomainState    Kind = "domain.state"
+	MailboxCreated Kind = "mailbox.created"
+	MailboxState   Kind = "mailbox.state"
+	MailboxTier    Kind = "mailbox.transformed"
+	OrdinaryClosed Kind = "ordinary_mail.closed"
+	OrdinaryOpened Kind = "ordinary_mail.opened"
+	UserCreated    Kind = "user.created"
+	UserDisabled   Kind = "user.disabled"
+	UserEnabled    Kind = "user.enabled"
+	UserPassword   Kind = "user.password_reset"
+	UserGrant      Kind = "user.grant"
+	TierChanged    Kind = "tier.changed"
+	IndexLoaded    Kind = "index.loaded" // another provider index is in use
+	UsageSample    Kind = "usage.sample" // daily: Size and Messages of a mailbox
+)
+
+// Kinds lists every kind, in the order above.
+func Kinds() []Kind {
+	return []Kind{
+		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived,
+		ReceiptReceived, OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered,
+		DeliveryFailed, RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached,
+		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
+		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
+		IndexLoaded, UsageSample,
+	}
+}
+
+// Side says whose message it is.
+type Side string
+
+// The sides.
+const (
+	Own     Side = "own"     // accepted at our access point
+	Foreign Side = "foreign" // of another provider's holder, or ordinary
+)
+
+// Channel is the way a message was handed in, or a mailbox was reached.
+type Channel string
+
+// The channels and protocols of indicators 8 and 13.
+const (
+	SMTP Channel = "smtp"
+	IMAP Channel = "imap"
+	POP3 Channel = "pop"
+	Web  Channel = "web"
+	API  Channel = "api"
+)
+
+// Class is what was delivered (indicator 1).
+type Class string
+
+// The classes.
+const (
+	ClassPEC     Class = "pec"      // transport envelope
+	ClassAnomaly Class = "anomalia" // anomaly envelope
+	ClassReceipt Class = "ricevuta"
+	ClassNotice  Class = "avviso"
+)
+
+// Origin is where a delivered message came from (indicators 8 … 10).
+type Origin string
+
+// The origins.
+const (
+	Internal Origin = "internal"
+	External Origin = "external"
+)
+
+// RecipientType is the type of a recipient as certified (RFC 6109 §4.4).
+type RecipientType string
+
+// The recipient types.
+const (
+	Certified RecipientType = "certificato"
+	Ordinary  RecipientType = "esterno"
+)

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package signer
+
+import (
+	"crypto/x509"
+	"time"
+)
+
+// TranscodeBER is transcodeBER with the limits of a detached signature.
+func TranscodeBER(in []byte) ([]byte, error) {
+	return transcodeBER(in, berLimits{bytes: maxSignatureBytes, depth: maxDepth, elements: maxElements})
+}
+
+// TranscodeLargeBER is TranscodeBER without the limit on the size.
+func TranscodeLargeBER(in []byte) ([]byte, error) {
+	return transcodeBER(in, berLimits{bytes: len(in), depth: maxDepth, elements: maxElements})
+}
+
+// MaxSignatureBytes is the size limit of a detached signature.
+const MaxSignatureBytes = maxSignatureBytes
+
+// NewPool and its methods, for the tests of the pool.
+type Pool = pool
+
+var NewPool = newPool
+
+var (
+	Enter = pool.enter
+	Leave = pool.leave
+)
+
+// CheckCertificate runs the steps chain, time and revocation alone.
+func CheckCertificate(cfg VerifierConfig, leaf *x509.Certificate, at time.Time, extra ...*x509.Certificate) (Step, string) {
+	step, why := NewVerifier(cfg).certificate(leaf, extra, at, true)
+	return step, why.en
+}

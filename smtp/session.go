@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package smtp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+	gosmtp "github.com/emersion/go-smtp"
+
+	"pecd/fault"
+	"pecd/pipeline"
+)
+
+// envelope is one SMTP transaction.
+type envelope struct {
+	login      string
+	sender     string
+	recipients []string
+	peer       pipeline.Peer
+}
+
+// door is where messages go in: the access point or the incoming point.
+type door interface {
+	// mail checks MAIL FROM.
+	mail(ctx context.Context, login, sender string) error
+	// rcpt checks RCPT TO.
+	rcpt(ctx context.Context, recipient string) error
+	// deliver reads the message to its end.
+	deliver(ctx context.Context, e envelope, r io.Reader) (text string, err error)
+}
+
+// submission is the access point.
+type submission struct{ pipeline.Acceptor }
+
+func (d submission) mail(ctx context.Context, login, sender string) error {
+	if sender == "" {
+		return fault.Say("smtp.Mail", fault.Denied, "mittente vuoto non ammesso / null sender not allowed here")
+	}
+	return d.MaySend(ctx, login, sender)
+}
+
+func (submission) rcpt(context.Context, string) error { return nil }
+
+func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
+	return d.Submit(ctx, pipeline.Submission{Login: e.login, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
+}
+
+// exchanger is the incoming point.
+type exchanger struct{ pipeline.Receiver }
+
+func (exchanger) mail(context.Context, string, string) error { return nil }
+
+func (d exchanger) rcpt(ctx context.Context, recipient string) error {
+	return d.MayReceive(ctx, recipient)
+}
+
+func (d exchanger) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
+	return d.Receive(ctx, pipeline.Arrival{Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
+}
+
+// session implements gosmtp.AuthSession for both doors.
+type session struct {
+	lib  *gosmtp.Conn
+	c    *conn
+	srv  *Server
+	user string // who authenticated
+
+	open       bool // MAIL was accepted
+	sender     string
+	recipients []string
+	seen       map[string]struct{}
+	repeated   int
+}
+
+func (s *Server) newSession(lib *gosmtp.Conn) (gosmtp.Session, error) {
+	v, ok := lib.Conn().(*view)
+	if !ok {
+		return nil, fault.New("smtp.Session", fault.Internal, nil)
+	}
+	return &session{lib: lib, c: v.conn, srv: s}, nil
+}
+
+// Reset implements gosmtp.Session.
+func (s *session) Reset() {
+	s.open, s.sender, s.recipients, s.seen, s.repeated = false, "", nil, nil, 0
+}
+
+// Logout implements gosmtp.Session.
+func (s *session) Logout() error { return nil }
+
+// AuthMechanisms implements gosmtp.AuthSession. The filter announces them.
+func (s *session) AuthMechanisms() []string { return nil }
+
+// Auth implements gosmtp.AuthSession.
+func (s *session) Auth(name string) (sasl.Server, error) {
+	switch {
+	case s.srv.logins == nil:
+		return nil, gosmtp.ErrAuthUnknownMechanism
+	case !s.c.secured:
+		return nil, authNeedsTLS().err()
+	case s.open:
+		return nil, badSequence().err()
+	}
+	if m := s.srv.logins.mechanism(name, s.c, func(login string) { s.user = login }); m != nil {
+		return m, nil
+	}
+	return nil, authMechanism().err()
+}
+
+// Mail implements gosmtp.Session. The path and the size are the filter's: the
+// library loses the quotes of the one and has no room for the other.
+func (s *session) Mail(string, *gosmtp.MailOptions) error {
+	switch {
+	case s.srv.logins != nil && !s.c.secured:
+		return tlsRequired().err()
+	case s.srv.logins != nil && s.user == "":
+		return authRequired().err()
+	case s.open:
+		return badSequence().err()
+	case s.c.declared > s.srv.cfg.MaxMessage:
+		return answerTo(fault.New("smtp.Mail", fault.TooLarge, nil)).err()
+	}
+	if err := s.srv.door.mail(s.c.ctx, s.user, s.c.path); err != nil {
+		return s.refuse("MAIL", err)
+	}
+	s.open, s.sender, s.seen = true, s.c.path, make(map[string]struct{})
+	return nil
+}
+
+// Rcpt implements gosmtp.Session. A recipient named twice gets one message.
+func (s *session) Rcpt(string, *gosmtp.RcptOptions) error {
+	key := strings.ToLower(s.c.path)
+	if _, ok := s.seen[key]; ok {
+		if s.repeated++; s.repeated > s.srv.cfg.MaxRecipients {
+			return tooManyRecipients().err()
+		}
+		return nil
+	}
+	if len(s.recipients) >= s.srv.cfg.MaxRecipients {
+		return tooManyRecipients().err()
+	}
+	if err := s.srv.door.rcpt(s.c.ctx, s.c.path); err != nil {
+		return s.refuse("RCPT", err)
+	}
+	s.seen[key] = struct{}{}
+	s.recipients = append(s.recipients, s.c.path)
+	return nil
+}
+
+// Data implements gosmtp.Session.
+func (s *session) Data(r io.Reader) error {
+	b := &body{c: s.c, r: r, max: s.srv.cfg.MaxMessage}
+	text, err := s.srv.door.deliver(s.c.ctx, envelope{
+		login: s.user, sender: s.sender, recipients: s.recipients,
+		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.remoteIP(), TLS: s.c.tlsName()},
+	}, b)
+	switch {
+	case b.err != nil:
+		err = b.err
+	case err == nil && !b.ended:
+		err = fault.New("smtp.Data", fault.Internal, errors.New("message not read to its end"))
+	}
+	if err != nil {
+		switch {
+		case errors.Is(s.c.failure, errDraining), s.c.ctx.Err() != nil:
+			return closingDown().err()
+		case s.c.failure != nil && timedOut(s.c.failure):
+			return idleTooLong().err()
+		}
+		return s.refuse("DATA", err)
+	}
+	s.srv.cfg.Logger.Info("smtp: message taken", "remote", s.c.remote(), "login", s.user,
+		"recipients", len(s.recipients), "octets", b.n, "tls", s.c.secured)
+	a := answer{250, [3]int{2, 0, 0}, text}
+	if e, rest, ok := splitEnhanced(text); ok && e[0] == 2 {
+		a.enhanced, a.text = e, rest
+	}
+	return a.err()
+}
+
+func (s *session) remoteIP() string {
+	host, _, err := net.SplitHostPort(s.c.remote())
+	if err != nil {
+		return s.c.remote()
+	}
+	return host
+}
+
+func (s *session) refuse(command string, err error) error {
+	a := answerTo(err)
+	level := s.srv.cfg.Logger.Info
+	if k := fault.KindOf(err); k == fault.Internal || k == fault.Temporary {
+		level = s.srv.cfg.Logger.Warn
+	}
+	level("smtp: refused", "command", command, "remote", s.c.remote(), "login", s.user, "code", a.code, "err", err)
+	return a.err()
+}
+
+// body is the message as the pipeline reads it: exact octets, or an error when
+// the message must not be kept. Once it has failed it stays failed.
+type body struct {
+	c     *conn
+	r     io.Reader
+	n     int64
+	max   int64
+	ended bool
+	err   error
+}
+
+// Read implements io.Reader. Its errors are *fault.Error, or io.EOF where the
+// client ended the message.
+func (b *body) Read(p []byte) (int, error) {
+	const op = "smtp.Data"
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.r.Read(p)
+	b.n += int64(n)
+	switch {
+	case b.n > b.max, errors.Is(err, errFlood):
+		b.err = fault.New(op, fault.TooLarge, nil)
+	case b.c.scan.tainted:
+		b.err = bareInMessage()
+	case err == io.EOF:
+		b.ended = true
+		return n, io.EOF
+	case err != nil:
+		b.err = fault.New(op, fault.Temporary, err)
+	default:
+		return n, nil
+	}
+	return 0, b.err
+}

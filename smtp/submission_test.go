@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"pecd/fault"
+)
+
+func TestSubmission_Capabilities(t *testing.T) {
+	c := dial(t, startSubmission(t, &fakePoint{}, ServerConfig{}))
+	clear := c.cmd("EHLO client.example", "250-mx.alfa.example\r\n")
+	want := "250-mx.alfa.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n250 SIZE 104857600\r\n"
+	if clear != want {
+		t.Errorf("EHLO in clear:\n%s", clear)
+	}
+	c.startTLS()
+	secured := c.cmd("ehlo client.example", "250-")
+	want = "250-mx.alfa.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 104857600\r\n"
+	if secured != want {
+		t.Errorf("EHLO under TLS:\n%s", secured)
+	}
+	c.cmd("HELO client.example", "250 mx.alfa.example\r\n")
+	c.cmd("STARTTLS", "503 5.5.1 ")
+}
+
+func TestSubmission_TLSAndLoginBeforeMail(t *testing.T) {
+	c := dial(t, startSubmission(t, &fakePoint{}, ServerConfig{}))
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "503 5.5.1 ")
+	c.cmd("EHLO x", "250-")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "530 5.7.0 ")
+	c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "538 5.7.11 ")
+	c.cmd("AUTH LOGIN", "538 5.7.11 ")
+	c.startTLS()
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "503 5.5.1 ") // STARTTLS forgot the EHLO
+	c.cmd("EHLO x", "250-")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "530 5.7.0 ")
+	c.cmd("RCPT TO:<rossi@alfa.example>", "503 5.5.1 ")
+	c.cmd("DATA", "503 5.5.1 ")
+	c.cmd("AUTH CRAM-MD5", "504 5.5.4 ")
+	c.cmd("AUTH", "501 5.5.4 ")
+	c.alive()
+}
+
+func TestSubmission_AuthMechanisms(t *testing.T) {
+	b64 := base64.StdEncoding.EncodeToString
+	for name, talk := range map[string]func(c *client){
+		"PLAIN initial": func(c *client) { c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ") },
+		"PLAIN asked": func(c *client) {
+			c.cmd("AUTH PLAIN", "334 ")
+			c.cmd(plain(testLogin, testPassword), "235 ")
+		},
+		"PLAIN with own identity": func(c *client) {
+			c.cmd("AUTH PLAIN "+b64([]byte(testLogin+"\x00"+testLogin+"\x00"+testPassword)), "235 ")
+		},
+		"LOGIN asked": func(c *client) {
+			c.cmd("AUTH LOGIN", "334 "+b64([]byte("Username:"))+"\r\n")
+			c.cmd(b64([]byte(testLogin)), "334 "+b64([]byte("Password:"))+"\r\n")
+			c.cmd(b64([]byte(testPassword)), "235 ")
+		},
+		"LOGIN initial": func(c *client) {
+			c.cmd("auth login "+b64([]byte(testLogin)), "334 ")
+			c.cmd(b64([]byte(testPassword)), "235 ")
+		},
+		"another case": func(c *client) { c.cmd("AUTH PLAIN "+plain("ROSSI@alfa.example", testPassword), "235 ") },
+		"after mistakes": func(c *client) {
+			c.cmd("AUTH PLAIN !!!", "501 5.5.2 ")
+			c.cmd("AUTH PLAIN "+b64([]byte("no zeros")), "501 5.5.2 ")
+			c.cmd("AUTH LOGIN", "334 ")
+			c.cmd("*", "501 5.7.0 ")
+			c.cmd("AUTH PLAIN "+plain("rotto@alfa.example", "x"), "454 4.7.0 ")
+			c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fakePoint{}
+			c := dial(t, startSubmission(t, p, ServerConfig{}))
+			c.cmd("EHLO x", "250-")
+			c.startTLS()
+			c.cmd("EHLO x", "250-")
+			talk(c)
+			c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "503 5.5.1 ")
+			c.envelope("rossi@alfa.example", "bianchi@beta.example")
+			c.cmd("DATA", "354 ")
+			c.cmd("a\r\n.", "250 2.6.0 accettato")
+			got := p.messages()
+			if len(got) != 1 || got[0].login != testLogin || string(got[0].message) != "a\r\n" {
+				t.Fatalf("took %+v", got)
+			}
+			if got[0].peer.Helo != "x" || got[0].peer.Remote != "127.0.0.1" || !strings.HasPrefix(got[0].peer.TLS, "TLSv1.3 TLS_") {
+				t.Errorf("peer %+v", got[0].peer)
+			}
+		})
+	}
+}
+
+func TestSubmission_WrongPasswordThreeTimes(t *testing.T) {
+	c := dial(t, startSubmission(t, &fakePoint{}, ServerConfig{}))
+	c.cmd("EHLO x", "250-")
+	c.startTLS()
+	c.cmd("EHLO x", "250-")
+	c.cmd("AUTH PLAIN "+plain(testLogin, "sbagliata"), "535 5.7.8 utente o password errati / ")
+	c.cmd("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("capo@alfa.example\x00"+testLogin+"\x00"+testPassword)), "535 5.7.8 ")
+	c.cmd("AUTH LOGIN", "334 ")
+	c.cmd("", "334 ")
+	c.cmd("", "421 4.7.0 ")
+	c.closed()
+}
+
+func TestSubmission_FailedLoginsOfOneClient(t *testing.T) {
+	addr := startSubmission(t, &fakePoint{}, ServerConfig{})
+	for i := 0; i < authBurst; {
+		c := dial(t, addr)
+		c.cmd("EHLO x", "250-")
+		c.startTLS()
+		c.cmd("EHLO x", "250-")
+		for range maxLogins - 1 {
+			c.cmd("AUTH PLAIN "+plain(testLogin, "no"), "535 ")
+			i++
+		}
+		c.cmd("QUIT", "221 2.0.0 ")
+	}
+	c := dial(t, addr)
+	c.cmd("EHLO x", "250-")
+	c.startTLS()
+	c.cmd("EHLO x", "250-")
+	c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "421 4.7.0 ")
+	c.closed()
+}
+
+func TestSubmission_ImplicitTLS(t *testing.T) {
+	p := &fakePoint{}
+	addr := serve(t, NewSubmission(quiet(ServerConfig{}), fakeAuth{}, p), true)
+	nc, err := tls.Dial("tcp", addr, clientTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, nc)
+	c.expect("220 mx.alfa.example ")
+	if got := c.cmd("EHLO x", "250-"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH PLAIN LOGIN") {
+		t.Errorf("EHLO: %q", got)
+	}
+	c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
+	c.envelope("rossi@alfa.example", "x@beta.example")
+	c.cmd("DATA", "354 ")
+	c.cmd(".", "250 ")
+	if got := p.messages(); len(got) != 1 || len(got[0].message) != 0 {
+		t.Errorf("took %+v", got)
+	}
+	// Somebody who does not speak TLS harms nobody.
+	raw, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(raw, "EHLO x\r\n")
+	_, _ = io.Copy(io.Discard, raw)
+	raw.Close()
+	c.alive()
+}
+
+func TestSubmission_SenderRules(t *testing.T) {
+	p := &fakePoint{mayFail: map[string]error{
+		"altri@alfa.example":  fault.New("x", fault.Denied, nil),
+		"chiusa@alfa.example": fault.Say("x", fault.Disabled, "servizio non disponibile: casella “sospesa” è chiusa / closed"),
+		"tardi@alfa.example":  errors.New("disk"),
+	}}
+	c := submitter(t, startSubmission(t, p, ServerConfig{}))
+	c.cmd("MAIL FROM:<>", "550 5.7.1 ")
+	c.cmd("MAIL FROM:<altri@alfa.example>", "550 5.7.1 ")
+	c.cmd("MAIL FROM:<chiusa@alfa.example>", `550 5.2.1 servizio non disponibile: casella "sospesa" e' chiusa / closed`)
+	c.cmd("MAIL FROM:<tardi@alfa.example>", "451 4.3.0 ")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "250 2.1.0 ")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "503 5.5.1 ") // a second MAIL
+	c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "503 5.5.1 ")
+	c.cmd("RCPT TO:<x@beta.example>", "250 ")
+	c.cmd("DATA", "354 ")
+	c.cmd("x\r\n.", "250 ")
+	c.cmd("DATA", "503 5.5.1 ")
+	if got := p.messages(); len(got) != 1 || got[0].sender != "rossi@alfa.example" {
+		t.Errorf("took %+v", got)
+	}
+}
+
+func TestSubmission_Syntax(t *testing.T) {
+	addr := startSubmission(t, &fakePoint{}, ServerConfig{})
+	for _, tt := range []struct{ line, want string }{
+		{"MAIL", "501 5.1.7 "},
+		{"MAIL FROM", "501 5.1.7 "},
+		{"MAIL FROM:rossi@alfa.example", "501 5.1.7 "},
+		{"MAIL FROM:<rossi>", "501 5.1.7 "},
+		{"MAIL FROM:<a@b@c>", "501 5.1.7 "},
+		{"MAIL FROM:<postmaster>", "501 5.1.7 "},
+		{"MAIL FROM:<ro ssi@alfa.example>", "501 5.1.7 "},
+		{"MAIL FROM:<rossi@alfa.example>SIZE=1", "501 5.1.7 "},
+		{"MAIL FROM:<rossi@alfa.example> BODY=CUBE", "501 5.5.4 "},
+		{"MAIL FROM:<rossi@alfa.example> BODY=BINARYMIME", "555 5.5.4 "},
+		{"MAIL FROM:<rossi@alfa.example> SMTPUTF8", "555 5.5.4 "},
+		{"MAIL FROM:<rossi@alfa.example> RET=FULL", "555 5.5.4 "},
+		{"MAIL FROM:<rossi@alfa.example> X-FOO=1", "555 5.5.4 "},
+		{"MAIL FROM:<rossi@alfa.example> SIZE=abc", "501 5.5.4 "},
+		{"MAIL FROM:<rossi@alfa.example> SIZE=104857601", "552 5.3.4 "},
+		{"MAIL FROM:<rossi@alfa.example> SIZE=99999999999999999999999", "552 5.3.4 "},
+		{"MAIL FROM:<rossi@alfa.example> size=104857600 body=8bitmime", "250 2.1.0 "},
+		{"mail from: <rossi@alfa.example> AUTH=<>", "250 2.1.0 "},
+		{"MAIL FROM:<@relay.example,@b.example:rossi@alfa.example>", "250 2.1.0 "},
+		{"MAIL FROM:<ros\x00si@alfa.example>", "500 5.5.2 "},
+		{"MAIL FROM:<citt\xc3\xa0@alfa.example>", "500 5.5.2 "},
+		{"NOOP", "250 2.0.0 "},
+		{"NOOP foo", "250 2.0.0 "},
+		{"VRFY rossi", "252 2.5.0 "},
+		{"HELP", "502 5.5.1 "},
+		{"EXPN x", "502 5.5.1 "},
+		{"RSET ", "250 2.0.0 "},
+		{"", "500 5.5.2 "},
+		{"X", "500 5.5.2 "},
+		{"XCLIENT ADDR=1.2.3.4", "500 5.5.2 "},
+		{"EHLO", "501 5.5.4 "},
+		{"EHLO " + strings.Repeat("x", 300), "501 5.5.4 "},
+		{"STARTTLSNOW", "501 5.5.4 "},
+		{"DATA now", "501 5.5.4 "},
+	} {
+		c := submitter(t, addr)
+		c.cmd(tt.line, tt.want)
+		c.alive()
+		c.Close()
+	}
+}
+
+func TestSubmission_RecipientSyntax(t *testing.T) {
+	p := &fakePoint{}
+	c := submitter(t, startSubmission(t, p, ServerConfig{}))
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "250 ")
+	c.cmd("RCPT TO:<>", "501 5.1.3 ")
+	c.cmd("RCPT TO:<nobody>", "501 5.1.3 ")
+	c.cmd("RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4 ")
+	c.cmd("RCPT TO:<postmaster>", "250 ")
+	c.cmd(`RCPT TO:<"mario \"il\" rossi"@beta.example>`, "250 ")
+	c.cmd(`RCPT TO:<"a@b"@beta.example>`, "250 ")
+	c.cmd(`RCPT TO:<"plain"@beta.example>`, "250 ")
+	c.cmd("RCPT TO:<plain@BETA.example>", "250 ") // the same again
+	c.cmd("RCPT TO:<x@[127.0.0.1]>", "250 ")
+	c.cmd("RCPT TO:<x@[IPv6:::1]>", "250 ")
+	c.cmd("RCPT TO:<x@[::1]>", "501 5.1.3 ")
+	c.cmd("DATA", "354 ")
+	c.cmd("x\r\n.", "250 ")
+	want := []string{"postmaster@mx.alfa.example", `"mario \"il\" rossi"@beta.example`, `"a@b"@beta.example`, "plain@beta.example", "x@[127.0.0.1]", "x@[IPv6:::1]"}
+	if got := p.messages()[0].recipients; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("recipients %q", got)
+	}
+}
+
+func TestS4_035_RecipientLimit(t *testing.T) {
+	p := &fakePoint{}
+	c := submitter(t, startSubmission(t, p, ServerConfig{}))
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "250 ")
+	var group strings.Builder
+	for i := range DefaultMaxRecipients {
+		fmt.Fprintf(&group, "RCPT TO:<r%04d@beta.example>\r\n", i)
+	}
+	go c.send(group.String())
+	for range DefaultMaxRecipients {
+		c.expect("250 2.1.5 ")
+	}
+	c.cmd("RCPT TO:<uno.di.troppo@beta.example>", "452 4.5.3 troppi destinatari")
+	c.cmd("RCPT TO:<r0000@beta.example>", "250 2.1.5 ") // one it knows already
+	c.cmd("DATA", "354 ")
+	c.cmd("x\r\n.", "250 ")
+	got := p.messages()
+	if len(got) != 1 || len(got[0].recipients) != DefaultMaxRecipients {
+		t.Fatalf("%d messages, %d recipients", len(got), len(got[0].recipients))
+	}
+	for i, r := range got[0].recipients {
+		if r != fmt.Sprintf("r%04d@beta.example", i) {
+			t.Fatalf("recipient %d is %s", i, r)
+		}
+	}
+	c.envelope("rossi@alfa.example", "uno.di.troppo@beta.example") // and on it goes
+}
+
+func TestSubmission_PipelinedRepliesShareOneSegment(t *testing.T) {
+	p := &fakePoint{}
+	c := submitter(t, startSubmission(t, p, ServerConfig{}))
+	c.send("MAIL FROM:<rossi@alfa.example>\r\nRCPT TO:<a@beta.example>\r\nRCPT TO:<b@beta.example>\r\nDATA\r\n")
+	buf := make([]byte, 4096)
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	n, err := c.Conn.Read(buf) // one TLS record
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(buf[:n]); strings.Count(got, "\r\n") != 4 || !strings.HasPrefix(got, "250 2.1.0 ") || !strings.Contains(got, "\r\n354 ") {
+		t.Errorf("first record: %q", got)
+	}
+	c.send("x\r\n.\r\nQUIT\r\n")
+	c.expect("250 ")
+	c.expect("221 ")
+	c.closed()
+}
+
+func TestSubmission_PointFails(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{fault.New("x", fault.Temporary, nil), "451 4.3.0 "},
+		{fault.New("x", fault.Quota, nil), "452 4.2.2 "},
+		{fault.Say("x", fault.Denied, "no\r\n250 smuggled"), "550 5.7.1 no  250 smuggled\r\n"},
+		{errors.New("plain"), "451 4.3.0 "},
+	} {
+		// The point gives up at once: the rest of the message must not run as commands.
+		p := &fakePoint{submit: func(context.Context, io.Reader) error { return tt.err }}
+		c := submitter(t, startSubmission(t, p, ServerConfig{}))
+		c.envelope("rossi@alfa.example", "x@beta.example")
+		c.cmd("DATA", "354 ")
+		c.cmd(strings.Repeat("QUIT\r\n", 10000)+".", tt.want)
+		c.alive()
+	}
+}
+
+func TestSubmission_PointThatReadsNothingIsNotBelieved(t *testing.T) {
+	p := &fakePoint{submit: func(context.Context, io.Reader) error { return nil }}
+	c := submitter(t, startSubmission(t, p, ServerConfig{}))
+	c.envelope("rossi@alfa.example", "x@beta.example")
+	c.cmd("DATA", "354 ")
+	c.cmd("x\r\n.", "451 4.3.0 ")
+}
+
+func TestSubmission_PointPanics(t *testing.T) {
+	p := &fakePoint{submit: func(context.Context, io.Reader) error { panic("boom") }}
+	c := submitter(t, startSubmission(t, p, ServerConfig{}))
+	c.envelope("rossi@alfa.example", "x@beta.example")
+	c.cmd("DATA", "354 ")
+	c.cmd("x\r\n.", "421 4.3.0 ")
+	c.closed()
+}
+
+func TestSubmission_MessageSizes(t *testing.T) {
+	const limit = 1 << 20
+	for _, tt := range []struct {
+		name, body, want string
+	}{
+		{"exactly the limit", strings.Repeat("x", limit-2) + "\r\n", "250 "},
+		{"one octet more", strings.Repeat("x", limit-1) + "\r\n", "552 5.3.4 "},
+		{"a third more than the limit on the wire", strings.Repeat("..\r\n", limit/3), "250 "},
+		{"lines of 100 kB", strings.Repeat(strings.Repeat("x", 100_000)+"\r\n", 3), "250 "},
+		{"NUL", "a\x00b\r\n", "250 "},
+		{"8 bit", "citt\xe0\r\n", "250 "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &fakePoint{}
+			c := submitter(t, startSubmission(t, p, ServerConfig{MaxMessage: limit}))
+			c.envelope("rossi@alfa.example", "x@beta.example")
+			c.cmd("DATA", "354 ")
+			c.cmd(tt.body+".", tt.want)
+			if kept := len(p.messages()) == 1; kept != (tt.want == "250 ") {
+				t.Errorf("kept: %v", kept)
+			}
+			c.envelope("rossi@alfa.example", "x@beta.example")
+			c.cmd("DATA", "354 ")
+			c.cmd("still here\r\n.", "250 ")
+		})
+	}
+}
+
+func TestSubmission_EndlessMessageIsCutOff(t *testing.T) {
+	p := &fakePoint{}
+	c := submitter(t, startSubmission(t, p, ServerConfig{MaxMessage: 1 << 16}))
+	c.envelope("rossi@alfa.example", "x@beta.example")
+	c.cmd("DATA", "354 ")
+	_ = c.SetWriteDeadline(time.Now().Add(20 * time.Second))
+	_, err := io.Copy(c.Conn, newRepeated(64<<20))
+	if err == nil {
+		t.Error("64 MB were read for a limit of 64 kB")
+	}
+	if len(p.messages()) != 0 {
+		t.Error("kept")
+	}
+}
+
+func TestSubmission_LostConnectionKeepsNothing(t *testing.T) {
+	p := &fakePoint{}
+	s := NewSubmission(quiet(ServerConfig{}), fakeAuth{}, p)
+	c := submitter(t, serve(t, s, false))
+	c.envelope("rossi@alfa.example", "x@beta.example")
+	c.cmd("DATA", "354 ")
+	c.send("Subject: x\r\n\r\nhalf a mess")
+	c.Close()
+	waitFor(t, func() bool { return len(p.failures()) == 1 })
+	if err := p.failures()[0]; !fault.Is(err, fault.Temporary) || errors.Is(err, io.EOF) {
+		t.Errorf("reader ended with %v", err)
+	}
+	if len(p.messages()) != 0 {
+		t.Error("kept")
+	}
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// madeMailbox is a mailbox created by a step, for later operations of it.
+type madeMailbox struct{ op *storage.PutMailbox }
+
+func putTier(op *storage.PutTier) (change, error) {
+	t := op.Tier
+	if t.Code == "" {
+		return nil, invalid("sqlite.PutTier", "tier without code")
+	}
+	return func(r *run) error {
+		_, err := r.exec("INSERT OR REPLACE INTO tiers ("+tierColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			t.Code, t.Name, t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage, t.MultiUser, t.Application)
+		return err
+	}, nil
+}
+
+const tierColumns = "code, name, quota, max_per_day, max_per_minute, max_recipients, max_message, multi_user, application"
+
+func scanTier(row scanner) (t storage.Tier, err error) {
+	err = row.Scan(&t.Code, &t.Name, &t.QuotaBytes, &t.MaxPerDay, &t.MaxPerMinute, &t.MaxRecipients,
+		&t.MaxMessage, &t.MultiUser, &t.Application)
+	return t, err
+}
+
+// Tiers implements storage.Accounts, by code.
+func (s *Store) Tiers(ctx context.Context) ([]storage.Tier, error) {
+	ts, err := all(ctx, s.read, scanTier, "SELECT "+tierColumns+" FROM tiers ORDER BY code")
+	return ts, failed("sqlite.Tiers", err)
+}
+
+func putDomain(op *storage.PutDomain) (change, error) {
+	d := op.Domain
+	d.Name = address(d.Name)
+	if d.Name == "" {
+		return nil, invalid("sqlite.PutDomain", "domain without name")
+	}
+	return func(r *run) error {
+		_, err := r.exec(`INSERT INTO domains (name, state, created) VALUES (?1, ?2, coalesce(nullif(?3, 0), ?4))
+			ON CONFLICT DO UPDATE SET state = ?2, created = coalesce(nullif(?3, 0), created)`,
+			d.Name, string(d.State), nanos(d.Created), nanos(r.now))
+		return err
+	}, nil
+}
+
+// Domains implements storage.Accounts, by name.
+func (s *Store) Domains(ctx context.Context) ([]storage.Domain, error) {
+	ds, err := all(ctx, s.read, func(row scanner) (d storage.Domain, err error) {
+		var created int64
+		err = row.Scan(&d.Name, &d.State, &created)
+		d.Created = instant(created)
+		return d, err
+	}, "SELECT name, state, created FROM domains ORDER BY name")
+	return ds, failed("sqlite.Domains", err)
+}
+
+func (p *prepared) putMailbox(op *storage.PutMailbox) (change, error) {
+	const opName = "sqlite.PutMailbox"
+	m := op.Mailbox
+	m.Address, m.Domain = address(m.Address), address(m.Domain)
+	_, domain, ok := strings.Cut(m.Address, "@")
+	if !ok || domain == "" || m.Address[0] == '@' {
+		return nil, invalid(opName, "address %q", m.Address)
+	}
+	if m.Domain == "" {
+		m.Domain = domain
+	}
+	if m.ID != 0 {
+		return func(r *run) error {
+			r.after(func() { op.ID = m.ID })
+			return r.replaceMailbox(opName, m)
+		}, nil
+	}
+	box := &madeMailbox{op: op}
+	p.boxes[op] = box
+	return func(r *run) error {
+		id, err := r.makeMailbox(opName, m)
+		if err != nil {
+			return err
+		}
+		if r.made == nil {
+			r.made = make(map[*madeMailbox]storage.MailboxID)
+		}
+		r.made[box] = id
+		r.after(func() { op.ID = id })
+		_, err = r.makeFolder(opName, id, inbox, "", true)
+		return err
+	}, nil
+}
+
+func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, error) {
+	created := nanos(m.Created)
+	if created == 0 {
+		created = nanos(r.now)
+	}
+	var id storage.MailboxID
+	err := r.row(`INSERT INTO mailboxes (address, domain, tier, state, holder, ordinary, service, created)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+		m.Address, m.Domain, m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, created).Scan(&id)
+	if noRows(err) {
+		return 0, fault.New(op, fault.Exists, fmt.Errorf("address %s is or was in use", m.Address))
+	}
+	return id, err
+}
+
+// replaceMailbox sets the attributes of a mailbox. Its address stays: what is
+// on record under it belongs to it.
+func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
+	n, err := r.affected(`UPDATE mailboxes SET tier = ?, state = ?, holder = ?, ordinary = ?, service = ?,
+		created = coalesce(nullif(?, 0), created) WHERE id = ? AND address = ?`,
+		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, nanos(m.Created), m.ID, m.Address)
+	if err != nil || n > 0 {
+		return err
+	}
+	var present string
+	err = r.row("SELECT address FROM mailboxes WHERE id = ?", m.ID).Scan(&present)
+	if noRows(err) {
+		return absent(op, "mailbox %d", m.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return invalid(op, "mailbox %d is %s: its address cannot become %s", m.ID, present, m.Address)
+}
+
+const mailboxColumns = "id, address, domain, tier, state, holder, ordinary, service, created, used, messages"
+
+func scanMailbox(row scanner) (m storage.Mailbox, err error) {
+	var created int64
+	err = row.Scan(&m.ID, &m.Address, &m.Domain, &m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service,
+		&created, &m.Used, &m.Messages)
+	m.Created = instant(created)
+	return m, err
+}
+
+// Mailbox implements storage.Accounts.
+func (s *Store) Mailbox(ctx context.Context, addr string) (storage.Mailbox, error) {
+	return s.mailbox(ctx, "sqlite.Mailbox", "address = ?", address(addr))
+}
+
+// MailboxByID implements storage.Accounts.
+func (s *Store) MailboxByID(ctx context.Context, id storage.MailboxID) (storage.Mailbox, error) {
+	return s.mailbox(ctx, "sqlite.MailboxByID", "id = ?", id)
+}
+
+func (s *Store) mailbox(ctx context.Context, op, where string, key any) (storage.Mailbox, error) {
+	st, err := s.read.stmt(ctx, "SELECT "+mailboxColumns+" FROM mailboxes WHERE "+where)
+	if err != nil {
+		return storage.Mailbox{}, failed(op, err)
+	}
+	m, err := scanMailbox(st.QueryRowContext(ctx, key))
+	if noRows(err) {
+		return m, absent(op, "mailbox %v", key)
+	}
+	return m, failed(op, err)
+}
+
+// Mailboxes implements storage.Accounts.
+func (s *Store) Mailboxes(ctx context.Context, domain string, fn func(storage.Mailbox) error) error {
+	query, after := "SELECT "+mailboxColumns+" FROM mailboxes WHERE address > ? ORDER BY address LIMIT ?", ""
+	var args []any
+	if domain != "" {
+		query = "SELECT " + mailboxColumns + " FROM mailboxes WHERE domain = ? AND address > ? ORDER BY address LIMIT ?"
+		args = append(args, address(domain))
+	}
+	for {
+		ms, err := all(ctx, s.read, scanMailbox, query, append(args[:len(args):len(args)], after, chunk)...)
+		if err != nil {
+			return failed("sqlite.Mailboxes", err)
+		}
+		for _, m := range ms {
+			if err := fn(m); err != nil {
+				return err
+			}
+			after = m.Address
+		}
+		if len(ms) < chunk {
+			return nil
+		}
+	}
+}
+
+func putUser(op *storage.PutUser) (change, error) {
+	u := op.User
+	u.Login = address(u.Login)
+	if u.Login == "" {
+		return nil, invalid("sqlite.PutUser", "user without login")
+	}
+	return func(r *run) error {
+		// Not REPLACE, which would delete the row that grants refer to.
+		_, err := r.exec(`INSERT INTO users (login, name, hash, disabled, created) VALUES (?1, ?2, ?3, ?4, coalesce(nullif(?5, 0), ?6))
+			ON CONFLICT DO UPDATE SET name = ?2, hash = ?3, disabled = ?4, created = coalesce(nullif(?5, 0), created)`,
+			u.Login, u.Name, u.Hash, u.Disabled, nanos(u.Created), nanos(r.now))
+		return err
+	}, nil
+}
+
+// User implements storage.Accounts.
+func (s *Store) User(ctx context.Context, login string) (storage.User, error) {
+	const op = "sqlite.User"
+	var u storage.User
+	var created int64
+	err := s.read.row(ctx, "SELECT login, name, hash, disabled, created FROM users WHERE login = ?",
+		[]any{address(login)}, &u.Login, &u.Name, &u.Hash, &u.Disabled, &created)
+	u.Created = instant(created)
+	if noRows(err) {
+		return u, absent(op, "user %q", login)
+	}
+	return u, failed(op, err)
+}
+
+func (p *prepared) putGrant(op *storage.PutGrant) (change, error) {
+	const opName = "sqlite.PutGrant"
+	login := address(op.Login)
+	var box *madeMailbox
+	if op.New != nil {
+		if box = p.boxes[op.New]; box == nil || op.Mailbox != 0 {
+			return nil, invalid(opName, "mailbox is not created earlier in the step, or given twice")
+		}
+	}
+	return func(r *run) error {
+		id := op.Mailbox
+		if box != nil {
+			id = r.made[box]
+		}
+		if op.Permission == 0 {
+			_, err := r.exec("DELETE FROM grants WHERE login = ? AND mailbox = ?", login, id)
+			return err
+		}
+		n, err := r.affected(`INSERT OR REPLACE INTO grants (login, mailbox, permission)
+			SELECT u.login, m.id, ? FROM users u, mailboxes m WHERE u.login = ? AND m.id = ?`, op.Permission, login, id)
+		if err == nil && n == 0 {
+			err = absent(opName, "user %q or mailbox %d", login, id)
+		}
+		return err
+	}, nil
+}
+
+// Grants implements storage.Accounts. An unknown login has none.
+func (s *Store) Grants(ctx context.Context, login string) ([]storage.Grant, error) {
+	gs, err := all(ctx, s.read, func(row scanner) (g storage.Grant, err error) {
+		err = row.Scan(&g.Login, &g.Mailbox, &g.Address, &g.Permission)
+		return g, err
+	}, `SELECT g.login, g.mailbox, m.address, g.permission FROM grants g JOIN mailboxes m ON m.id = g.mailbox
+		WHERE g.login = ? ORDER BY m.address`, address(login))
+	return gs, failed("sqlite.Grants", err)
+}

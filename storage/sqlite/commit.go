@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// prepared is a step that is checked, hashed, compressed, and whose files are
+// on stable storage.
+type prepared struct {
+	changes []change
+	bytes   int // what the step adds to a group
+
+	bodies map[*storage.NewBody]*newBody
+	blobs  map[*storage.NewBlob]*newBlob
+	files  []*newFile
+	boxes  map[*storage.PutMailbox]*madeMailbox
+}
+
+// Commit implements storage.Store.
+func (s *Store) Commit(ctx context.Context, step *storage.Step) error {
+	if len(step.Ops) == 0 {
+		return nil
+	}
+	err := s.commitOnce(ctx, step, false)
+	if errors.Is(err, errBlobGone) {
+		err = s.commitOnce(ctx, step, true)
+	}
+	return failed("sqlite.Commit", err)
+}
+
+// commitOnce prepares the step and hands it in. With bytes set, blobs bring
+// their bytes even where the store seems to have them.
+func (s *Store) commitOnce(ctx context.Context, step *storage.Step, bytes bool) error {
+	p := &prepared{
+		bodies: make(map[*storage.NewBody]*newBody),
+		blobs:  make(map[*storage.NewBlob]*newBlob),
+		boxes:  make(map[*storage.PutMailbox]*madeMailbox),
+	}
+	err := s.prepare(ctx, p, step, bytes)
+	q := &request{changes: p.changes, bytes: p.bytes, done: make(chan struct{})}
+	if err == nil {
+		err = s.submit(ctx, q)
+	}
+	for _, f := range p.files {
+		f.settle(q)
+	}
+	if err != nil {
+		return err
+	}
+	for _, set := range q.run.set {
+		set()
+	}
+	for _, name := range q.run.unlink {
+		if err := s.files.remove(name); err != nil {
+			s.opts.Logger.Warn("removing a file without references", "file", name, "error", err)
+		}
+	}
+	return nil
+}
+
+// submit hands the step to the writer and waits for its outcome. A context that
+// ends withdraws the step only as long as the writer has not picked it up.
+func (s *Store) submit(ctx context.Context, q *request) error {
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case s.writer.queue <- q:
+		s.mu.RUnlock()
+	case <-ctx.Done():
+		s.mu.RUnlock()
+		return ctx.Err()
+	}
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		if q.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-q.done
+	}
+	return q.err
+}
+
+// prepare turns the operations into changes. Everything that needs no lock is
+// done here, in the caller's goroutine.
+func (s *Store) prepare(ctx context.Context, p *prepared, step *storage.Step, bytes bool) error {
+	for i, op := range step.Ops {
+		c, err := s.prepareOp(p, op)
+		if err != nil {
+			return fault.Wrap("sqlite.Commit", fmt.Errorf("operation %d: %w", i, err))
+		}
+		if c != nil {
+			p.changes = append(p.changes, c)
+		}
+	}
+	for _, op := range step.Ops {
+		if n, ok := op.(*storage.NewBody); ok {
+			if err := s.fillBody(ctx, p, p.bodies[n], bytes); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
+	switch op := op.(type) {
+	case *storage.NewBody:
+		return p.newBody(op)
+	case *storage.Append:
+		return p.append(op)
+	case *storage.SetFlags:
+		return setFlags(op)
+	case *storage.Expunge:
+		return expunge(op), nil
+	case *storage.CopyMessages:
+		return copyMessages(op), nil
+	case *storage.CreateFolder:
+		return createFolder(op)
+	case *storage.CreateFolderIn:
+		return p.createFolderIn(op)
+	case *storage.RenameFolder:
+		return renameFolder(op)
+	case *storage.DeleteFolder:
+		return deleteFolder(op)
+	case *storage.Subscribe:
+		return subscribe(op)
+	case *storage.Once:
+		return once(op)
+	case *storage.Enqueue:
+		return p.enqueue(op)
+	case *storage.FinishJob:
+		return finishJob(op), nil
+	case *storage.RetryJob:
+		p.bytes += len(op.Payload)
+		return retryJob(op), nil
+	case *storage.PutTransaction:
+		return putTransaction(op)
+	case *storage.MarkRecipient:
+		return markRecipient(op), nil
+	case *storage.AppendRecord:
+		p.bytes += len(op.Record.Data)
+		return appendRecord(op)
+	case *storage.PutTier:
+		return putTier(op)
+	case *storage.PutDomain:
+		return putDomain(op)
+	case *storage.PutMailbox:
+		return p.putMailbox(op)
+	case *storage.PutUser:
+		return putUser(op)
+	case *storage.PutGrant:
+		return p.putGrant(op)
+	}
+	return nil, fault.New("sqlite.Commit", fault.Unsupported, fmt.Errorf("unknown operation %T", op))
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// fileArea lays out the files of a store: blobs/<2 hex>/<name> hold committed
+// bytes, spool/<name> bytes on their way in. Both lie in one file system, so
+// that a spool becomes a blob by being renamed.
+type fileArea struct{ dir string }
+
+func (a fileArea) spoolPath(name string) string { return filepath.Join(a.dir, "spool", name) }
+func (a fileArea) blobDir(name string) string   { return filepath.Join(a.dir, "blobs", name[:2]) }
+func (a fileArea) blobPath(name string) string  { return filepath.Join(a.blobDir(name), name) }
+
+// prefixes calls fn with the name of every directory below blobs.
+func prefixes(fn func(prefix string) error) error {
+	for i := range 256 {
+		if err := fn(fmt.Sprintf("%02x", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create makes the directories. All of them at once, so that publishing a file
+// never has to sync more than one.
+func (a fileArea) create() error {
+	if err := os.MkdirAll(a.spoolPath(""), 0o700); err != nil {
+		return ioFailed("sqlite.Open", err)
+	}
+	made := false
+	err := prefixes(func(prefix string) error {
+		err := os.Mkdir(filepath.Join(a.dir, "blobs", prefix), 0o700)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = os.MkdirAll(filepath.Join(a.dir, "blobs", prefix), 0o700)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		made = true
+		return err
+	})
+	if err != nil {
+		return ioFailed("sqlite.Open", err)
+	}
+	if !made {
+		return nil
+	}
+	return errors.Join(syncDir(filepath.Join(a.dir, "blobs")), syncDir(a.dir), syncDir(filepath.Dir(a.dir)))
+}
+
+// newName returns a name that no file has.
+func newName() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// publish brings a finished file to stable storage under its name in blobs:
+// the bytes first, the name second, and the name's directory last.
+func (a fileArea) publish(f *os.File, name string) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), a.blobPath(name)); err != nil {
+		return err
+	}
+	return syncDir(a.blobDir(name))
+}
+
+// write stores the n bytes of r from off on as a published file of their own.
+func (a fileArea) write(r io.ReaderAt, off, n int64) (name string, err error) {
+	name = newName()
+	f, err := os.OpenFile(a.spoolPath(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(r, off, n))
+	if err == nil {
+		err = a.publish(f, name)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(a.spoolPath(name))
+		os.Remove(a.blobPath(name))
+		return "", err
+	}
+	return name, nil
+}
+
+// remove deletes a published file. One that is gone already is no error.
+func (a fileArea) remove(name string) error {
+	err := os.Remove(a.blobPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// syncDir brings the names in a directory to stable storage.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+const folderColumns = "id, mailbox, name, special_use, subscribed, uidvalidity, uidnext, modseq, messages, unseen, bytes"
+
+func scanFolder(row scanner) (f storage.Folder, err error) {
+	err = row.Scan(&f.ID, &f.Mailbox, &f.Name, &f.SpecialUse, &f.Subscribed,
+		&f.UIDValidity, &f.UIDNext, &f.ModSeq, &f.Messages, &f.Unseen, &f.Bytes)
+	return f, err
+}
+
+// Folders implements storage.Mail.
+func (s *Store) Folders(ctx context.Context, m storage.MailboxID) ([]storage.Folder, error) {
+	const op = "sqlite.Folders"
+	fs, err := all(ctx, s.read, scanFolder,
+		"SELECT "+folderColumns+" FROM folders WHERE mailbox = ? ORDER BY name <> 'INBOX', name", m)
+	if err == nil && len(fs) == 0 { // every mailbox has an INBOX
+		return nil, absent(op, "mailbox %d", m)
+	}
+	return fs, failed(op, err)
+}
+
+// Folder implements storage.Mail.
+func (s *Store) Folder(ctx context.Context, m storage.MailboxID, name string) (storage.Folder, error) {
+	const op = "sqlite.Folder"
+	name, err := folderName(op, name)
+	if err != nil {
+		return storage.Folder{}, err
+	}
+	return s.folder(ctx, op, "SELECT "+folderColumns+" FROM folders WHERE mailbox = ? AND name = ?", m, name)
+}
+
+// FolderByID implements storage.Mail.
+func (s *Store) FolderByID(ctx context.Context, id storage.FolderID) (storage.Folder, error) {
+	return s.folder(ctx, "sqlite.FolderByID", folderByID, id)
+}
+
+const folderByID = "SELECT " + folderColumns + " FROM folders WHERE id = ?"
+
+func (s *Store) folder(ctx context.Context, op, query string, args ...any) (storage.Folder, error) {
+	st, err := s.read.stmt(ctx, query)
+	if err != nil {
+		return storage.Folder{}, failed(op, err)
+	}
+	f, err := scanFolder(st.QueryRowContext(ctx, args...))
+	if noRows(err) {
+		return storage.Folder{}, absent(op, "folder %v", args)
+	}
+	return f, failed(op, err)
+}
+
+// folder reads a folder inside the step.
+func (r *run) folder(op string, id storage.FolderID) (storage.Folder, error) {
+	f, err := scanFolder(r.row(folderByID, id))
+	if noRows(err) {
+		return f, absent(op, "folder %d", id)
+	}
+	return f, err
+}
+
+// named is folder for a name in canonical form.
+func (r *run) named(op string, m storage.MailboxID, name string) (storage.Folder, error) {
+	f, err := scanFolder(r.row("SELECT "+folderColumns+" FROM folders WHERE mailbox = ? AND name = ?", m, name))
+	if noRows(err) {
+		return f, absent(op, "folder %q in mailbox %d", name, m)
+	}
+	return f, err
+}
+
+// nextValidity returns a UIDVALIDITY higher than any the mailbox ever gave out.
+// It follows the clock, so that a store restored from an old copy does not give
+// out again what it gave out after the copy was made.
+func (r *run) nextValidity(op string, m storage.MailboxID) (v uint32, err error) {
+	now := min(max(r.now.Unix(), 1), math.MaxUint32)
+	err = r.row("UPDATE mailboxes SET uidvalidity = max(uidvalidity + 1, ?) WHERE id = ? RETURNING uidvalidity", now, m).Scan(&v)
+	if noRows(err) {
+		return 0, absent(op, "mailbox %d", m)
+	}
+	return v, err
+}
+
+// makeFolder creates one folder.
+func (r *run) makeFolder(op string, m storage.MailboxID, name, special string, subscribed bool) (storage.Folder, error) {
+	f := storage.Folder{Mailbox: m, Name: name, SpecialUse: special, Subscribed: subscribed, UIDNext: 1, ModSeq: 1}
+	var count int
+	if err := r.row("SELECT count(*) FROM folders WHERE mailbox = ?", m).Scan(&count); err != nil {
+		return f, err
+	}
+	if count >= maxFolders {
+		return f, fault.Say(op, fault.TooMany, "troppe cartelle / too many folders")
+	}
+	var err error
+	if f.UIDValidity, err = r.nextValidity(op, m); err != nil {
+		return f, err
+	}
+	id, err := r.insert("INSERT INTO folders (mailbox, name, special_use, subscribed, uidvalidity) VALUES (?, ?, ?, ?, ?)",
+		m, name, special, subscribed, f.UIDValidity)
+	f.ID = storage.FolderID(id)
+	return f, err
+}
+
+// makeParents creates the missing folders above name.
+func (r *run) makeParents(op string, m storage.MailboxID, name string) error {
+	for _, p := range parents(name) {
+		_, err := r.named(op, m, p)
+		if fault.Is(err, fault.NotFound) {
+			_, err = r.makeFolder(op, m, p, "", false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makePath creates a folder that must not exist, and its missing parents.
+func (r *run) makePath(op string, m storage.MailboxID, name, special string, subscribed bool) (storage.Folder, error) {
+	if err := r.vacant(op, m, name); err != nil {
+		return storage.Folder{}, err
+	}
+	if err := r.makeParents(op, m, name); err != nil {
+		return storage.Folder{}, err
+	}
+	return r.makeFolder(op, m, name, special, subscribed)
+}
+
+// vacant fails with Exists where a folder of that name is.
+func (r *run) vacant(op string, m storage.MailboxID, name string) error {
+	_, err := r.named(op, m, name)
+	switch {
+	case err == nil:
+		return fault.New(op, fault.Exists, fmt.Errorf("folder %q exists", name))
+	case fault.Is(err, fault.NotFound):
+		return nil
+	}
+	return err
+}
+
+func createFolder(op *storage.CreateFolder) (change, error) {
+	const opName = "sqlite.CreateFolder"
+	name, err := folderName(opName, op.Name)
+	if err != nil {
+		return nil, err
+	}
+	return func(r *run) error {
+		f, err := r.makePath(opName, op.Mailbox, name, op.SpecialUse, false)
+		r.after(func() { op.Folder = f })
+		return err
+	}, nil
+}
+
+func (p *prepared) createFolderIn(op *storage.CreateFolderIn) (change, error) {
+	const opName = "sqlite.CreateFolderIn"
+	name, err := folderName(opName, op.Name)
+	if err != nil {
+		return nil, err
+	}
+	box := p.boxes[op.New]
+	if box == nil {
+		return nil, invalid(opName, "mailbox is not created earlier in the step")
+	}
+	return func(r *run) error {
+		_, err := r.makePath(opName, r.made[box], name, op.SpecialUse, op.Subscribed)
+		return err
+	}, nil
+}
+
+func subscribe(op *storage.Subscribe) (change, error) {
+	const opName = "sqlite.Subscribe"
+	name, err := folderName(opName, op.Name)
+	if err != nil {
+		return nil, err
+	}
+	return func(r *run) error {
+		n, err := r.affected("UPDATE folders SET subscribed = ? WHERE mailbox = ? AND name = ?", op.Subscribed, op.Mailbox, name)
+		if err == nil && n == 0 {
+			err = absent(opName, "folder %q in mailbox %d", name, op.Mailbox)
+		}
+		return err
+	}, nil
+}
+
+func deleteFolder(op *storage.DeleteFolder) (change, error) {
+	const opName = "sqlite.DeleteFolder"
+	name, err := folderName(opName, op.Name)
+	if err != nil {
+		return nil, err
+	}
+	if name == inbox {
+		return nil, fault.Say(opName, fault.Denied, "INBOX non si elimina / INBOX cannot be deleted")
+	}
+	return func(r *run) error {
+		f, err := r.named(opName, op.Mailbox, name)
+		if err != nil {
+			return err
+		}
+		var children int
+		err = r.row("SELECT count(*) FROM folders WHERE mailbox = ? AND name > ? AND name < ?",
+			op.Mailbox, name+"/", name+"0").Scan(&children) // "0" follows "/"
+		if err != nil {
+			return err
+		}
+		if children > 0 {
+			return fault.Say(opName, fault.Denied, "la cartella contiene altre cartelle / the folder has subfolders")
+		}
+		return r.dropFolder(f)
+	}, nil
+}
+
+// dropFolder deletes a folder with its messages.
+func (r *run) dropFolder(f storage.Folder) error {
+	ids, err := rows(r, scanBodyID, "SELECT body FROM messages WHERE folder = ?", f.ID)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r.refBody(id, -1)
+	}
+	for _, q := range []string{
+		"DELETE FROM messages WHERE folder = ?",
+		"DELETE FROM vanished WHERE folder = ?",
+		"DELETE FROM folders WHERE id = ?",
+	} {
+		if _, err := r.exec(q, f.ID); err != nil {
+			return err
+		}
+	}
+	if err := r.retire(f.Mailbox, f.Name, f.UIDValidity); err != nil {
+		return err
+	}
+	r.touched(f.ID)
+	return r.charge(f.Mailbox, -f.Bytes, -int64(f.Messages))
+}
+
+func scanBodyID(row scanner) (id storage.BodyID, err error) {
+	err = row.Scan(&id)
+	return id, err
+}
+
+// retire remembers the UIDVALIDITY that a name had before its folder went away.
+func (r *run) retire(m storage.MailboxID, name string, validity uint32) error {
+	_, err := r.exec(`INSERT INTO retired (mailbox, name, uidvalidity) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET uidvalidity = max(uidvalidity, excluded.uidvalidity)`, m, name, validity)
+	return err
+}
+
+// charge moves the counters of a mailbox.
+func (r *run) charge(m storage.MailboxID, bytes, messages int64) error {
+	if bytes == 0 && messages == 0 {
+		return nil
+	}
+	_, err := r.exec("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ?", bytes, messages, m)
+	return err
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"pecd/storage"
+)
+
+const jobColumns = "id, kind, lane, due, created, attempts, last_error, body, payload"
+
+func scanJob(row scanner) (j storage.Job, err error) {
+	var due, created int64
+	var body sql.NullInt64
+	err = row.Scan(&j.ID, &j.Kind, &j.Lane, &due, &created, &j.Attempts, &j.LastError, &body, &j.Payload)
+	j.Due, j.Created, j.Body = instant(due), instant(created), storage.BodyID(body.Int64)
+	return j, err
+}
+
+func (p *prepared) enqueue(op *storage.Enqueue) (change, error) {
+	const opName = "sqlite.Enqueue"
+	id, body, err := p.refer(opName, op.Body)
+	if err != nil {
+		return nil, err
+	}
+	if op.Job.Kind == "" {
+		return nil, invalid(opName, "job without kind")
+	}
+	j := op.Job
+	p.bytes += len(j.Payload)
+	return func(r *run) error {
+		var ref any
+		if id != 0 || body != nil {
+			bodyID, _, err := r.use(opName, id, body)
+			if err != nil {
+				return err
+			}
+			ref = bodyID
+		}
+		created := nanos(j.Created)
+		if created == 0 {
+			created = nanos(r.now)
+		}
+		n, err := r.insert("INSERT INTO jobs (kind, lane, due, created, attempts, last_error, body, payload) VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+			j.Kind, j.Lane, nanos(j.Due), created, j.LastError, ref, j.Payload)
+		if err != nil {
+			return err
+		}
+		jobID := storage.JobID(n)
+		r.jobs = append(r.jobs, jobChange{id: jobID, kind: j.Kind, lane: j.Lane, due: nanos(j.Due)})
+		r.after(func() { op.ID = jobID })
+		return nil
+	}, nil
+}
+
+func finishJob(op *storage.FinishJob) change {
+	return func(r *run) error {
+		var kind string
+		var body sql.NullInt64
+		err := r.row("DELETE FROM jobs WHERE id = ? RETURNING kind, body", op.ID).Scan(&kind, &body)
+		if noRows(err) {
+			return absent("sqlite.FinishJob", "job %d", op.ID)
+		}
+		if err != nil {
+			return err
+		}
+		if body.Valid {
+			r.refBody(storage.BodyID(body.Int64), -1)
+		}
+		r.jobs = append(r.jobs, jobChange{id: op.ID, kind: kind, gone: true})
+		return nil
+	}
+}
+
+func retryJob(op *storage.RetryJob) change {
+	return func(r *run) error {
+		c := jobChange{id: op.ID, due: nanos(op.Due)}
+		var payload any // NULL keeps the present one
+		set := "coalesce(?, payload)"
+		if op.Payload != nil {
+			payload, set = op.Payload, "?"
+		}
+		err := r.row("UPDATE jobs SET due = ?, last_error = ?, attempts = attempts + 1, payload = "+set+
+			" WHERE id = ? RETURNING kind, lane", c.due, op.LastError, payload, op.ID).Scan(&c.kind, &c.lane)
+		if noRows(err) {
+			return absent("sqlite.RetryJob", "job %d", op.ID)
+		}
+		if err != nil {
+			return err
+		}
+		r.jobs = append(r.jobs, c)
+		return nil
+	}
+}
+
+// loadJobs builds the index of jobs from the database.
+func (s *Store) loadJobs(ctx context.Context) error {
+	rows, err := all(ctx, s.read, func(row scanner) (c jobChange, err error) {
+		err = row.Scan(&c.id, &c.kind, &c.lane, &c.due)
+		return c, err
+	}, "SELECT id, kind, lane, due FROM jobs")
+	if err != nil {
+		return err
+	}
+	s.jobs.reload(rows)
+	return nil
+}
+
+const jobByID = "SELECT " + jobColumns + " FROM jobs WHERE id = ?"
+
+// job reads one job.
+func (s *Store) job(ctx context.Context, id storage.JobID) (storage.Job, error) {
+	st, err := s.read.stmt(ctx, jobByID)
+	if err != nil {
+		return storage.Job{}, err
+	}
+	return scanJob(st.QueryRowContext(ctx, id))
+}
+
+// TakeDue implements storage.Queue. Jobs without a lane are not bounded by perLane.
+func (s *Store) TakeDue(ctx context.Context, kind string, now time.Time, limit, perLane int) ([]storage.Job, error) {
+	ids := s.jobs.take(kind, now.UnixNano(), limit, perLane)
+	out := make([]storage.Job, 0, len(ids))
+	for _, id := range ids {
+		j, err := s.job(ctx, id)
+		if noRows(err) {
+			continue // finished by somebody who did not hold it; its commit drops it from the index
+		}
+		if err != nil {
+			s.Release(ids...)
+			return nil, failed("sqlite.TakeDue", err)
+		}
+		out = append(out, j)
+	}
+	return out, nil
+}
+
+// Release implements storage.Queue.
+func (s *Store) Release(ids ...storage.JobID) {
+	kinds := make(map[string]struct{})
+	s.jobs.mu.Lock()
+	for _, id := range ids {
+		if kind, ok := s.jobs.release(id); ok {
+			kinds[kind] = struct{}{}
+		}
+	}
+	s.jobs.mu.Unlock()
+	for kind := range kinds {
+		s.watch.notifyQueue(kind)
+	}
+}
+
+// NextDue implements storage.Queue. The job may be one whose lane is full: a
+// worker that got nothing for a due time in the past waits for WatchQueue.
+func (s *Store) NextDue(_ context.Context, kind string) (time.Time, bool, error) {
+	due, ok := s.jobs.next(kind)
+	return instant(due), ok, nil
+}
+
+// Jobs implements storage.Queue.
+func (s *Store) Jobs(ctx context.Context, kind string, fn func(storage.Job) error) error {
+	for _, id := range s.jobs.list(kind) {
+		j, err := s.job(ctx, id)
+		if noRows(err) {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return failed("sqlite.Jobs", err)
+		}
+		if err := fn(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// message is a row of messages.
+type message struct {
+	folder      storage.FolderID
+	uid         uint32
+	body        storage.BodyID
+	size        int64
+	flags       flagSet
+	modseq      uint64
+	date, saved int64 // Unix seconds
+}
+
+const messageColumns = "folder, uid, body, size, flags, keywords, modseq, date, saved"
+
+func scanMessage(row scanner) (m message, err error) {
+	var keywords string
+	err = row.Scan(&m.folder, &m.uid, &m.body, &m.size, &m.flags.system, &keywords, &m.modseq, &m.date, &m.saved)
+	m.flags.keywords = splitKeywords(keywords)
+	return m, err
+}
+
+func (m message) public() storage.Message {
+	return storage.Message{
+		Folder: m.folder, UID: m.uid, Body: m.body, Size: m.size, Flags: m.flags.list(), ModSeq: m.modseq,
+		InternalDate: time.Unix(m.date, 0).UTC(), SavedDate: time.Unix(m.saved, 0).UTC(),
+	}
+}
+
+// insertMessage stores the row of a message.
+func (r *run) insertMessage(m message) error {
+	_, err := r.exec("INSERT INTO messages ("+messageColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		m.folder, m.uid, m.body, m.size, m.flags.system, m.flags.joined(), m.modseq, m.date, m.saved)
+	return err
+}
+
+func (p *prepared) append(op *storage.Append) (change, error) {
+	const opName = "sqlite.Append"
+	id, body, err := p.refer(opName, op.Body)
+	if err != nil {
+		return nil, err
+	}
+	if id == 0 && body == nil {
+		return nil, invalid(opName, "no body")
+	}
+	flags, err := parseFlags(opName, op.Flags)
+	if err != nil {
+		return nil, err
+	}
+	name := inbox
+	if op.Name != "" {
+		if name, err = folderName(opName, op.Name); err != nil {
+			return nil, err
+		}
+	}
+	return func(r *run) error {
+		bodyID, size, err := r.use(opName, id, body)
+		if err != nil {
+			return err
+		}
+		m := message{body: bodyID, size: size, flags: flags, saved: r.now.Unix()}
+		if m.date = op.InternalDate.Unix(); op.InternalDate.IsZero() {
+			m.date = m.saved
+		}
+		in, err := r.receive(opName, op.Folder, op.Mailbox, name, &m)
+		if err != nil {
+			return err
+		}
+		r.after(func() { op.UID, op.UIDValidity, op.In, op.ModSeq = m.uid, in.UIDValidity, in.ID, m.modseq })
+		return r.chargeQuota(opName, in.Mailbox, size, 1, op.Quota)
+	}, nil
+}
+
+// receive puts a message into a folder, given by id or by mailbox and name, as
+// its next UID.
+func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, name string, m *message) (storage.Folder, error) {
+	const set = `UPDATE folders SET uidnext = uidnext + 1, modseq = modseq + 1, messages = messages + 1,
+		unseen = unseen + ?, bytes = bytes + ? WHERE `
+	unseen := 1
+	if m.flags.seen() {
+		unseen = 0
+	}
+	var q row
+	if id != 0 {
+		q = r.row(set+"id = ? RETURNING "+folderColumns, unseen, m.size, id)
+	} else {
+		q = r.row(set+"mailbox = ? AND name = ? RETURNING "+folderColumns, unseen, m.size, box, name)
+	}
+	f, err := scanFolder(q)
+	if noRows(err) {
+		if id != 0 {
+			return f, absent(op, "folder %d", id)
+		}
+		return f, absent(op, "folder %q in mailbox %d", name, box)
+	}
+	if err != nil {
+		return f, err
+	}
+	if f.UIDNext == math.MaxUint32 {
+		return f, fault.New(op, fault.Unsupported, fmt.Errorf("folder %d has used up its UIDs", f.ID))
+	}
+	m.folder, m.uid, m.modseq = f.ID, f.UIDNext-1, f.ModSeq
+	r.touched(f.ID)
+	return f, r.insertMessage(*m)
+}
+
+// chargeQuota is charge with a bound on what the mailbox holds afterwards; 0: none.
+func (r *run) chargeQuota(op string, box storage.MailboxID, bytes, messages, quota int64) error {
+	var used int64
+	err := r.row("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ? RETURNING used",
+		bytes, messages, box).Scan(&used)
+	if err != nil {
+		return err
+	}
+	if quota > 0 && used > quota {
+		return fault.New(op, fault.Quota, fmt.Errorf("mailbox %d would hold %d bytes of %d", box, used, quota))
+	}
+	return nil
+}
+
+// Messages implements storage.Mail. Messages that arrive or go while it runs
+// may or may not be seen; none is seen twice.
+func (s *Store) Messages(ctx context.Context, id storage.FolderID, from, to uint32, fn func(storage.Message) error) error {
+	const op = "sqlite.Messages"
+	if _, err := s.FolderByID(ctx, id); err != nil {
+		return err
+	}
+	if to == 0 {
+		to = math.MaxUint32
+	}
+	for from <= to {
+		ms, err := all(ctx, s.read, scanMessage, "SELECT "+messageColumns+
+			" FROM messages WHERE folder = ? AND uid BETWEEN ? AND ? ORDER BY uid LIMIT ?", id, from, to, chunk)
+		if err != nil {
+			return failed(op, err)
+		}
+		for _, m := range ms {
+			if err := fn(m.public()); err != nil {
+				return err
+			}
+		}
+		if len(ms) < chunk {
+			return nil
+		}
+		from = ms[len(ms)-1].uid + 1 // below MaxUint32, see receive
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"pecd/fault"
+)
+
+// schema holds the migrations: NNNN_what.sql brings version NNNN-1 to NNNN.
+// A file that was released is never changed.
+//
+//go:embed schema/*.sql
+var schema embed.FS
+
+// applicationID marks the database file as ours ("pecd").
+const applicationID = 0x70656364
+
+// migrate brings the database to the newest schema, one transaction a version.
+func migrate(ctx context.Context, c *sql.Conn) error {
+	const op = "sqlite.Open"
+	files, err := fs.Glob(schema, "schema/*.sql") // sorted
+	if err != nil {
+		return err
+	}
+	var version, id int
+	if err := c.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if err := c.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return err
+	}
+	if id != applicationID && (id != 0 || version != 0) {
+		return fault.New(op, fault.Invalid, fmt.Errorf("pecd.db is not a database of pecd"))
+	}
+	if version > len(files) {
+		return fault.New(op, fault.Unsupported, fmt.Errorf(
+			"pecd.db has schema version %d, this program knows versions up to %d: start a newer pecd", version, len(files)))
+	}
+	for i := version; i < len(files); i++ {
+		text, err := fs.ReadFile(schema, files[i])
+		if err != nil {
+			return err
+		}
+		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\nCOMMIT;",
+			text, applicationID, i+1)
+		if _, err := c.ExecContext(ctx, script); err != nil {
+			_, _ = c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // fails where nothing was begun
+			return fmt.Errorf("%s: %w", files[i], err)
+		}
+	}
+	return nil
+}

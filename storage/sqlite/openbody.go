@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// body implements storage.Body. Head, tail and an inline blob are in memory, a
+// larger blob is an open file: it stays readable though the message is deleted.
+type body struct {
+	head, inline, tail []byte
+	file               *os.File // nil: none
+	off                int64    // of the blob in the file
+
+	blob storage.BlobID
+	n    int64 // size of the blob
+}
+
+// OpenBody implements storage.Mail.
+func (s *Store) OpenBody(ctx context.Context, id storage.BodyID) (storage.Body, error) {
+	const op = "sqlite.OpenBody"
+	b := &body{}
+	for {
+		name, err := s.loadBody(ctx, id, b)
+		if noRows(err) {
+			return nil, absent(op, "body %d", id)
+		}
+		if err != nil {
+			return nil, failed(op, err)
+		}
+		if name == "" {
+			return b, nil
+		}
+		b.file, err = os.Open(s.files.blobPath(name))
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, ioFailed(op, err)
+		}
+		// Deleted between the row and the file? Then the row is gone by now:
+		// files are removed after the commit that removes their rows.
+		if _, err := s.loadBody(ctx, id, b); err == nil {
+			return nil, fault.New(op, fault.Internal, fmt.Errorf("body %d: file %s is missing", id, name))
+		}
+	}
+}
+
+const bodyQuery = `SELECT b.head_len, b.tail_len, b.packed, b.head, b.tail, b.blob, l.size, l.off, l.data, f.name
+	FROM bodies b LEFT JOIN blobs l ON l.id = b.blob LEFT JOIN files f ON f.id = l.file WHERE b.id = ?`
+
+// loadBody reads a body's rows and returns the name of its file, "" for none.
+func (s *Store) loadBody(ctx context.Context, id storage.BodyID, b *body) (file string, err error) {
+	var headLen, tailLen, flags int
+	var head, tail []byte
+	var blob, size, off sql.NullInt64
+	var name sql.NullString
+	b.inline = nil
+	err = s.read.row(ctx, bodyQuery, []any{id},
+		&headLen, &tailLen, &flags, &head, &tail, &blob, &size, &off, &b.inline, &name)
+	if err != nil {
+		return "", err
+	}
+	b.blob, b.n, b.off = storage.BlobID(blob.Int64), size.Int64, off.Int64
+	if b.head, err = unpack(head, headLen, flags&packedHead != 0); err != nil {
+		return "", fmt.Errorf("body %d: head: %w", id, err)
+	}
+	if b.tail, err = unpack(tail, tailLen, flags&packedTail != 0); err != nil {
+		return "", fmt.Errorf("body %d: tail: %w", id, err)
+	}
+	if !name.Valid && int64(len(b.inline)) != b.n {
+		return "", fmt.Errorf("body %d: blob %d has %d bytes, not %d", id, b.blob, len(b.inline), b.n)
+	}
+	return name.String, nil
+}
+
+// Size implements storage.Body.
+func (b *body) Size() int64 { return int64(len(b.head)) + b.n + int64(len(b.tail)) }
+
+// Blob implements storage.Body.
+func (b *body) Blob() (id storage.BlobID, off, n int64) {
+	if b.blob == 0 {
+		return 0, 0, 0
+	}
+	return b.blob, int64(len(b.head)), b.n
+}
+
+// ReadAt implements io.ReaderAt.
+func (b *body) ReadAt(p []byte, off int64) (int, error) {
+	const op = "sqlite.Body"
+	if off < 0 {
+		return 0, invalid(op, "negative offset")
+	}
+	total := 0
+	for len(p) > 0 {
+		n, err := b.readSegment(p, off)
+		total += n
+		if err == io.EOF {
+			return total, io.EOF
+		}
+		if err != nil {
+			return total, failed(op, err)
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return total, nil
+}
+
+// readSegment reads from the segment that off lies in, no further.
+func (b *body) readSegment(p []byte, off int64) (int, error) {
+	if h := int64(len(b.head)); off < h {
+		return copy(p, b.head[off:]), nil
+	} else {
+		off -= h
+	}
+	if off < b.n {
+		if b.file == nil {
+			return copy(p, b.inline[off:]), nil
+		}
+		p = p[:min(int64(len(p)), b.n-off)]
+		n, err := b.file.ReadAt(p, b.off+off)
+		if n == len(p) {
+			return n, nil
+		}
+		if err == io.EOF {
+			err = fmt.Errorf("file of blob %d: %w", b.blob, io.ErrUnexpectedEOF)
+		}
+		return n, err
+	}
+	off -= b.n
+	if off < int64(len(b.tail)) {
+		return copy(p, b.tail[off:]), nil
+	}
+	return 0, io.EOF
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	if b.file == nil {
+		return nil
+	}
+	return ioFailed("sqlite.Body", b.file.Close())
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+func once(op *storage.Once) (change, error) {
+	for _, k := range op.Keys {
+		if k == "" {
+			return nil, invalid("sqlite.Once", "empty key")
+		}
+	}
+	return func(r *run) error {
+		for _, k := range op.Keys {
+			n, err := r.affected("INSERT INTO once (key, at) VALUES (?, ?) ON CONFLICT DO NOTHING", k, nanos(op.At))
+			if err != nil {
+				return err
+			}
+			if n == 0 && !r.once[k] {
+				return fault.New("sqlite.Once", fault.Exists, fmt.Errorf("key %q was claimed before", k))
+			}
+			if r.once == nil {
+				r.once = make(map[string]bool)
+			}
+			r.once[k] = true
+		}
+		return nil
+	}, nil
+}
+
+// Done implements storage.Transactions.
+func (s *Store) Done(ctx context.Context, keys []string) ([]string, error) {
+	var out []string
+	for _, k := range keys {
+		var n int
+		err := s.read.row(ctx, "SELECT 1 FROM once WHERE key = ?", []any{k}, &n)
+		if noRows(err) {
+			continue
+		}
+		if err != nil {
+			return nil, failed("sqlite.Done", err)
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+func putTransaction(op *storage.PutTransaction) (change, error) {
+	t := op.Transaction
+	if t.ID == "" {
+		return nil, invalid("sqlite.PutTransaction", "transaction without identifier")
+	}
+	return func(r *run) error {
+		// The first of two messages with one identifier is the one on record;
+		// the assignment is there for RETURNING.
+		var num, seq int64
+		err := r.row(`INSERT INTO transactions (id, own, sender, msgid, subject, provider, receipt, at, size)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET id = id RETURNING num`,
+			t.ID, t.Own, t.Sender, t.MsgID, t.Subject, t.Provider, t.Receipt, nanos(t.At), t.Size).Scan(&num)
+		if err != nil {
+			return err
+		}
+		if err := r.row("SELECT coalesce(max(seq), 0) FROM recipients WHERE tx = ?", num).Scan(&seq); err != nil {
+			return err
+		}
+		for _, rc := range t.Recipients {
+			seq++
+			_, err := r.exec(`INSERT INTO recipients (tx, seq, address, key, external, taken, outcome, outcome_at, outcome_ref)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				num, seq, rc.Address, address(rc.Address), rc.External, nanos(rc.TakenAt),
+				string(rc.Outcome), nanos(rc.OutcomeAt), rc.OutcomeRef)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+func markRecipient(op *storage.MarkRecipient) change {
+	return func(r *run) error {
+		_, err := r.exec(`UPDATE recipients SET
+			taken = coalesce(nullif(?, 0), taken), outcome = coalesce(nullif(?, ''), outcome),
+			outcome_at = coalesce(nullif(?, 0), outcome_at), outcome_ref = coalesce(nullif(?, ''), outcome_ref)
+			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
+			nanos(op.TakenAt), string(op.Outcome), nanos(op.OutcomeAt), op.OutcomeRef, op.ID, op.Own, address(op.Address))
+		return err
+	}
+}
+
+// transaction is a row of transactions with its number.
+type transaction struct {
+	num, at int64
+	storage.Transaction
+}
+
+const transactionColumns = "num, id, own, sender, msgid, subject, provider, receipt, at, size"
+
+func scanTransaction(row scanner) (t transaction, err error) {
+	err = row.Scan(&t.num, &t.ID, &t.Own, &t.Sender, &t.MsgID, &t.Subject, &t.Provider, &t.Receipt, &t.at, &t.Size)
+	t.At = instant(t.at)
+	return t, err
+}
+
+func scanRecipient(row scanner) (rc storage.TxRecipient, err error) {
+	var taken, at int64
+	err = row.Scan(&rc.Address, &rc.External, &taken, &rc.Outcome, &at, &rc.OutcomeRef)
+	rc.TakenAt, rc.OutcomeAt = instant(taken), instant(at)
+	return rc, err
+}
+
+func (s *Store) recipients(ctx context.Context, t *transaction) (err error) {
+	t.Recipients, err = all(ctx, s.read, scanRecipient,
+		"SELECT address, external, taken, outcome, outcome_at, outcome_ref FROM recipients WHERE tx = ? ORDER BY seq", t.num)
+	return err
+}
+
+// Transaction implements storage.Transactions.
+func (s *Store) Transaction(ctx context.Context, id string, own bool) (storage.Transaction, error) {
+	const op = "sqlite.Transaction"
+	st, err := s.read.stmt(ctx, "SELECT "+transactionColumns+" FROM transactions WHERE id = ? AND own = ?")
+	if err != nil {
+		return storage.Transaction{}, failed(op, err)
+	}
+	t, err := scanTransaction(st.QueryRowContext(ctx, id, own))
+	if noRows(err) {
+		return storage.Transaction{}, absent(op, "transaction %q", id)
+	}
+	if err == nil {
+		err = s.recipients(ctx, &t)
+	}
+	return t.Transaction, failed(op, err)
+}
+
+// EachTransaction implements storage.Transactions, in the order of At.
+func (s *Store) EachTransaction(ctx context.Context, from time.Time, fn func(storage.Transaction) error) error {
+	const op = "sqlite.EachTransaction"
+	at, num := nanos(from), int64(0)
+	for {
+		ts, err := all(ctx, s.read, scanTransaction, "SELECT "+transactionColumns+
+			" FROM transactions WHERE (at, num) > (?, ?) ORDER BY at, num LIMIT ?", at, num, chunk)
+		if err != nil {
+			return failed(op, err)
+		}
+		for i := range ts {
+			t := &ts[i]
+			if err := s.recipients(ctx, t); err != nil {
+				return failed(op, err)
+			}
+			if err := fn(t.Transaction); err != nil {
+				return err
+			}
+			at, num = t.at, t.num
+			t.Recipients = nil // done with: a chunk may carry half a million
+		}
+		if len(ts) < chunk {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"pecd/fault"
+)
+
+// Bounds of one commit of the engine.
+const (
+	maxGroup      = 256
+	maxGroupBytes = 8 << 20
+)
+
+// Settings of the writing connection. checkpointPages bounds how much a
+// checkpoint has to write; it runs in the writer when a commit passes it.
+const (
+	pageSize        = 8192
+	checkpointPages = 1000
+	journalLimit    = 32 << 20
+)
+
+// writer owns the one connection that writes. Its goroutine takes whatever
+// steps are waiting and commits them together: nobody waits for company, and
+// nobody waits for an fsync alone.
+type writer struct {
+	*Store
+	path     string
+	queue    chan *request
+	finished chan struct{} // closed when the goroutine ends; nil: never started
+
+	// Of the goroutine alone once it runs.
+	db    *sql.DB
+	conn  *sql.Conn // nil after a commit of unknown outcome, until the next group
+	stmts map[string]*sql.Stmt
+}
+
+// request is one step waiting for its turn.
+type request struct {
+	changes []change
+	bytes   int
+	taken   atomic.Bool // by the writer, or by a caller that gave up: theirs alone from then on
+	done    chan struct{}
+
+	// Set before done is closed.
+	run    *run // what was applied; nil on failure
+	err    error
+	unsure bool // the outcome on disk is not known
+}
+
+func newWriter(ctx context.Context, s *Store, path string) (*writer, error) {
+	w := &writer{Store: s, path: path, queue: make(chan *request, maxGroup)}
+	if err := w.connect(ctx); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, w.conn); err != nil {
+		return nil, errors.Join(err, w.disconnect())
+	}
+	return w, nil
+}
+
+// connect opens the writing connection.
+func (w *writer) connect(ctx context.Context) error {
+	db, err := sql.Open("sqlite", source(w.path))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		db.Close()
+		return err
+	}
+	w.db, w.conn, w.stmts = db, conn, make(map[string]*sql.Stmt)
+	// The order matters: the page size is fixed by the first write.
+	for _, p := range []string{
+		fmt.Sprintf("page_size = %d", pageSize),
+		"journal_mode = WAL",
+		"synchronous = FULL",
+		"foreign_keys = ON",
+		fmt.Sprintf("journal_size_limit = %d", journalLimit),
+		fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages),
+		fmt.Sprintf("cache_size = -%d", w.opts.CacheBytes>>10),
+	} {
+		if _, err := conn.ExecContext(ctx, "PRAGMA "+p); err != nil {
+			return errors.Join(fmt.Errorf("pragma %s: %w", p, err), w.disconnect())
+		}
+	}
+	return nil
+}
+
+func (w *writer) disconnect() error {
+	if w.conn == nil {
+		return nil
+	}
+	err := errors.Join(w.conn.Close(), w.db.Close())
+	w.conn, w.db, w.stmts = nil, nil, nil
+	return err
+}
+
+func (w *writer) start() {
+	w.finished = make(chan struct{})
+	go w.loop()
+}
+
+// close ends the goroutine once everything handed in is done. Nobody may hand
+// in steps any more.
+func (w *writer) close() error {
+	if w.finished != nil {
+		close(w.queue)
+		<-w.finished
+	}
+	return w.disconnect()
+}
+
+func (w *writer) loop() {
+	defer close(w.finished)
+	group := make([]*request, 0, maxGroup)
+	for first := range w.queue {
+		group = append(group[:0], first)
+		bytes := first.bytes
+	collect:
+		for len(group) < maxGroup && bytes < maxGroupBytes {
+			select {
+			case r, ok := <-w.queue:
+				if !ok {
+					break collect
+				}
+				group = append(group, r)
+				bytes += r.bytes
+			default:
+				break collect
+			}
+		}
+		w.commit(group)
+		clear(group)
+	}
+}
+
+// commit applies the steps of group in one transaction and tells their callers.
+func (w *writer) commit(group []*request) {
+	group = slices.DeleteFunc(group, func(q *request) bool {
+		return !q.taken.CompareAndSwap(false, true) // its caller gave up
+	})
+	if len(group) == 0 {
+		return
+	}
+	if err := w.try(group); err != nil {
+		w.opts.Logger.Error("commit failed", "steps", len(group), "error", err)
+	}
+	for _, q := range group {
+		close(q.done)
+	}
+}
+
+// try fills in the outcome of every step of group. The error is that of the
+// transaction as a whole.
+func (w *writer) try(group []*request) error {
+	if err := w.begin(); err != nil {
+		return failAll(group, err, false)
+	}
+	applied := 0
+	for _, q := range group {
+		var alive bool
+		if q.run, alive, q.err = w.apply(q); !alive {
+			// The engine gave the transaction up (disk full): nothing of it
+			// is left, on disk or elsewhere.
+			_ = w.exec("ROLLBACK")
+			return failAll(group, fmt.Errorf("transaction given up: %w", q.err), false)
+		}
+		if q.err == nil {
+			applied++
+		}
+	}
+	if applied == 0 {
+		return w.exec("ROLLBACK")
+	}
+	if err := w.exec("COMMIT"); err != nil {
+		w.recover()
+		return failAll(group, fmt.Errorf("outcome of the commit unknown: %w", err), true)
+	}
+	for _, q := range group {
+		if q.run != nil {
+			w.jobs.apply(q.run.jobs)
+			w.watch.notify(q.run.folders)
+		}
+	}
+	return nil
+}
+
+// failAll fails every step of group.
+func failAll(group []*request, cause error, unsure bool) error {
+	for _, q := range group {
+		q.run, q.unsure = nil, unsure
+		q.err = fault.New("sqlite.Commit", fault.Temporary, cause)
+	}
+	return cause
+}
+
+// begin starts a transaction, on a new connection where the last one was given up.
+func (w *writer) begin() error {
+	if w.conn == nil {
+		if err := w.connect(context.Background()); err != nil {
+			return err
+		}
+		// The group that broke the connection may have been committed after all.
+		if err := w.loadJobs(context.Background()); err != nil {
+			return errors.Join(err, w.disconnect())
+		}
+		w.watch.notifyAll()
+	}
+	return w.exec("BEGIN IMMEDIATE")
+}
+
+// apply runs the changes of one step inside a savepoint. alive is false when
+// the whole transaction is lost.
+func (w *writer) apply(q *request) (r *run, alive bool, err error) {
+	if err := w.exec("SAVEPOINT step"); err != nil {
+		return nil, false, err
+	}
+	r = &run{w: w, now: w.opts.Clock.Now()}
+	for _, c := range q.changes {
+		if err = c(r); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = r.settle()
+	}
+	if err == nil {
+		if err := w.exec("RELEASE step"); err != nil {
+			return nil, false, err
+		}
+		return r, true, nil
+	}
+	if back := w.exec("ROLLBACK TO step"); back != nil {
+		return nil, false, errors.Join(err, back)
+	}
+	if back := w.exec("RELEASE step"); back != nil {
+		return nil, false, errors.Join(err, back)
+	}
+	return nil, true, failed("sqlite.Commit", err)
+}
+
+// recover gives the connection up after a failed COMMIT. The next group opens a
+// new one and reads the store's state again.
+func (w *writer) recover() {
+	_ = w.exec("ROLLBACK") // fails where the engine has done so itself
+	if err := w.disconnect(); err != nil {
+		w.opts.Logger.Error("closing the writing connection", "error", err)
+	}
+}
+
+func (w *writer) stmt(query string) (*sql.Stmt, error) {
+	if st := w.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := w.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	w.stmts[query] = st
+	return st, nil
+}
+
+func (w *writer) exec(query string) error {
+	st, err := w.stmt(query)
+	if err != nil {
+		return err
+	}
+	_, err = st.Exec()
+	return err
+}
