@@ -80,7 +80,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			c.pass = c.pass[n:]
 			return n, nil
 		}
-		if c.left > 0 {
+		if c.left > 0 && !c.answered {
 			return c.readLiteral(p)
 		}
 		err := c.advance()
@@ -99,6 +99,10 @@ func (c *conn) advance() error {
 	case atCommand:
 		return c.nextCommand()
 	case inCommand:
+		if c.answered {
+			// The library is done with the command, on an error in it.
+			return c.giveUp(c.left)
+		}
 		return c.nextPiece()
 	case inSASL:
 		return c.nextSASL()
@@ -107,14 +111,23 @@ func (c *conn) advance() error {
 			return errors.New("literal where the library takes none")
 		}
 		if c.lit.nonSync {
-			if err := c.readPast(c.lit.size); err != nil {
-				return err
-			}
+			return c.giveUp(c.lit.size)
 		}
 		c.stage = atCommand
 		return nil
 	}
 	return io.EOF
+}
+
+// giveUp reads past the rest of a command, which starts with n octets of a
+// literal.
+func (c *conn) giveUp(n int64) error {
+	c.left = 0
+	if err := c.readPast(n); err != nil {
+		return err
+	}
+	c.stage = atCommand
+	return nil
 }
 
 // failed says why reading stopped, where somebody may hear it.
@@ -162,7 +175,7 @@ func (c *conn) accepts(p []byte) bool {
 	if c.stage != offered || !bytes.HasPrefix(p, []byte("+ ")) {
 		return false
 	}
-	c.stage = inCommand
+	c.stage, c.answered = inCommand, false
 	c.left = c.lit.size
 	c.litBy = c.after(literalBase) + c.lit.size/slowest*1e9
 	return c.lit.nonSync

@@ -140,13 +140,17 @@ func (c *conn) put(p []byte) error {
 	return nil
 }
 
-// copyRange puts [off, off+n) of r, reading straight into the output buffer.
+// errOutput marks a failure of the connection, as opposed to one of what is read.
+var errOutput = errors.New("imap: output failed")
+
+// copyRange puts [off, off+n) of r, reading straight into the output buffer. An
+// error is errOutput or that of r.
 func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	for n > 0 {
 		if c.dead {
-			return net.ErrClosed
+			return errOutput
 		}
 		if c.out == nil {
 			c.out = c.srv.buffers.Get().(*[]byte)
@@ -166,8 +170,8 @@ func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
 			return err
 		}
 		if len(*c.out) == cap(*c.out) {
-			if err := c.flushLocked(); err != nil {
-				return err
+			if c.flushLocked() != nil {
+				return errOutput
 			}
 		}
 	}

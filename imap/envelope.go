@@ -243,6 +243,8 @@ func (e *element) address() (a address, ok bool) {
 	a.mailbox, a.host = spec, ""
 	if i := strings.LastIndexByte(spec, '@'); i >= 0 {
 		a.mailbox, a.host = spec[:i], spec[i+1:]
+	} else if !e.isAngle {
+		a.mailbox = e.phrase()
 	}
 	// An empty mailbox or host would be taken for a group.
 	a.mailbox = orUnknown(a.mailbox)

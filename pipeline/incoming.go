@@ -68,6 +68,9 @@ func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string,
 		return "", fault.New(op, fault.Temporary, err)
 	}
 	m.verdict = i.judge(m)
+	if m.verdict.Failed == signer.StepRead { // our disk's fault says nothing about the signature
+		return "", fault.New(op, fault.Temporary, m.verdict.Err)
+	}
 	return i.decide(ctx, m)
 }
 

@@ -5,6 +5,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -124,7 +125,7 @@ func (p *provider) open(t *testing.T) {
 	check(t, err)
 	p.core = &pipeline.Core{
 		Store: st, Mailboxes: boxes{p.dir, st}, Providers: certified{p.w.index}, Signer: sign,
-		Verifier: signer.NewVerifier(signer.VerifierConfig{Roots: p.roots(), Origins: p.w.index, AllowSHA1Digests: true}),
+		Verifier: signer.NewVerifier(signer.VerifierConfig{Roots: []*x509.Certificate{p.w.ca.Certificate()}, Origins: p.w.index, AllowSHA1Digests: true}),
 		Builder: pec.Builder{
 			Provider: pec.Provider{Name: "Gestore " + p.domain, Domain: p.domain, ServiceAddress: "posta-certificata@" + p.domain},
 			Location: rome,

@@ -6,7 +6,7 @@ import "strings"
 
 const (
 	maxRawParams = 32 // parameters read of one field, RFC 2231 sections counted
-	maxParams    = 16 // parameters kept of one field
+	maxParams    = 8  // parameters kept of one field
 )
 
 // parseParams reads "value; name=value; …" as in Content-Type and

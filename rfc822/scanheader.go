@@ -136,9 +136,8 @@ func (s *Scanner) descend(body bool) {
 			s.defect(DefectDepth, p.Offset, "parts nested too deep")
 			return
 		}
-		f.boundary = []byte(boundary)
-		f.open = true
-		s.open++
+		f.boundary = boundary
+		s.expect(i)
 	case p.IsMessage() && isIdentity(p.Encoding) && body:
 		if i >= s.lim.Depth {
 			s.defect(DefectDepth, p.Offset, "messages nested too deep")

@@ -19,10 +19,10 @@ type Scanner struct {
 	lim Limits
 	msg Message
 
-	stack    []frame // open parts, the root first
-	inHeader bool    // the top of the stack is in its header
-	open     int     // frames that wait for a boundary
-	attached int     // message frames on the stack
+	stack      []frame        // open parts, the root first
+	inHeader   bool           // the top of the stack is in its header
+	attached   int            // message frames on the stack
+	boundaries map[string]int // what the open frames wait for, to their place on the stack
 
 	parts        int
 	headerBytes  int
@@ -52,7 +52,7 @@ type Scanner struct {
 // frame is a part whose end has not been seen.
 type frame struct {
 	part      *Part
-	boundary  []byte // of a multipart
+	boundary  string // of a multipart
 	open      bool   // the boundary has not been closed
 	isMessage bool   // the frame above is the message inside
 	header8   bool   // octets above 127 in the header
@@ -62,7 +62,7 @@ type frame struct {
 
 // NewScanner returns a scanner for one message.
 func NewScanner(lim Limits) *Scanner {
-	s := &Scanner{lim: lim.orDefault(), inHeader: true, parts: 1}
+	s := &Scanner{lim: lim.orDefault(), inHeader: true, parts: 1, boundaries: make(map[string]int)}
 	s.msg.Root = &Part{}
 	s.stack = append(s.stack, frame{part: s.msg.Root})
 	return s
@@ -161,7 +161,7 @@ func (s *Scanner) endLine(line []byte, length, eol int64, line8 bool) {
 		s.msg.LongestLine = n
 	}
 	i, closing := -1, false
-	if s.open > 0 && length <= maxDelimiter && len(line) > 2 && line[0] == '-' && line[1] == '-' {
+	if len(s.boundaries) > 0 && length <= maxDelimiter && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 		i, closing = s.match(line)
 	}
 	switch {
@@ -178,23 +178,40 @@ func (s *Scanner) endLine(line []byte, length, eol int64, line8 bool) {
 	s.prevEOL, s.prevEmpty = eol, length == eol
 }
 
-// match finds the innermost open multipart whose boundary line this is. The
-// whole line must match: a boundary may be the beginning of another.
+// match finds the open multipart whose boundary line this is. The whole line must
+// match: a boundary may be the beginning of another. Of two that match, the outer
+// one is meant: what is inside a part is read after the part has been cut out.
 func (s *Scanner) match(line []byte) (frame int, closing bool) {
 	text := bytes.TrimRight(line[2:], " \t\r\n")
-	for i := len(s.stack) - 1; i >= 0; i-- {
-		f := &s.stack[i]
-		if !f.open {
-			continue
-		}
-		if bytes.Equal(text, f.boundary) {
-			return i, false
-		}
-		if len(text) == len(f.boundary)+2 && bytes.HasPrefix(text, f.boundary) && bytes.HasSuffix(text, []byte("--")) {
+	frame = -1
+	if i, ok := s.boundaries[string(text)]; ok {
+		frame = i
+	}
+	if before, ok := bytes.CutSuffix(text, []byte("--")); ok {
+		if i, ok := s.boundaries[string(before)]; ok && (frame < 0 || i < frame) {
 			return i, true
 		}
 	}
-	return -1, false
+	return frame, false
+}
+
+// expect makes frame i wait for its boundary, unless an outer one waits for the
+// same.
+func (s *Scanner) expect(i int) {
+	f := &s.stack[i]
+	f.open = true
+	if _, taken := s.boundaries[f.boundary]; !taken {
+		s.boundaries[f.boundary] = i
+	}
+}
+
+// forget ends the waiting of frame i.
+func (s *Scanner) forget(i int) {
+	f := &s.stack[i]
+	f.open = false
+	if j, ok := s.boundaries[f.boundary]; ok && i == j {
+		delete(s.boundaries, f.boundary)
+	}
 }
 
 // delimiter handles a boundary line of frame i.
@@ -203,8 +220,7 @@ func (s *Scanner) delimiter(i int, closing bool, length int64, line8 bool) {
 	f := &s.stack[i]
 	f.part.Has8Bit = f.part.Has8Bit || line8
 	if closing {
-		f.open = false
-		s.open--
+		s.forget(i)
 		return
 	}
 	s.push(i, s.lineStart+length)
@@ -253,11 +269,11 @@ func (s *Scanner) closeAbove(i int, end int64, afterEmpty bool) {
 			s.attached--
 		}
 		if f.open {
-			s.open--
+			s.forget(top)
 			p.Truncated = true
 			s.defect(DefectUnclosed, p.Offset, "multipart not closed")
 		}
-		if f.boundary != nil && len(p.Children) == 0 {
+		if f.boundary != "" && len(p.Children) == 0 {
 			s.defect(DefectEmpty, p.Offset, "multipart without parts")
 		}
 		if top > 0 && (p.Has8Bit || f.header8) {
@@ -284,7 +300,7 @@ func (s *Scanner) Finish() *Message {
 	s.closeAbove(-1, s.pos, false)
 	s.msg.Size = s.pos
 	s.msg.BareCR = s.crs > s.crlfs
-	s.stack, s.hdr, s.line = nil, nil, nil
+	s.stack, s.boundaries, s.hdr, s.line = nil, nil, nil, nil
 	return &s.msg
 }
 

@@ -106,6 +106,7 @@ func transcodeBER(in []byte, lim berLimits) ([]byte, error) {
 // transcoded lengths, the offset after the first top-level element, and whether
 // anything has to change.
 func scanBER(in []byte, lim berLimits) (elements []berElement, end int, changed bool, err error) {
+	elements = make([]berElement, 0, min(len(in)/8+1, 512)) // a real signature has some 300
 	var stack []berFrame
 	pos := 0
 	for {

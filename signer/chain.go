@@ -16,6 +16,7 @@ const (
 	maxPathLength       = 6
 	maxPathSignatures   = 48 // certificate signatures checked for one message
 	maxIssuersOfOneCert = 16
+	maxAddresses        = 64 // rfc822Names of a signing certificate, checked against every constraint
 )
 
 // trust is what a path may lead to and through.
@@ -80,6 +81,9 @@ func (t trust) findPath(leaf *x509.Certificate, extra []*x509.Certificate, at ti
 func (t trust) leafUse(c *x509.Certificate) reason {
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		return because("il certificato ha un'estensione critica sconosciuta", "the certificate has an unknown critical extension")
+	}
+	if len(c.EmailAddresses) > maxAddresses {
+		return because("il certificato ha troppi indirizzi", "the certificate has too many addresses")
 	}
 	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
 		return because("il certificato non è per la firma (keyUsage)", "the certificate is not for signatures (keyUsage)")

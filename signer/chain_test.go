@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,7 @@ func TestPathRules(t *testing.T) {
 			c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 		}, want: signer.StepChain, why: "critical"},
 		{name: "leaf for encryption", leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, want: signer.StepChain, why: "keyUsage"},
+		{name: "leaf with too many addresses", leaf: func(c *x509.Certificate) { c.EmailAddresses = slices.Repeat([]string{address}, 100) }, want: signer.StepChain, why: "too many"},
 		{name: "leaf for non-repudiation", leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }},
 		{name: "leaf for servers", leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, want: signer.StepChain, why: "e-mail"},
 		{name: "leaf for anything", leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }},

@@ -55,12 +55,19 @@ func LoadKey(pemFile string, passphrase []byte) (crypto.Signer, error) {
 		Text: "il file " + pemFile + " non contiene una chiave privata PEM / holds no private key in PEM"}
 }
 
-// decryptKey opens an encrypted PKCS#8 key.
-func decryptKey(der, passphrase []byte) (any, error) {
+// decryptKey opens an encrypted PKCS#8 key. The library lets crypto/cipher
+// panic on a damaged initialisation vector or a cut ciphertext; a damaged file
+// must not look like a defect of ours.
+func decryptKey(der, passphrase []byte) (key any, err error) {
 	if len(passphrase) == 0 {
 		return nil, errors.New("no passphrase given")
 	}
-	key, _, err := pkcs8.ParsePrivateKey(der, passphrase)
+	defer func() {
+		if r := recover(); r != nil {
+			key, err = nil, fmt.Errorf("damaged encryption parameters: %v", r)
+		}
+	}()
+	key, _, err = pkcs8.ParsePrivateKey(der, passphrase)
 	return key, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -31,18 +32,26 @@ func TestLoadKey(t *testing.T) {
 	exchangeDER, err := x509.MarshalPKCS8PrivateKey(exchange)
 	must(t, err)
 	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
-	clear, err := pki.EncodeKey(rsaPrivate, nil)
+	plain, err := pki.EncodeKey(rsaPrivate, nil)
 	must(t, err)
 	locked, err := pki.EncodeKey(rsaPrivate, []byte("segreta"))
 	must(t, err)
 	pkcs1 := x509.MarshalPKCS1PrivateKey(rsaPrivate)
 	old := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: pkcs1, Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "DES-EDE3-CBC,0011223344556677"}})
 	dir := t.TempDir()
-	write(t, dir, "clear.pem", clear)
+	write(t, dir, "clear.pem", plain)
 	for _, c := range []string{"aes-256-cbc", "aes-128-cbc"} {
 		mustOpenSSL(t, dir, "pkcs8", "-topk8", "-v2", c, "-in", "clear.pem", "-passout", "pass:segreta", "-out", c+".pem")
 	}
 	mustOpenSSL(t, dir, "pkcs8", "-topk8", "-scrypt", "-in", "clear.pem", "-passout", "pass:segreta", "-out", "scrypt.pem")
+	lockedBlock, _ := pem.Decode(locked)
+	var info struct {
+		Algorithm asn1.RawValue
+		Data      []byte
+	}
+	_, err = asn1.Unmarshal(lockedBlock.Bytes, &info)
+	must(t, err)
+	info.Data = info.Data[:len(info.Data)-1] // a ciphertext one octet short
 	ca := pki.EncodeCertificates(testCA(t).Certificate())
 	for name, c := range map[string]struct {
 		data       []byte
@@ -50,11 +59,11 @@ func TestLoadKey(t *testing.T) {
 		kind       fault.Kind
 		ok         bool
 	}{
-		"PKCS#8":                    {data: clear, ok: true},
-		"passphrase not needed":     {data: clear, passphrase: "segreta", ok: true},
+		"PKCS#8":                    {data: plain, ok: true},
+		"passphrase not needed":     {data: plain, passphrase: "segreta", ok: true},
 		"PKCS#1":                    {data: block("RSA PRIVATE KEY", pkcs1), ok: true},
 		"SEC 1":                     {data: block("EC PRIVATE KEY", ecDER), ok: true},
-		"after a certificate":       {data: append(ca, clear...), ok: true},
+		"after a certificate":       {data: append(ca, plain...), ok: true},
 		"encrypted":                 {data: locked, passphrase: "segreta", ok: true},
 		"openssl aes-256-cbc":       {data: read(t, dir, "aes-256-cbc.pem"), passphrase: "segreta", ok: true},
 		"openssl aes-128-cbc":       {data: read(t, dir, "aes-128-cbc.pem"), passphrase: "segreta", ok: true},
@@ -67,6 +76,7 @@ func TestLoadKey(t *testing.T) {
 		"broken":                    {data: block("PRIVATE KEY", []byte{1, 2, 3}), kind: fault.Invalid},
 		"broken EC":                 {data: block("EC PRIVATE KEY", []byte{1, 2, 3}), kind: fault.Invalid},
 		"encrypted and broken":      {data: block("ENCRYPTED PRIVATE KEY", []byte{1, 2, 3}), passphrase: "x", kind: fault.Denied},
+		"encrypted and cut":         {data: block("ENCRYPTED PRIVATE KEY", der(t, info)), passphrase: "segreta", kind: fault.Denied},
 		"key agreement, no signing": {data: block("PRIVATE KEY", exchangeDER), kind: fault.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {

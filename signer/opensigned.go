@@ -29,7 +29,7 @@ var errNotOpaque = errors.New("CMS: signed data without content")
 //
 // Errors: TooLarge; Invalid when the structure is unreadable; Denied when the
 // signature does not hold. The text says why in Italian and English.
-func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (content []byte, signer *x509.Certificate, err error) {
+func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (content []byte, by *x509.Certificate, err error) {
 	const op = "signer.OpenSigned"
 	if len(p7m)/2 > limit+maxSignatureBytes {
 		return nil, nil, fault.New(op, fault.TooLarge, nil)

@@ -19,19 +19,19 @@ import (
 )
 
 // Sign returns the detached CMS SignedData (DER, the contents of smime.p7s)
-// over the content whose SHA-256 digest is given. Inside are the signing
+// over the content with the SHA-256 digest sum. Inside are the signing
 // certificate and the CA certificates of the identity, and the signed
 // attributes contentType, signingTime (at, to the second) and messageDigest.
 //
 // It waits for a free slot; when ctx ends first, or the certificate is not
 // valid at the time, or the key fails, the error is Temporary.
-func (s *Signer) Sign(ctx context.Context, sha256 [sha256.Size]byte, at time.Time) (der []byte, err error) {
+func (s *Signer) Sign(ctx context.Context, sum [sha256.Size]byte, at time.Time) (der []byte, err error) {
 	const op = "signer.Sign"
 	if c := s.id.Certificate; at.Before(c.NotBefore) || at.After(c.NotAfter) {
 		return nil, fault.Say(op, fault.Temporary,
 			"il certificato di firma del gestore non è valido alla data / the provider's signing certificate is not valid at this time")
 	}
-	attrs, err := signedAttributes(sha256, at)
+	attrs, err := signedAttributes(sum, at)
 	if err != nil {
 		return nil, fault.New(op, fault.Internal, err)
 	}
@@ -39,8 +39,7 @@ func (s *Signer) Sign(ctx context.Context, sha256 [sha256.Size]byte, at time.Tim
 		return nil, fault.New(op, fault.Temporary, err)
 	}
 	defer s.slots.leave()
-	sum := digest(crypto.SHA256, attrs)
-	value, err := s.id.Key.Sign(rand.Reader, sum, crypto.SHA256)
+	value, err := s.id.Key.Sign(rand.Reader, digest(crypto.SHA256, attrs), crypto.SHA256)
 	if err != nil {
 		return nil, fault.New(op, fault.Temporary, err)
 	}

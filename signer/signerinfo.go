@@ -121,11 +121,18 @@ func (si *signerInfo) certificate(certs []*x509.Certificate) *x509.Certificate {
 	return similar
 }
 
+// maxName bounds the names compared by their text, which costs more than
+// comparing octets. Names of CAs have some 200 octets.
+const maxName = 1024
+
 // sameName compares two encoded names by their text: some signers encode the
 // issuer's name anew, with other string types than the certificate has.
 func sameName(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
+	}
+	if len(a) > maxName || len(b) > maxName {
+		return false
 	}
 	var x, y pkix.RDNSequence
 	if _, err := asn1.Unmarshal(a, &x); err != nil {

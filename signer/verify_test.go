@@ -202,6 +202,31 @@ func TestVerifyTampering(t *testing.T) {
 	wantStep(t, v.Verify(p7s, nil, dayOne, address), signer.StepValue)
 }
 
+// Whatever octet is damaged, the answer is a verdict; and a verdict that is OK
+// is about the same signer.
+func TestVerifyEveryOctetDamaged(t *testing.T) {
+	ca := testCA(t)
+	id := identity(t, ca)
+	v := verifierFor(ca, id.Certificate)
+	for _, p7s := range [][]byte{sign(t, newSigner(t, id), entity), forgery{id: id, chunk: 9, opaque: true}.build(t)} {
+		for i := range p7s {
+			for _, flip := range []byte{0x01, 0x20, 0x80} {
+				p7s[i] ^= flip
+				got := verify(v, p7s)
+				if got.OK() != (got.Reason == "") || got.OK() && !got.Certificate.Equal(id.Certificate) {
+					t.Fatalf("octet %d ^ %#x: %+v", i, flip, got)
+				}
+				p7s[i] ^= flip
+			}
+		}
+		for n := range p7s {
+			if got := verify(v, p7s[:n]); got.OK() {
+				t.Fatalf("%d octets of %d are accepted", n, len(p7s))
+			}
+		}
+	}
+}
+
 // Unusual signatures that OpenSSL or the standards admit, and those that
 // nobody should.
 func TestVerifyUnusual(t *testing.T) {

@@ -30,7 +30,7 @@ func (c *conn) command(line string) (pass string) {
 			c.end(tooManyErrors())
 			return ""
 		}
-		if len(arg) > maxHelo {
+		if len(arg) > maxHelo && strings.HasSuffix(c.verb, "LO") {
 			c.say(answer{501, [3]int{5, 5, 4}, "parametro troppo lungo / parameter too long"})
 			return ""
 		}
@@ -45,6 +45,10 @@ func (c *conn) command(line string) (pass string) {
 			c.end(answer{554, [3]int{5, 5, 1}, "dati inviati prima della risposta 354, chiudo / data sent before the 354 reply, closing"})
 			return ""
 		}
+	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT":
+		// A browser or proxy that was pointed here: its body must not run.
+		c.end(answer{554, [3]int{5, 5, 1}, "questo non e' un server HTTP / this is not an HTTP server"})
+		return ""
 	case "BDAT":
 		// Not offered; the chunk behind it must not run as commands.
 		c.end(answer{502, [3]int{5, 5, 1}, "BDAT non disponibile, chiudo / BDAT not available, closing"})

@@ -154,7 +154,7 @@ func (c *conn) line() ([]byte, error) {
 				c.end(bareLineEnd())
 				return nil, nil
 			}
-			if i >= maxCommandLine-1 {
+			if i >= maxCommandLine {
 				return nil, c.tooLong()
 			}
 			return bytes.Clone(line), nil

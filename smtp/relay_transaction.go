@@ -38,7 +38,8 @@ func (c *remote) transact(j *job) error {
 		c.broken = true
 		return refusal(rep, false)
 	case rep.code != 354:
-		c.settleWith(j, accepted, rep)
+		// Whatever else it is, it is no consent: a 2xx counts as 4xx here.
+		c.settleAs(j, accepted, asSendError(refusal(rep, false)))
 		return nil
 	}
 	return c.message(j, accepted)

@@ -53,7 +53,7 @@ func newForger(t testing.TB, d *demo) *forger {
 // sign wraps an entity into multipart/signed below the given header lines.
 func (f *forger) sign(t testing.TB, header []string, entity []byte) []byte {
 	t.Helper()
-	args := []string{"cms", "-sign", "-binary", "-md", "sha256", "-outform", "DER", "-signer", f.certificate, "-certfile", f.certificate,
+	args := []string{"cms", "-sign", "-binary", "-md", "sha256", "-outform", "DER", "-signer", f.certificate, "-certfile", f.d.file(t, "CA_FILE"),
 		"-in", write(t, "entity", entity)}
 	der := run(t, "openssl", append(args, f.key...)...)
 	var b bytes.Buffer

@@ -10,6 +10,7 @@ import (
 
 	"pecd/pec"
 	"pecd/rfc822"
+	"pecd/signer"
 	"pecd/storage"
 )
 
@@ -71,6 +72,9 @@ func (n *node) verifyBody(ctx context.Context, f *findings, where string, id sto
 	}
 	content := io.NewSectionReader(body, rec.Signed.Offset, rec.Signed.End-rec.Signed.Offset)
 	verdict := n.core.Verifier.Verify(rec.Signature, content, at, rec.From)
+	if verdict.Failed == signer.StepRead {
+		return verdict.Err
+	}
 	if !verdict.OK() {
 		f.add(where, "our signature does not verify (%s): %s", verdict.Failed, verdict.ReasonEN)
 		return nil

@@ -25,7 +25,7 @@ type newBlob struct {
 
 // newFile is a published file that no row refers to yet.
 type newFile struct {
-	area  fileArea
+	area  *fileArea
 	name  string
 	size  int64
 	spool *spool // whose file it is; nil: written for this step
@@ -70,7 +70,7 @@ func (s *Store) blob(ctx context.Context, p *prepared, op *storage.NewBlob, byte
 		return b, failed(opName, err)
 	}
 	sp, ok := op.Spool.(*spool)
-	if !ok || sp.files != &s.files {
+	if !ok || sp.files != s.files {
 		return nil, invalid(opName, "spool is not one of this store")
 	}
 	if op.Off < 0 || op.Len < 0 || op.Off > sp.Size()-op.Len {

@@ -6,57 +6,60 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // fileArea lays out the files of a store: blobs/<2 hex>/<name> hold committed
 // bytes, spool/<name> bytes on their way in. Both lie in one file system, so
 // that a spool becomes a blob by being renamed.
-type fileArea struct{ dir string }
+type fileArea struct {
+	dir string
 
-func (a fileArea) spoolPath(name string) string { return filepath.Join(a.dir, "spool", name) }
-func (a fileArea) blobDir(name string) string   { return filepath.Join(a.dir, "blobs", name[:2]) }
-func (a fileArea) blobPath(name string) string  { return filepath.Join(a.blobDir(name), name) }
+	mu   sync.Mutex
+	made map[string]bool // directories below blobs that are on stable storage
+}
 
-// prefixes calls fn with the name of every directory below blobs.
-func prefixes(fn func(prefix string) error) error {
-	for i := range 256 {
-		if err := fn(fmt.Sprintf("%02x", i)); err != nil {
+func newFileArea(dir string) *fileArea { return &fileArea{dir: dir, made: make(map[string]bool)} }
+
+func (a *fileArea) spoolPath(name string) string { return filepath.Join(a.dir, "spool", name) }
+func (a *fileArea) blobDir(name string) string   { return filepath.Join(a.dir, "blobs", name[:2]) }
+func (a *fileArea) blobPath(name string) string  { return filepath.Join(a.blobDir(name), name) }
+
+// create makes the directories of a new store and brings their names to stable storage.
+func (a *fileArea) create() error {
+	for _, dir := range []string{a.dir, filepath.Join(a.dir, "blobs"), filepath.Join(a.dir, "spool")} {
+		if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := syncDir(filepath.Dir(dir)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// create makes the directories. All of them at once, so that publishing a file
-// never has to sync more than one.
-func (a fileArea) create() error {
-	if err := os.MkdirAll(a.spoolPath(""), 0o700); err != nil {
-		return ioFailed("sqlite.Open", err)
-	}
-	made := false
-	err := prefixes(func(prefix string) error {
-		err := os.Mkdir(filepath.Join(a.dir, "blobs", prefix), 0o700)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = os.MkdirAll(filepath.Join(a.dir, "blobs", prefix), 0o700)
-		}
-		if errors.Is(err, fs.ErrExist) {
-			return nil
-		}
-		made = true
-		return err
-	})
-	if err != nil {
-		return ioFailed("sqlite.Open", err)
-	}
-	if !made {
+// makeDir creates the directory of a blob's file, once.
+func (a *fileArea) makeDir(dir string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.made[dir] {
 		return nil
 	}
-	return errors.Join(syncDir(filepath.Join(a.dir, "blobs")), syncDir(a.dir), syncDir(filepath.Dir(a.dir)))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// Also where it was there: whoever made it may not have come to this.
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	a.made[dir] = true
+	return nil
 }
 
 // newName returns a name that no file has.
@@ -68,8 +71,11 @@ func newName() string {
 
 // publish brings a finished file to stable storage under its name in blobs:
 // the bytes first, the name second, and the name's directory last.
-func (a fileArea) publish(f *os.File, name string) error {
+func (a *fileArea) publish(f *os.File, name string) error {
 	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := a.makeDir(a.blobDir(name)); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), a.blobPath(name)); err != nil {
@@ -79,7 +85,7 @@ func (a fileArea) publish(f *os.File, name string) error {
 }
 
 // write stores the n bytes of r from off on as a published file of their own.
-func (a fileArea) write(r io.ReaderAt, off, n int64) (name string, err error) {
+func (a *fileArea) write(r io.ReaderAt, off, n int64) (name string, err error) {
 	name = newName()
 	f, err := os.OpenFile(a.spoolPath(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -98,7 +104,7 @@ func (a fileArea) write(r io.ReaderAt, off, n int64) (name string, err error) {
 }
 
 // remove deletes a published file. One that is gone already is no error.
-func (a fileArea) remove(name string) error {
+func (a *fileArea) remove(name string) error {
 	err := os.Remove(a.blobPath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -73,7 +73,7 @@ func (o Options) withDefaults() Options {
 // Store is a storage.Store on one directory.
 type Store struct {
 	opts    Options
-	files   fileArea
+	files   *fileArea
 	lock    *os.File
 	read    *reader
 	writer  *writer
@@ -98,12 +98,15 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		opts:    opts.withDefaults(),
-		files:   fileArea{dir: dir},
+		files:   newFileArea(dir),
 		watch:   newWatchers(),
 		packers: make(chan *flate.Writer, runtime.GOMAXPROCS(0)),
 	}
 	s.jobs = newJobIndex(s.watch)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return nil, ioFailed(op, err)
+	}
+	if err := s.files.create(); err != nil {
 		return nil, ioFailed(op, err)
 	}
 	if s.lock, err = lockDir(dir); err != nil {
@@ -116,9 +119,6 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 }
 
 func (s *Store) start(ctx context.Context) error {
-	if err := s.files.create(); err != nil {
-		return err
-	}
 	path := filepath.Join(s.files.dir, "pecd.db")
 	w, err := newWriter(ctx, s, path)
 	if err != nil {

@@ -34,7 +34,7 @@ type spool struct {
 
 // NewSpool implements storage.Store.
 func (s *Store) NewSpool() storage.Spool {
-	return &spool{files: &s.files, limit: s.opts.SpoolMemory}
+	return &spool{files: s.files, limit: s.opts.SpoolMemory}
 }
 
 // Write implements io.Writer. A full disk is fault.Temporary; the spool is of

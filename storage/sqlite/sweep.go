@@ -36,13 +36,19 @@ func (s *Store) sweep(ctx context.Context) error {
 
 // eachFile calls fn for every file below blobs and says whether a row names it.
 func (s *Store) eachFile(ctx context.Context, fn func(path string, known bool) error) error {
-	return prefixes(func(prefix string) error {
-		dir := filepath.Join(s.files.dir, "blobs", prefix)
-		entries, err := os.ReadDir(dir)
-		if err != nil || len(entries) == 0 {
+	top := filepath.Join(s.files.dir, "blobs")
+	dirs, err := os.ReadDir(top)
+	if err != nil {
+		return ioFailed("sqlite.Files", err)
+	}
+	for _, d := range dirs {
+		entries, err := os.ReadDir(filepath.Join(top, d.Name()))
+		if err != nil {
 			return ioFailed("sqlite.Files", err)
 		}
-		names, err := all(ctx, s.read, scanString, "SELECT name FROM files WHERE name >= ? AND name < ?", prefix, prefix+"g")
+		// One directory at a time: memory stays small with millions of files.
+		names, err := all(ctx, s.read, scanString,
+			"SELECT name FROM files WHERE name >= ? AND name < ?", d.Name(), d.Name()+"g")
 		if err != nil {
 			return err
 		}
@@ -51,12 +57,12 @@ func (s *Store) eachFile(ctx context.Context, fn func(path string, known bool) e
 			known[n] = true
 		}
 		for _, e := range entries {
-			if err := fn(filepath.Join(dir, e.Name()), known[e.Name()]); err != nil {
+			if err := fn(filepath.Join(top, d.Name(), e.Name()), known[e.Name()]); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func scanString(row scanner) (v string, err error) {

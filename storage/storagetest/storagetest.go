@@ -98,9 +98,6 @@ type env struct {
 	open func(t *testing.T, dir string) storage.Store
 }
 
-// T and Store both have methods of their own that the other lacks; Run and
-// Close are not meant to be called through env.
-
 // at is an instant with nanoseconds, which the store keeps but for IMAP dates.
 var at = time.Date(2026, 6, 3, 10, 15, 5, 123456789, time.UTC)
 

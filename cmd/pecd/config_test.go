@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+// TestConfig_ReferenceIsTheDefault: the printed reference is a configuration
+// file, and reading it gives the defaults.
+func TestConfig_ReferenceIsTheDefault(t *testing.T) {
+	var b bytes.Buffer
+	if err := writeReference(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got Config
+	meta, err := toml.Decode(b.String(), &got)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, b.String())
+	}
+	if u := meta.Undecoded(); len(u) > 0 {
+		t.Errorf("reference has unknown keys %v", u)
+	}
+	want := defaultConfig()
+	if got.Limits != want.Limits || got.Listen != want.Listen || got.Log != want.Log || got.Zone != want.Zone || got.Relay.RequireTLS != want.Relay.RequireTLS {
+		t.Errorf("reference differs from the defaults:\n%+v\n%+v", got, want)
+	}
+}
+
+func TestConfig_Refusals(t *testing.T) {
+	good := `hostname = "h"
+[provider]
+name = "n"
+domain = "d.example"
+mail_receipt = "r@d.example"
+[signing]
+certificate = "c"
+key = "k"
+[trust]
+authorities = "a"
+[index]
+file = "i"
+[tls]
+certificate = "t"
+key = "u"
+`
+	for name, c := range map[string]struct{ text, says string }{
+		"complete":       {good, ""},
+		"unknown key":    {good + "[limits]\nmesage_bytes = 3\n", "mesage_bytes"},
+		"missing":        {strings.Replace(good, `hostname = "h"`, "", 1), "hostname"},
+		"negative bound": {good + "[limits]\nrecipients = -1\n", "limits"},
+		"no TOML":        {"hello", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pecd.toml")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := readConfig(path)
+			if (err == nil) != (name == "complete") || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error %v, want one naming %q", err, c.says)
+			}
+		})
+	}
+}
+
+func TestCommandLine_ExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"config", "reference"}, exitDone},
+		{[]string{"--help"}, exitDone},
+		{[]string{"nonsense"}, exitUsage},
+		{[]string{"serve"}, exitUsage},
+		{[]string{"serve", "--config", "/nonexistent"}, exitFailed},
+		{[]string{"unwrap", "/nonexistent"}, exitUsage},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(c.args, &out, &errs); code != c.code {
+			t.Errorf("pecd %v: exit %d, want %d: %s", c.args, code, c.code, errs.String())
+		}
+	}
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"errors"
+	"io"
+	"slices"
+
+	"pecd/fault"
+	"pecd/rfc822"
+	"pecd/storage"
+)
+
+const (
+	// \Seen is set in batches of so many messages or octets.
+	markMessages = 64
+	markOctets   = 4 << 20
+
+	keepScratch = 256 << 10
+)
+
+// fetch answers FETCH and UID FETCH (RFC 9051 §6.4.5).
+func (s *session) fetch(args []byte) error {
+	set, items, ok := parseFetch(args, s.c.now.uid())
+	if !ok {
+		return bad("FETCH non valido / invalid FETCH")
+	}
+	if s.view == nil {
+		return errNotSelected
+	}
+	spans, ok := s.view.resolve(set)
+	if !ok {
+		return errNoSuchMessage
+	}
+	f := &fetcher{s: s, items: items, utf8: s.utf8(), marks: !s.view.readOnly && slices.ContainsFunc(items, setsSeen)}
+	if !slices.ContainsFunc(items, func(it fetchItem) bool { return it.kind > itemFlags }) {
+		return f.fromView(spans)
+	}
+	if err := s.rows(spans, f.message); err != nil {
+		return err
+	}
+	if err := f.mark(); err != nil {
+		return err
+	}
+	if f.failed == nil && f.told < count(spans) && !set.uid {
+		return errExpunged
+	}
+	return f.failed
+}
+
+func setsSeen(it fetchItem) bool {
+	return !it.peek && (it.kind == itemSection || it.kind == itemBinary)
+}
+
+// fetcher answers one FETCH.
+type fetcher struct {
+	s     *session
+	items []fetchItem
+	utf8  bool
+	marks bool
+
+	told   int
+	failed error // the first refusal; the other messages are told all the same
+
+	unseen []uint32 // UIDs told since the last mark
+	octets int64
+
+	scratch []byte
+	pieces  []piece
+}
+
+// piece is a run of response text (a range of scratch) and the octets of the
+// message that follow it.
+type piece struct {
+	from, to int
+	extents  []extent
+	decode   *rfc822.Part // instead of extents: decoded octets of a part
+	off, n   int64        // of these
+}
+
+// fromView tells UIDs and flags, which the view knows.
+func (f *fetcher) fromView(spans []span) error {
+	v, out := f.s.view, f.s.c.lines()
+	for _, sp := range spans {
+		for i := sp.lo; i < sp.hi; i++ {
+			out.b = append(out.b, "* "...)
+			out.b = appendInt(out.b, i+1)
+			out.b = append(out.b, " FETCH ("...)
+			for k, it := range f.items {
+				if k > 0 {
+					out.b = append(out.b, ' ')
+				}
+				out.b = append(out.b, it.name...)
+				out.b = append(out.b, ' ')
+				if it.kind == itemUID {
+					out.b = appendInt(out.b, v.uids[i])
+				} else {
+					out.b = appendFlags(out.b, v.flagsOf(i))
+				}
+			}
+			out.b = append(out.b, ')')
+			out.end()
+		}
+	}
+	return out.done()
+}
+
+// message tells one message: first everything is worked out, so that a failure
+// leaves no response half written, then it is sent.
+func (f *fetcher) message(i int, m storage.Message) error {
+	if err := f.s.ctx.Err(); err != nil {
+		return err
+	}
+	mm := &fetched{s: f.s, m: m}
+	defer mm.close()
+	if err := f.plan(i, mm); err != nil {
+		switch {
+		case fault.Is(err, fault.NotFound): // expunged since its row was read
+		case f.failed == nil:
+			f.failed = f.s.refuse(err)
+		}
+		return nil
+	}
+	f.told++
+	if err := f.send(mm); err != nil {
+		if !errors.Is(err, errOutput) {
+			f.s.log.Error("imap: message not readable", "uid", m.UID, "body", int64(m.Body), "error", err)
+		}
+		f.s.c.stop() // the response cannot be completed
+		return io.EOF
+	}
+	if f.marks && !slices.Contains(m.Flags, flagSeen) {
+		f.unseen = append(f.unseen, m.UID)
+		f.octets += m.Size
+		if len(f.unseen) >= markMessages || f.octets >= markOctets {
+			return f.mark()
+		}
+	}
+	return nil
+}
+
+// mark sets \Seen on what was sent. It comes after the octets, so that an
+// application whose connection breaks finds the message unseen again.
+func (f *fetcher) mark() error {
+	if len(f.unseen) == 0 {
+		return nil
+	}
+	if err := f.s.c.flush(); err != nil {
+		return err
+	}
+	op := &storage.SetFlags{Folder: f.s.view.folder.ID, UIDs: f.unseen, Mode: storage.AddFlags, Flags: []string{flagSeen}}
+	if err := f.s.commit(op); err != nil {
+		return f.s.refuse(err)
+	}
+	f.unseen, f.octets = nil, 0
+	return f.s.tellStored(op, false)
+}
+
+// plan fills scratch and pieces.
+func (f *fetcher) plan(i int, mm *fetched) error {
+	if cap(f.scratch) > keepScratch {
+		f.scratch = nil
+	}
+	f.scratch, f.pieces = f.scratch[:0], f.pieces[:0]
+	b := append(f.scratch, "* "...)
+	b = appendInt(b, i+1)
+	b = append(b, " FETCH ("...)
+	start := 0
+	for k := range f.items {
+		it := &f.items[k]
+		if k > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, it.name...)
+		b = append(b, ' ')
+		var follows piece
+		var err error
+		if b, follows, err = f.item(b, i, it, mm); err != nil {
+			return err
+		}
+		if follows.extents != nil || follows.decode != nil {
+			follows.from, follows.to = start, len(b)
+			f.pieces = append(f.pieces, follows)
+			start = len(b)
+		}
+	}
+	f.scratch = append(b, ')', '\r', '\n')
+	f.pieces = append(f.pieces, piece{from: start, to: len(f.scratch)})
+	return nil
+}
+
+// item appends the value of an item, or the announcement of a literal.
+func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, piece, error) {
+	switch it.kind {
+	case itemUID:
+		return appendInt(b, mm.m.UID), piece{}, nil
+	case itemFlags:
+		f.s.view.set(i, mm.m)
+		return appendFlags(b, mm.m.Flags), piece{}, nil
+	case itemDate:
+		return appendDate(b, mm.m.InternalDate), piece{}, nil
+	case itemSize:
+		return appendInt(b, mm.m.Size), piece{}, nil
+	case itemEnvelope:
+		h, err := mm.header()
+		return appendEnvelope(b, h, f.utf8), piece{}, err
+	case itemBody, itemBodyStructure:
+		tree, err := mm.tree()
+		if err != nil {
+			return b, piece{}, err
+		}
+		w := bodyWriter{b: b, extended: it.kind == itemBodyStructure, utf8: f.utf8}
+		w.part(tree.Root)
+		return w.b, piece{}, nil
+	case itemBinary, itemBinarySize:
+		return f.binary(b, it, mm)
+	}
+	extents, err := mm.section(it)
+	if err != nil {
+		return b, piece{}, err
+	}
+	extents = clip(extents, it)
+	b = append(b, '{')
+	b = appendInt(b, total(extents))
+	b = append(b, '}', '\r', '\n')
+	return b, piece{extents: extents}, nil
+}
+
+// binary appends BINARY or BINARY.SIZE (RFC 3516).
+func (f *fetcher) binary(b []byte, it *fetchItem, mm *fetched) ([]byte, piece, error) {
+	var p *rfc822.Part
+	if len(it.part) > 0 {
+		tree, err := mm.tree()
+		if err != nil {
+			return b, piece{}, err
+		}
+		if p = locate(tree.Root, it.part); p == nil {
+			if it.kind == itemBinarySize {
+				return append(b, '0'), piece{}, nil
+			}
+			return append(b, "NIL"...), piece{}, nil
+		}
+	} else {
+		p = &rfc822.Part{End: mm.m.Size, Encoding: "binary"}
+	}
+	n, err := mm.decodedSize(p)
+	if err != nil {
+		return b, piece{}, err
+	}
+	if it.kind == itemBinarySize {
+		return appendInt(b, n), piece{}, nil
+	}
+	off := int64(0)
+	if it.partial {
+		off = min(it.off, n)
+		n = min(n-off, it.n)
+	}
+	b = append(b, '~', '{')
+	b = appendInt(b, n)
+	b = append(b, '}', '\r', '\n')
+	return b, piece{decode: p, off: off, n: n}, nil
+}
+
+func (f *fetcher) send(mm *fetched) error {
+	c := f.s.c
+	for _, p := range f.pieces {
+		if err := c.put(f.scratch[p.from:p.to]); err != nil {
+			return errOutput
+		}
+		for _, e := range p.extents {
+			if err := c.copyRange(mm.body, e.off, e.n); err != nil {
+				return err
+			}
+		}
+		if p.decode != nil {
+			r, _ := decodedBody(mm.body, p.decode)
+			if _, err := io.CopyN(io.Discard, r, p.off); err != nil {
+				return unexpected(err)
+			}
+			if _, err := io.CopyN(output{c}, r, p.n); err != nil {
+				return unexpected(err)
+			}
+		}
+	}
+	return nil
+}
+
+// output puts without taking a literal's octets for anything else.
+type output struct{ c *conn }
+
+func (o output) Write(p []byte) (int, error) {
+	if err := o.c.put(p); err != nil {
+		return 0, errOutput
+	}
+	return len(p), nil
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"strings"
+	"time"
+)
+
+// searchOp is what a search key compares.
+type searchOp uint8
+
+const (
+	opAll searchOp = iota
+	opNone
+	opSet     // sequence numbers or UIDs
+	opFlag    // text
+	opLarger  // n
+	opSmaller // n
+	opSince   // date, of the arrival; the next two as well
+	opBefore
+	opOn
+	opSentSince // date, of the Date field
+	opSentBefore
+	opSentOn
+	opHeader // field contains text
+	opBody   // text
+	opText   // text
+	opNot    // keys[0]
+	opOr     // any of keys
+	opAnd    // all of keys
+)
+
+// searchKey is a node of the criteria.
+type searchKey struct {
+	op    searchOp
+	set   numSet
+	text  string
+	field string
+	n     int64
+	date  time.Time
+	keys  []searchKey
+}
+
+// searchQuery is a parsed SEARCH command.
+type searchQuery struct {
+	key searchKey
+
+	extended                   bool // RETURN was given
+	min, max, all, count, save bool
+}
+
+const (
+	maxKeys      = 2000
+	maxKeysDepth = 100
+)
+
+type searchParser struct {
+	parser
+	keys  int
+	depth int
+}
+
+// parseSearch reads the arguments of SEARCH (RFC 9051 §6.4.4). charset is not
+// empty when the command names one that is not supported.
+func parseSearch(args []byte) (q searchQuery, charset string, ok bool) {
+	p := &searchParser{parser: parser{b: args}}
+	p.space()
+	if p.keyword("RETURN") {
+		p.returns(&q)
+	}
+	if p.keyword("CHARSET") {
+		p.space()
+		charset = p.astring()
+		p.space()
+		switch strings.ToUpper(charset) {
+		case "UTF-8", "US-ASCII":
+			charset = ""
+		}
+	}
+	q.key.op = opAnd
+	for {
+		q.key.keys = append(q.key.keys, p.key())
+		if p.failed || len(p.b) == 0 {
+			break
+		}
+		p.space()
+	}
+	return q, charset, p.end()
+}
+
+// keyword reads an atom if it comes next and a space follows.
+func (p *searchParser) keyword(word string) bool {
+	n := len(word)
+	if p.failed || len(p.b) <= n || !strings.EqualFold(string(p.b[:n]), word) || p.b[n] != ' ' {
+		return false
+	}
+	p.b = p.b[n:]
+	return true
+}
+
+// returns reads the list of result options (RFC 4731, RFC 5182).
+func (p *searchParser) returns(q *searchQuery) {
+	q.extended = true
+	p.space()
+	p.want('(')
+	if !p.take(')') {
+		p.b = append([]byte{'('}, p.b...)
+		p.list(func() {
+			switch p.atom() {
+			case "MIN":
+				q.min = true
+			case "MAX":
+				q.max = true
+			case "ALL":
+				q.all = true
+			case "COUNT":
+				q.count = true
+			case "SAVE":
+				q.save = true
+			default:
+				p.fail()
+			}
+		})
+	}
+	p.space()
+	if !q.min && !q.max && !q.count && !q.save {
+		q.all = true
+	}
+}
+
+func (p *searchParser) key() searchKey {
+	if p.keys++; p.keys > maxKeys || p.depth > maxKeysDepth {
+		p.fail()
+	}
+	if p.failed || len(p.b) == 0 {
+		p.fail()
+		return searchKey{}
+	}
+	switch ch := p.b[0]; {
+	case ch == '(':
+		k := searchKey{op: opAnd}
+		p.depth++
+		p.list(func() { k.keys = append(k.keys, p.key()) })
+		p.depth--
+		return k
+	case isDigit(ch) || ch == '*' || ch == '$':
+		return searchKey{op: opSet, set: p.set(false)}
+	}
+	return p.named(p.atom())
+}
+
+func (p *searchParser) named(name string) searchKey {
+	switch name {
+	case "ALL", "OLD":
+		return searchKey{op: opAll}
+	case "NEW", "RECENT": // no message is ever \Recent
+		return searchKey{op: opNone}
+	case "ANSWERED", "DELETED", "DRAFT", "FLAGGED", "SEEN":
+		return searchKey{op: opFlag, text: `\` + name}
+	case "UNANSWERED", "UNDELETED", "UNDRAFT", "UNFLAGGED", "UNSEEN":
+		return not(searchKey{op: opFlag, text: `\` + name[2:]})
+	case "KEYWORD":
+		return searchKey{op: opFlag, text: p.spaced().flag()}
+	case "UNKEYWORD":
+		return not(searchKey{op: opFlag, text: p.spaced().flag()})
+	case "UID":
+		return searchKey{op: opSet, set: p.spaced().set(true)}
+	case "LARGER":
+		return searchKey{op: opLarger, n: p.spaced().number()}
+	case "SMALLER":
+		return searchKey{op: opSmaller, n: p.spaced().number()}
+	case "SINCE":
+		return searchKey{op: opSince, date: p.spaced().date()}
+	case "BEFORE":
+		return searchKey{op: opBefore, date: p.spaced().date()}
+	case "ON":
+		return searchKey{op: opOn, date: p.spaced().date()}
+	case "SENTSINCE":
+		return searchKey{op: opSentSince, date: p.spaced().date()}
+	case "SENTBEFORE":
+		return searchKey{op: opSentBefore, date: p.spaced().date()}
+	case "SENTON":
+		return searchKey{op: opSentOn, date: p.spaced().date()}
+	case "FROM", "TO", "CC", "BCC", "SUBJECT":
+		return searchKey{op: opHeader, field: name, text: fold(p.spaced().astring())}
+	case "HEADER":
+		field := p.spaced().astring()
+		return searchKey{op: opHeader, field: field, text: fold(p.spaced().astring())}
+	case "BODY":
+		return searchKey{op: opBody, text: fold(p.spaced().astring())}
+	case "TEXT":
+		return searchKey{op: opText, text: fold(p.spaced().astring())}
+	case "NOT":
+		p.space()
+		return not(p.nested())
+	case "OR":
+		p.space()
+		first := p.nested()
+		p.space()
+		return searchKey{op: opOr, keys: []searchKey{first, p.nested()}}
+	}
+	p.fail()
+	return searchKey{}
+}
+
+// spaced reads the space before an argument.
+func (p *searchParser) spaced() *searchParser {
+	p.space()
+	return p
+}
+
+func (p *searchParser) nested() searchKey {
+	p.depth++
+	defer func() { p.depth-- }()
+	return p.key()
+}
+
+func not(k searchKey) searchKey { return searchKey{op: opNot, keys: []searchKey{k}} }
+
+func (p *searchParser) flag() string {
+	if p.take('\\') {
+		return `\` + p.word(isAtomChar)
+	}
+	return p.word(isAtomChar)
+}
+
+// date reads a date, quoted or not.
+func (p *searchParser) date() time.Time {
+	t, err := time.Parse("2-Jan-2006", p.astring())
+	if err != nil {
+		p.fail()
+	}
+	return t
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"pecd/storage"
+)
+
+func TestLoginByClient(t *testing.T) {
+	f := newFixture(t)
+	f.deliver("INBOX", message("uno"))
+	c := f.login(nil)
+	data, err := c.Select("INBOX", nil).Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data.NumMessages != 1 || data.UIDValidity == 0 || data.UIDNext != 2 {
+		t.Errorf("%+v", data)
+	}
+	if err := c.Logout().Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSTARTTLS(t *testing.T) {
+	f := newFixture(t)
+	conn, err := net.Dial("tcp", f.plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScript(t, conn)
+	greeting := s.expect(`^\* OK \[CAPABILITY .*\]`)
+	for _, want := range []string{"STARTTLS", "LOGINDISABLED"} {
+		if !strings.Contains(greeting, want) {
+			t.Errorf("%q lacks %s", greeting, want)
+		}
+	}
+	if strings.Contains(greeting, "AUTH=") {
+		t.Errorf("%q offers authentication in the clear", greeting)
+	}
+	s.fails("NO [PRIVACYREQUIRED]", "LOGIN %s x", testUser)
+	s.fails("NO [PRIVACYREQUIRED]", "AUTHENTICATE PLAIN AGEAYg==")
+	s.ok("NOOP")
+	s.ok("ID NIL")
+	s.ok("STARTTLS")
+	secure := tls.Client(conn, f.client)
+	s = newScript(t, secure)
+	caps := s.ok("CAPABILITY")
+	if !strings.Contains(caps[0], "AUTH=PLAIN") || strings.Contains(caps[0], "STARTTLS") {
+		t.Errorf("after TLS: %q", caps)
+	}
+	s.ok("LOGIN %s %q", testUser, testPassword)
+	s.ok("SELECT INBOX")
+}
+
+func TestSTARTTLSByClient(t *testing.T) {
+	f := newFixture(t)
+	c, err := imapclient.DialStartTLS(f.plain.Addr().String(), &imapclient.Options{TLSConfig: f.client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login(testUser, testPassword).Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is sent in the clear behind STARTTLS must not be taken for something
+// sent under TLS.
+func TestSTARTTLSInjection(t *testing.T) {
+	f := newFixture(t)
+	conn, err := net.Dial("tcp", f.plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScript(t, conn)
+	s.line()
+	s.send("a STARTTLS\r\nb LOGIN %s %q\r\n", testUser, testPassword)
+	s.closed()
+}
+
+func TestPlainRefusesEverythingElse(t *testing.T) {
+	f := newFixture(t)
+	for _, line := range []string{"a SELECT INBOX", "GET / HTTP/1.1", "a LOGIN {4}", "EHLO x", "a", "{", "a APPEND x {3+}"} {
+		conn, err := net.Dial("tcp", f.plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newScript(t, conn)
+		s.line()
+		s.send("%s\r\n", line)
+		for {
+			l, err := s.r.ReadString('\n')
+			if err != nil {
+				break
+			}
+			if !strings.Contains(l, " BAD ") && !strings.Contains(l, "* BYE") && !strings.Contains(l, "PRIVACYREQUIRED") {
+				t.Errorf("%q: %q", line, l)
+			}
+		}
+	}
+}
+
+func TestAuthenticatePlain(t *testing.T) {
+	f := newFixture(t)
+	// "\0anna@alfa.example\0correct horse"
+	const good = "AGFubmFAYWxmYS5leGFtcGxlAGNvcnJlY3QgaG9yc2U="
+	s := f.script()
+	s.ok("AUTHENTICATE PLAIN " + good)
+	s.ok("SELECT INBOX")
+
+	s = f.script()
+	s.send("a AUTHENTICATE PLAIN\r\n")
+	s.expect(`^\+ $`)
+	s.send(good + "\r\n")
+	s.expect(`^a OK`)
+	s.ok("SELECT INBOX")
+
+	s = f.script()
+	s.send("a AUTHENTICATE PLAIN\r\n")
+	s.expect(`^\+ $`)
+	s.send("*\r\n")
+	s.expect(`^a BAD`)
+	s.send("b AUTHENTICATE PLAIN\r\n")
+	s.expect(`^\+ $`)
+	s.send("!!!\r\n")
+	s.expect(`^b BAD`)
+	s.fails("NO", "AUTHENTICATE CRAM-MD5")
+	s.fails("BAD", "AUTHENTICATE PLAIN AAAA")
+	s.ok("LOGIN %s %q", testUser, testPassword)
+}
+
+func TestLoginWithLiterals(t *testing.T) {
+	f := newFixture(t)
+	s := f.script()
+	s.send("a LOGIN {%d}\r\n", len(testUser))
+	s.expect(`^\+ `)
+	s.send("%s {%d+}\r\n%s\r\n", testUser, len(testPassword), testPassword)
+	s.expect(`^a OK`)
+}
+
+func TestThreeWrongPasswords(t *testing.T) {
+	f := newFixture(t)
+	s := f.script()
+	for range maxFailures {
+		s.fails("NO [AUTHENTICATIONFAILED]", "LOGIN %s sbagliata", testUser)
+	}
+	s.closed()
+}
+
+func TestLoginHook(t *testing.T) {
+	seen := make(chan Login, 4)
+	f := newFixture(t, func(c *Config, _ *timing) {
+		c.OnLogin = func(_ context.Context, l Login) { seen <- l }
+	})
+	s := f.script()
+	s.fails("NO", "LOGIN %s sbagliata", testUser)
+	s.ok("LOGIN %s %q", testUser, testPassword)
+	if l := <-seen; l.OK || l.Login != testUser || l.Remote != "127.0.0.1" {
+		t.Errorf("%+v", l)
+	}
+	if l := <-seen; !l.OK || l.Address != testUser || l.At.IsZero() {
+		t.Errorf("%+v", l)
+	}
+}
+
+// S4-017: who may what is a matter of the grant.
+func TestS4_017_Permissions(t *testing.T) {
+	f := newFixture(t)
+	f.deliver("INBOX", message("uno"))
+	other := f.addMailbox("altra@alfa.example", 1<<30)
+	f.grant("lettore", storage.MayRead|storage.MayUseClient, f.mailbox, testUser)
+	f.grant("web", storage.MayRead|storage.MayWrite, f.mailbox, testUser)
+	f.grant("nessuno", storage.MaySend|storage.MayUseClient, f.mailbox, testUser)
+	f.grant("due", storage.MayAll, f.mailbox, testUser)
+	f.grant("due", storage.MayAll, other, "altra@alfa.example")
+	f.grant("altra@alfa.example", storage.MayAll, f.mailbox, testUser)
+	f.grant("altra@alfa.example", storage.MayAll, other, "altra@alfa.example")
+
+	for _, login := range []string{"web", "nessuno"} {
+		f.script().fails("NO [AUTHORIZATIONFAILED]", "LOGIN %s %q", login, testPassword)
+	}
+	s := f.script()
+	s.ok("LOGIN lettore %q", testPassword)
+	untagged, result := s.command("SELECT INBOX")
+	if !strings.Contains(result, "[READ-ONLY]") || !slices.ContainsFunc(untagged, func(l string) bool { return strings.Contains(l, "[PERMANENTFLAGS ()]") }) {
+		t.Errorf("%q %q", untagged, result)
+	}
+	s.literal("FETCH 1 BODY[]")
+	for _, c := range []string{`STORE 1 +FLAGS (\Seen)`, "EXPUNGE", "COPY 1 Bozze", "MOVE 1 Bozze", "CREATE x", "DELETE Bozze", "RENAME Bozze x", "SUBSCRIBE INBOX"} {
+		s.fails("NO [NOPERM]", "%s", c)
+	}
+	s.send("z APPEND INBOX {3+}\r\nabc\r\n")
+	s.expect(`^z NO \[NOPERM\]`)
+	if f.folder("INBOX").Unseen != 1 {
+		t.Error("a reader set \\Seen")
+	}
+
+	s = f.script() // first by address
+	s.ok("LOGIN due %q", testPassword)
+	if l := s.ok("STATUS INBOX (MESSAGES)"); !strings.Contains(l[0], "MESSAGES 1") {
+		t.Error(l)
+	}
+	s = f.script() // the mailbox of that name
+	s.ok("LOGIN altra@alfa.example %q", testPassword)
+	if l := s.ok("STATUS INBOX (MESSAGES)"); !strings.Contains(l[0], "MESSAGES 0") {
+		t.Error(l)
+	}
+}
+
+func TestClosedMailbox(t *testing.T) {
+	f := newFixture(t)
+	f.commit(&storage.PutMailbox{Mailbox: storage.Mailbox{ID: f.mailbox, Address: testUser, Domain: "alfa.example", Tier: "t" + testUser, State: storage.MailboxClosed}})
+	f.script().fails("NO [AUTHORIZATIONFAILED]", "LOGIN %s %q", testUser, testPassword)
+}
+
+func TestCapabilities(t *testing.T) {
+	f := newFixture(t)
+	s := f.open("")
+	caps := strings.Fields(s.ok("CAPABILITY")[0])
+	for _, want := range []string{"IMAP4rev1", "LITERAL-", "SASL-IR", "IDLE", "NAMESPACE", "UIDPLUS", "ESEARCH", "SEARCHRES", "LIST-EXTENDED",
+		"LIST-STATUS", "MOVE", "STATUS=SIZE", "BINARY", "CHILDREN", "SPECIAL-USE", "CREATE-SPECIAL-USE", "ID", "ENABLE", "UNSELECT", "APPENDLIMIT=104857600"} {
+		if !slices.Contains(caps, want) {
+			t.Errorf("%q lacks %s", caps, want)
+		}
+	}
+	for _, no := range []string{"LITERAL+", "IMAP4rev2", "CONDSTORE", "QRESYNC", "SORT", "QUOTA", "ACL", "STARTTLS"} {
+		if slices.Contains(caps, no) {
+			t.Errorf("%q offers %s", caps, no)
+		}
+	}
+	if l := s.ok("ENABLE IMAP4rev2 UTF8=ACCEPT CONDSTORE"); l[0] != "* ENABLED UTF8=ACCEPT" {
+		t.Error(l)
+	}
+	s.fails("BAD", "SORT (DATE) UTF-8 ALL")
+	s.ok("NAMESPACE")
+}
+
+func TestConnectionLimits(t *testing.T) {
+	f := newFixture(t, func(c *Config, _ *timing) { c.MaxConnsPerIP = 2 })
+	first, second := f.script(), f.script()
+	conn, err := net.Dial("tcp", f.plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newScript(t, conn).closed()
+	first.ok("LOGOUT")
+	first.closed()
+	second.ok("NOOP")
+	deadline := time.Now().Add(5 * time.Second)
+	for { // the place is free once the goroutine has ended
+		c, err := tls.Dial("tcp", f.tls.Addr().String(), f.client)
+		if err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+	"go.uber.org/goleak"
+
+	"pecd/clock"
+	"pecd/directory"
+	"pecd/fault"
+	"pecd/storage"
+	"pecd/storage/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	testUser     = "anna@alfa.example"
+	testPassword = "correct horse"
+)
+
+// users is an Authenticator over a table.
+type users struct {
+	mu     sync.Mutex
+	grants map[string][]storage.Grant
+}
+
+func (u *users) Authenticate(_ context.Context, login, password string) (directory.Principal, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	grants, ok := u.grants[strings.ToLower(login)]
+	if !ok || password != testPassword {
+		return directory.Principal{}, fault.New("test.Authenticate", fault.Denied, nil)
+	}
+	return directory.Principal{Login: strings.ToLower(login), Grants: grants}, nil
+}
+
+// fixture is a server with one mailbox, on real sockets.
+type fixture struct {
+	t       testing.TB
+	store   storage.Store
+	users   *users
+	server  *Server
+	mailbox storage.MailboxID
+	tls     net.Listener // implicit TLS
+	plain   net.Listener // STARTTLS
+	client  *tls.Config
+	caFile  string
+	logs    *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// newFixture starts a server; change may adjust it before it serves.
+func newFixture(t testing.TB, change ...func(*Config, *timing)) *fixture {
+	t.Helper()
+	ctx := context.Background()
+	st, err := sqlite.Open(ctx, t.TempDir(), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	f := &fixture{t: t, store: st, users: &users{grants: map[string][]storage.Grant{}}, logs: &lockedBuffer{}}
+	f.mailbox = f.addMailbox(testUser, 10<<30)
+	f.grant(testUser, storage.MayAll, f.mailbox, testUser)
+
+	serverTLS, clientTLS, caFile := testTLS(t)
+	f.client, f.caFile = clientTLS, caFile
+	cfg := Config{
+		Store: st, Directory: f.users, Clock: clock.System{}, TLS: serverTLS,
+		Logger: slog.New(slog.NewTextHandler(f.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	limits := defaultTiming()
+	limits.failDelay = time.Millisecond
+	for _, c := range change {
+		c(&cfg, &limits)
+	}
+	f.server = NewServer(cfg)
+	f.server.timing = limits
+	f.tls, f.plain = f.listen(true), f.listen(false)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := f.server.Shutdown(ctx); err != nil {
+			t.Error("shutdown:", err)
+		}
+		if strings.Contains(f.logs.String(), "panic") {
+			t.Error(f.logs.String())
+		}
+		if strings.Contains(f.logs.String(), testPassword) {
+			t.Error("the log contains a password")
+		}
+	})
+	return f
+}
+
+func (f *fixture) listen(implicit bool) net.Listener {
+	f.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.server.Serve(context.Background(), l, implicit) }()
+	f.t.Cleanup(func() {
+		l.Close()
+		if err := <-done; err != nil {
+			f.t.Error("serve:", err)
+		}
+	})
+	return l
+}
+
+func (f *fixture) commit(ops ...storage.Op) {
+	f.t.Helper()
+	if err := f.store.Commit(context.Background(), (&storage.Step{}).Add(ops...)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) addMailbox(address string, quota int64) storage.MailboxID {
+	f.t.Helper()
+	domain := address[strings.IndexByte(address, '@')+1:]
+	box := &storage.PutMailbox{Mailbox: storage.Mailbox{Address: address, Domain: domain, Tier: "t" + address, State: storage.MailboxActive}}
+	f.commit(
+		&storage.PutTier{Tier: storage.Tier{Code: "t" + address, Name: "prova", QuotaBytes: quota}},
+		&storage.PutDomain{Domain: storage.Domain{Name: domain, State: storage.DomainCertified}},
+		box,
+		&storage.CreateFolderIn{New: box, Name: "Bozze", SpecialUse: `\Drafts`, Subscribed: true},
+		&storage.CreateFolderIn{New: box, Name: "Posta inviata", SpecialUse: `\Sent`, Subscribed: true},
+		&storage.CreateFolderIn{New: box, Name: "Cestino", SpecialUse: `\Trash`, Subscribed: true},
+	)
+	return box.ID
+}
+
+func (f *fixture) grant(login string, p storage.Permission, m storage.MailboxID, address string) {
+	f.users.mu.Lock()
+	defer f.users.mu.Unlock()
+	f.users.grants[login] = append(f.users.grants[login], storage.Grant{Login: login, Mailbox: m, Address: address, Permission: p})
+}
+
+// deliver puts a message into a folder and returns its UID.
+func (f *fixture) deliver(folder, text string, flags ...string) uint32 {
+	f.t.Helper()
+	body := &storage.NewBody{Head: []byte(text)}
+	if len(text) > 64<<10 {
+		spool := f.store.NewSpool()
+		defer spool.Close()
+		if _, err := io.WriteString(spool, text); err != nil {
+			f.t.Fatal(err)
+		}
+		body = &storage.NewBody{Blob: &storage.NewBlob{Spool: spool, Len: spool.Size()}}
+	}
+	op := &storage.Append{
+		Mailbox: f.mailbox, Name: folder, Body: storage.BodyRef{New: body}, Flags: flags,
+		InternalDate: time.Date(2026, 6, 3, 10, 15, 5, 0, time.UTC),
+	}
+	f.commit(body, op)
+	return op.UID
+}
+
+func (f *fixture) folder(name string) storage.Folder {
+	f.t.Helper()
+	fo, err := f.store.Folder(context.Background(), f.mailbox, name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return fo
+}
+
+// message is a small message with the given subject.
+func message(subject string) string {
+	return "From: Anna <anna@alfa.example>\r\nTo: bruno@beta.example\r\nSubject: " + subject +
+		"\r\nDate: Wed, 3 Jun 2026 12:15:05 +0200\r\nMessage-ID: <" + subject + "@alfa.example>\r\n\r\nTesto di " + subject + "\r\n"
+}
+
+// login returns a client that is logged in, over implicit TLS.
+func (f *fixture) login(options *imapclient.Options) *imapclient.Client {
+	f.t.Helper()
+	conn, err := tls.Dial("tcp", f.tls.Addr().String(), f.client)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	c := imapclient.New(conn, options)
+	f.t.Cleanup(func() { c.Close() })
+	if err := c.Login(testUser, testPassword).Wait(); err != nil {
+		f.t.Fatal(err)
+	}
+	return c
+}
+
+// script is a raw connection.
+type script struct {
+	t    testing.TB
+	conn net.Conn
+	r    *bufio.Reader
+	n    int
+}
+
+func newScript(t testing.TB, conn net.Conn) *script {
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
+	return &script{t: t, conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}
+}
+
+// script returns a raw TLS connection after the greeting.
+func (f *fixture) script() *script {
+	f.t.Helper()
+	conn, err := tls.Dial("tcp", f.tls.Addr().String(), f.client)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	s := newScript(f.t, conn)
+	s.expect(`^\* OK \[CAPABILITY .*IMAP4rev1`)
+	return s
+}
+
+// open returns a raw connection that is logged in and has folder selected, ""
+// for none.
+func (f *fixture) open(folder string) *script {
+	f.t.Helper()
+	s := f.script()
+	s.ok("LOGIN %s %q", testUser, testPassword)
+	if folder != "" {
+		s.ok("SELECT %q", folder)
+	}
+	return s
+}
+
+func (s *script) send(format string, args ...any) {
+	s.t.Helper()
+	if _, err := fmt.Fprintf(s.conn, format, args...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *script) line() string {
+	s.t.Helper()
+	l, err := s.r.ReadString('\n')
+	if err != nil {
+		s.t.Fatalf("reading: %v (%q)", err, l)
+	}
+	return strings.TrimRight(l, "\r\n")
+}
+
+func (s *script) expect(pattern string) string {
+	s.t.Helper()
+	l := s.line()
+	if !regexp.MustCompile(pattern).MatchString(l) {
+		s.t.Fatalf("got %q, want %s", l, pattern)
+	}
+	return l
+}
+
+// command sends a tagged command and returns the untagged lines and the tagged
+// one without its tag.
+func (s *script) command(format string, args ...any) (untagged []string, result string) {
+	s.t.Helper()
+	s.n++
+	tag := fmt.Sprintf("c%d", s.n)
+	s.send(tag+" "+format+"\r\n", args...)
+	return s.until(tag)
+}
+
+func (s *script) until(tag string) (untagged []string, result string) {
+	s.t.Helper()
+	for {
+		l := s.line()
+		if rest, ok := strings.CutPrefix(l, tag+" "); ok {
+			return untagged, rest
+		}
+		untagged = append(untagged, l)
+	}
+}
+
+// ok sends a command that must succeed.
+func (s *script) ok(format string, args ...any) []string {
+	s.t.Helper()
+	untagged, result := s.command(format, args...)
+	if !strings.HasPrefix(result, "OK") {
+		s.t.Fatalf("%s: %s", fmt.Sprintf(format, args...), result)
+	}
+	return untagged
+}
+
+// fails sends a command that must be answered by prefix.
+func (s *script) fails(prefix, format string, args ...any) {
+	s.t.Helper()
+	if _, result := s.command(format, args...); !strings.HasPrefix(result, prefix) {
+		s.t.Fatalf("%s: got %q, want %q", fmt.Sprintf(format, args...), result, prefix)
+	}
+}
+
+// closed checks that nothing but a BYE comes before the end.
+func (s *script) closed() {
+	s.t.Helper()
+	for {
+		l, err := s.r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(l, "* BYE") {
+			s.t.Fatalf("got %q, want the connection closed", l)
+		}
+	}
+}
+
+// literal sends a FETCH of one item and returns the octets of its literal.
+func (s *script) literal(format string, args ...any) []byte {
+	s.t.Helper()
+	s.n++
+	tag := fmt.Sprintf("c%d", s.n)
+	s.send(tag+" "+format+"\r\n", args...)
+	l := s.line()
+	m := regexp.MustCompile(`\{(\d+)\}$`).FindStringSubmatch(l)
+	if m == nil {
+		s.t.Fatalf("no literal: %q", l)
+	}
+	var n int
+	fmt.Sscan(m[1], &n)
+	data := make([]byte, n)
+	if _, err := io.ReadFull(s.r, data); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, result := s.until(tag); !strings.HasPrefix(result, "OK") {
+		s.t.Fatal(result)
+	}
+	return data
+}
+
+// testTLS makes a certificate for 127.0.0.1.
+func testTLS(t testing.TB) (server, client *tls.Config, caFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		IsCA: true, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caFile = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		&tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}, caFile
+}
+
+func createFolder(f *fixture, name string) storage.Op {
+	return &storage.CreateFolder{Mailbox: f.mailbox, Name: name}
+}
+
+func mustFolders(f *fixture) []storage.Folder {
+	f.t.Helper()
+	all, err := f.store.Folders(context.Background(), f.mailbox)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package smtp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"pecd/clock"
+	"pecd/pipeline"
+)
+
+func TestRelay_ReplyDecides(t *testing.T) {
+	m := func(change func(*mailer)) *mailer {
+		x := &mailer{caps: []string{"PIPELINING", "8BITMIME", "SIZE 1000"}}
+		change(x)
+		return x
+	}
+	always := func(s string) func(int, string) string { return func(int, string) string { return s } }
+	for _, tt := range []struct {
+		name string
+		peer *mailer
+		want string
+	}{
+		{"all well", m(func(x *mailer) {}), "ok,ok"},
+		{"greeting 4xx", m(func(x *mailer) { x.greeting = "421 busy" }), "temporary,temporary"},
+		{"greeting 5xx", m(func(x *mailer) { x.greeting = "554 no mail here" }), "denied,denied"},
+		{"greeting nonsense", m(func(x *mailer) { x.greeting = "SSH-2.0-OpenSSH" }), "temporary,temporary"},
+		{"EHLO 4xx", m(func(x *mailer) { x.ehlo = "450 later" }), "temporary,temporary"},
+		{"EHLO unknown, HELO", m(func(x *mailer) { x.ehlo = "502 what" }), "ok,ok"},
+		{"MAIL 4xx", m(func(x *mailer) { x.mail = func(string) string { return "451 4.7.1 greylisted" } }), "temporary,temporary"},
+		{"MAIL 5xx", m(func(x *mailer) { x.mail = func(string) string { return "550 5.7.1 no" } }), "denied,denied"},
+		{"sender unknown there", m(func(x *mailer) { x.mail = func(string) string { return "550 5.1.8 no" } }), "denied,denied"},
+		{"RCPT 5.1.1", m(func(x *mailer) { x.rcpt = always("550 5.1.1 no") }), "not found,not found"},
+		{"RCPT bare 550", m(func(x *mailer) { x.rcpt = always("550 unknown") }), "not found,not found"},
+		{"RCPT 5.2.1", m(func(x *mailer) { x.rcpt = always("550 5.2.1 no") }), "disabled,disabled"},
+		{"RCPT 5.2.2", m(func(x *mailer) { x.rcpt = always("552 5.2.2 full") }), "quota,quota"},
+		{"RCPT 4.2.2", m(func(x *mailer) { x.rcpt = always("452 4.2.2 full") }), "temporary,temporary"},
+		{"RCPT relay denied", m(func(x *mailer) { x.rcpt = always("554 5.7.1 relay") }), "denied,denied"},
+		{"RCPT 452 at once", m(func(x *mailer) { x.rcpt = always("452 4.5.3 no") }), "temporary,temporary"},
+		{"RCPT 421", m(func(x *mailer) { x.rcpt = always("421 bye") }), "temporary,temporary"},
+		{"one of two", m(func(x *mailer) {
+			x.rcpt = func(n int, _ string) string { return []string{"550 5.1.1 no", "250 ok"}[n] }
+		}), "not found,ok"},
+		{"DATA 4xx", m(func(x *mailer) { x.data = "451 no" }), "temporary,temporary"},
+		{"DATA 5xx", m(func(x *mailer) { x.data = "554 no" }), "denied,denied"},
+		{"DATA 250", m(func(x *mailer) { x.data = "250 what?" }), "temporary,temporary"},
+		{"final 5.6.0", m(func(x *mailer) { x.final = "550 5.6.0 bad" }), "invalid,invalid"},
+		{"final 5.6.3", m(func(x *mailer) { x.final = "554 5.6.3 8 bit" }), "unsupported,unsupported"},
+		{"final 552", m(func(x *mailer) { x.final = "552 too big" }), "too large,too large"},
+		{"final 5.3.4", m(func(x *mailer) { x.final = "554 5.3.4 too big" }), "too large,too large"},
+		{"final bare 550", m(func(x *mailer) { x.final = "550 spam" }), "denied,denied"},
+		{"final 501", m(func(x *mailer) { x.final = "501 syntax" }), "invalid,invalid"},
+		{"final 451", m(func(x *mailer) { x.final = "451 later" }), "temporary,temporary"},
+		{"drops after EHLO", m(func(x *mailer) { x.drop = "EHLO" }), "temporary,temporary"},
+		{"drops after MAIL", m(func(x *mailer) { x.drop = "MAIL" }), "temporary,temporary"},
+		{"drops after DATA", m(func(x *mailer) { x.drop = "DATA" }), "temporary,temporary"},
+		{"drops after the dot", m(func(x *mailer) { x.drop = "." }), "temporary,temporary"},
+		{"mute after EHLO", m(func(x *mailer) { x.mute = "EHLO" }), "temporary,temporary"},
+		{"mute after RCPT", m(func(x *mailer) { x.mute = "RCPT" }), "temporary,temporary"},
+		{"mute after the dot", m(func(x *mailer) { x.mute = "." }), "temporary,temporary"},
+		{"reply without end", m(func(x *mailer) { x.final = strings.Repeat("x", 1<<20) }), "temporary,temporary"},
+		{"reply of a thousand lines", m(func(x *mailer) { x.final = strings.Repeat("250-x\r\n", 1000) + "250 x" }), "temporary,temporary"},
+		{"reply of another code in the middle", m(func(x *mailer) { x.final = "250-x\r\n550 y" }), "temporary,temporary"},
+		{"hostile text", m(func(x *mailer) { x.final = "550 5.7.1 \x1b[31mred\x00\xff" }), "denied,denied"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := relayTo(t, listen(t, tt.peer.serve), func(c *RelayConfig) { c.Timeouts = shortTimeouts() })
+			res := send(t, r, dispatch("a\r\n", "x@beta.example", "y@beta.example"))
+			wantKinds(t, res, tt.want)
+			if tt.peer.conns.Load() > 2 {
+				t.Errorf("%d connections", tt.peer.conns.Load())
+			}
+		})
+	}
+}
+
+func TestRelay_CommandsOnTheWire(t *testing.T) {
+	m := &mailer{caps: []string{"PIPELINING", "8BITMIME", "SIZE 1000"}}
+	r := relayTo(t, listen(t, m.serve), nil)
+	d := dispatch("a\r\n.b\r\n", `"a b"@beta.example`, "y@beta.example")
+	d.EightBit = true
+	wantKinds(t, send(t, r, d), "ok,ok")
+	want := []string{"EHLO mx.alfa.example", "MAIL FROM:<rossi@alfa.example> SIZE=7 BODY=8BITMIME", `RCPT TO:<"a b"@beta.example>`, "RCPT TO:<y@beta.example>", "DATA"}
+	if got := m.lines(""); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("heard %q", got)
+	}
+	if got := m.bodies(); len(got) != 1 || string(got[0]) != "a\r\n..b\r\n" {
+		t.Errorf("bodies %q", got)
+	}
+}
+
+func TestRelay_WithoutPipeliningOneByOne(t *testing.T) {
+	var early bool
+	addr := listen(t, func(p *peer) {
+		p.say("220 x")
+		for {
+			line := p.hear()
+			if line == "" {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+			early = early || p.br.Buffered() > 0
+			switch {
+			case strings.HasPrefix(line, "DATA"):
+				p.say("354 go")
+				p.message()
+				p.say("250 ok")
+			default:
+				p.say("250 ok")
+			}
+		}
+	})
+	r := relayTo(t, addr, nil)
+	d := dispatch("a\r\n", "x@beta.example", "y@beta.example")
+	d.Sender = ""
+	wantKinds(t, send(t, r, d), "ok,ok")
+	if early {
+		t.Error("a command came before the reply to the one before")
+	}
+}
+
+func TestRelay_RestOfTheRecipientsOnTheSameConnection(t *testing.T) {
+	m := &mailer{caps: []string{"PIPELINING"}, rcpt: func(n int, _ string) string {
+		if n >= 100 {
+			return "452 4.5.3 too many"
+		}
+		return "250 ok"
+	}}
+	r := relayTo(t, listen(t, m.serve), nil)
+	var to []string
+	for i := range 1000 {
+		to = append(to, fmt.Sprintf("r%04d@beta.example", i))
+	}
+	for i, res := range send(t, r, dispatch("a\r\n", to...)) {
+		if res.Err != nil {
+			t.Fatalf("recipient %d: %v", i, res.Err)
+		}
+	}
+	if m.conns.Load() != 1 || len(m.bodies()) != 10 || len(m.lines("RSET")) != 9 {
+		t.Errorf("%d connections, %d messages, %d RSETs", m.conns.Load(), len(m.bodies()), len(m.lines("RSET")))
+	}
+}
+
+func TestRelay_LimitsAnnounced(t *testing.T) {
+	m := &mailer{caps: []string{"SIZE 10"}}
+	r := relayTo(t, listen(t, m.serve), nil)
+	wantKinds(t, send(t, r, dispatch("12345678\r\n\r\n", "x@beta.example")), "too large")
+	d := dispatch("12345\r\n", "x@beta.example")
+	d.EightBit = true
+	res := send(t, r, d)
+	wantKinds(t, res, "unsupported")
+	if !strings.Contains(res[0].Reply, "8BITMIME") {
+		t.Errorf("reply %q", res[0].Reply)
+	}
+	if len(m.lines("MAIL")) != 0 {
+		t.Error("tried nevertheless")
+	}
+}
+
+func TestRelay_TLS(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		offered bool
+		change  func(*RelayConfig)
+		require bool
+		want    string
+		secured bool
+	}{
+		{"offered and used", true, nil, false, "ok", true},
+		{"not offered", false, nil, false, "ok", false},
+		{"not offered, required", false, nil, true, "temporary", false},
+		{"offered, required", true, nil, true, "ok", true},
+		{"required by policy", false, func(c *RelayConfig) { c.RequireTLSFor = func(d string) bool { return d == "beta.example" } }, false, "temporary", false},
+		{"verified", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer }, true, "ok", true},
+		{"not to be verified", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer; c.TLS = nil }, false, "temporary", false},
+		{"nobody looks", true, func(c *RelayConfig) { c.TLS = nil }, true, "ok", true},
+		{"no common version", true, func(c *RelayConfig) { c.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} }, false, "temporary", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := &mailer{tls: tt.offered}
+			r := relayTo(t, listen(t, m.serve), tt.change)
+			d := dispatch("a\r\n", "x@beta.example")
+			d.RequireTLS = tt.require
+			wantKinds(t, send(t, r, d), tt.want)
+			if secured := len(m.lines("STARTTLS")) == 1 && len(m.lines("MAIL")) == 1; secured != tt.secured {
+				t.Errorf("secured: %v", secured)
+			}
+			if tt.want != "ok" && len(m.lines("MAIL")) > 0 {
+				t.Error("MAIL was sent")
+			}
+		})
+	}
+}
+
+func TestRelay_STARTTLSInjection(t *testing.T) {
+	addr := listen(t, func(p *peer) {
+		p.say("220 x")
+		p.hear()
+		p.say("250-x\r\n250 STARTTLS")
+		p.hear()
+		p.say("220 go\r\n250-x\r\n250 AUTH")
+		p.hear()
+	})
+	r := relayTo(t, addr, nil)
+	res := send(t, r, dispatch("a\r\n", "x@beta.example"))
+	wantKinds(t, res, "temporary")
+	if !strings.Contains(res[0].Reply, "STARTTLS") {
+		t.Errorf("reply %q", res[0].Reply)
+	}
+}
+
+func TestRelay_ConnectionsAreReused(t *testing.T) {
+	m := &mailer{caps: []string{"PIPELINING"}, tls: true}
+	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	r := relayTo(t, listen(t, m.serve), func(c *RelayConfig) { c.Clock = clk })
+	for range 3 {
+		wantKinds(t, send(t, r, dispatch("a\r\n", "x@beta.example")), "ok")
+	}
+	if m.conns.Load() != 1 || len(m.lines("RSET")) != 2 {
+		t.Errorf("%d connections, %d RSETs", m.conns.Load(), len(m.lines("RSET")))
+	}
+	waitFor(t, func() bool { r.pool.mu.Lock(); defer r.pool.mu.Unlock(); return len(r.pool.idle) == 1 })
+	waitFor(t, func() bool {
+		clk.Advance(idleTime)
+		return len(m.lines("QUIT")) == 1
+	})
+	wantKinds(t, send(t, r, dispatch("a\r\n", "x@beta.example")), "ok")
+	if m.conns.Load() != 2 {
+		t.Errorf("%d connections", m.conns.Load())
+	}
+}
+
+func TestRelay_DeadPooledConnectionIsReplaced(t *testing.T) {
+	for _, last := range []string{"drop", "421"} {
+		n := 0
+		addr := listen(t, func(p *peer) {
+			n++
+			m := &mailer{}
+			if n == 1 {
+				p.say("220 x")
+				for _, a := range []string{"250 x", "250 ok", "250 ok"} {
+					p.hear()
+					p.say("%s", a)
+				}
+				p.hear()
+				p.say("354 go")
+				p.message()
+				p.say("250 ok")
+				if last == "421" {
+					p.say("421 idle")
+				}
+				return
+			}
+			m.serve(p)
+		})
+		r := relayTo(t, addr, nil)
+		for range 2 {
+			wantKinds(t, send(t, r, dispatch("a\r\n", "x@beta.example")), "ok")
+		}
+		if n != 2 {
+			t.Errorf("%s: %d connections", last, n)
+		}
+	}
+}
+
+func TestRelay_ClearConnectionIsNotReusedWhereTLSIsRequired(t *testing.T) {
+	m := &mailer{}
+	r := relayTo(t, listen(t, m.serve), nil)
+	d := dispatch("a\r\n", "x@beta.example")
+	wantKinds(t, send(t, r, d), "ok")
+	d.RequireTLS = true
+	wantKinds(t, send(t, r, d), "temporary")
+	if len(m.lines("MAIL")) != 1 {
+		t.Error("sent in clear")
+	}
+}
+
+func TestRelay_ContextEndsIt(t *testing.T) {
+	m := &mailer{mute: "."}
+	r := relayTo(t, listen(t, m.serve), nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	res := r.Send(ctx, dispatch("a\r\n", "x@beta.example"))
+	wantKinds(t, res, "temporary")
+	if time.Since(start) > 5*time.Second {
+		t.Error("waited on")
+	}
+	wantKinds(t, r.Send(ctx, dispatch("a\r\n", "x@beta.example")), "temporary")
+}
+
+func TestRelay_RefusedConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	wantKinds(t, send(t, relayTo(t, l.Addr().String(), nil), dispatch("a\r\n", "x@beta.example")), "temporary")
+}
+
+func TestRelay_NothingUnsafeOnTheWire(t *testing.T) {
+	m := &mailer{}
+	r := relayTo(t, listen(t, m.serve), nil)
+	res := send(t, r, dispatch("a\r\n", "x@beta.example>\r\nRCPT TO:<y@beta.example", "città@beta.example", "", "ok@beta.example"))
+	wantKinds(t, res, "not found,not found,not found,ok")
+	d := dispatch("a\r\n", "x@beta.example")
+	d.Sender = "a@b>\r\nRSET"
+	wantKinds(t, send(t, r, d), "invalid")
+	for _, body := range []string{"a\n.\nQUIT\r\n", "a\rb\r\n", "\n", "\r", "a\r", "a\r\r\n", "\r\n\n"} {
+		wantKinds(t, send(t, r, dispatch(body, "x@beta.example")), "invalid")
+	}
+	r.Close()
+	if got := m.bodies(); len(got) != 1 {
+		t.Errorf("messages with bare line ends were finished: %q", got[1:])
+	}
+}
+
+type failingBody struct{}
+
+func (failingBody) ReadAt([]byte, int64) (int, error) { return 0, errors.New("disk") }
+
+func TestRelay_UnreadableBodyIsNeverFinished(t *testing.T) {
+	var finished bool
+	addr := listen(t, func(p *peer) {
+		p.say("220 x")
+		for line := p.hear(); line != ""; line = p.hear() {
+			if line == "DATA" {
+				p.say("354 go")
+				b, _ := io.ReadAll(p.br)
+				finished = bytes.HasSuffix(b, []byte("\r\n.\r\n")) || bytes.HasPrefix(b, []byte(".\r\n")) || bytes.Contains(b, []byte("QUIT"))
+				return
+			}
+			p.say("250 ok")
+		}
+	})
+	r := relayTo(t, addr, nil)
+	d := dispatch("a\r\n", "x@beta.example")
+	d.Body = failingBody{}
+	wantKinds(t, send(t, r, d), "temporary")
+	d.Body, d.Size = strings.NewReader("a\r\n"), 100 // shorter than it says
+	wantKinds(t, send(t, r, d), "temporary")
+	if finished {
+		t.Error("half a message was finished")
+	}
+}
+
+func TestRelay_EarlyRefusalIsHeard(t *testing.T) {
+	addr := listen(t, func(p *peer) {
+		p.say("220 x")
+		for line := p.hear(); line != ""; line = p.hear() {
+			if line == "DATA" {
+				p.say("354 go")
+				_, _ = io.CopyN(io.Discard, p.br, 1000)
+				p.say("552 5.3.4 too big")
+				_, _ = io.CopyN(io.Discard, p.br, 20<<20)
+				return
+			}
+			p.say("250 ok")
+		}
+	})
+	r := relayTo(t, addr, nil)
+	d := pipeline.Dispatch{Sender: "", Recipients: []string{"x@beta.example"}, Domain: "beta.example", Size: 64 << 20, Body: zeros{}}
+	wantKinds(t, send(t, r, d), "too large")
+}
+
+// zeros is an endless body of digits without line ends.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) {
+	for i := range p {
+		p[i] = '0'
+	}
+	return len(p), nil
+}
+
+// What leaves one pecd arrives at another as it was, whatever the dots.
+func TestRelay_ExactBytesThroughOurServer(t *testing.T) {
+	p := &fakePoint{}
+	r := relayTo(t, startMX(t, p, ServerConfig{}), nil)
+	line := rapid.StringMatching(`(\.|\.\.|)[a.\x00 é-]{0,20}\.?`)
+	rapid.Check(t, func(t *rapid.T) {
+		body := strings.Join(append(rapid.SliceOfN(line, 0, 30).Draw(t, "lines"), ""), "\r\n")
+		before := len(p.messages())
+		d := dispatch(body, "x@beta.example")
+		res := r.Send(context.Background(), d)
+		if res[0].Err != nil {
+			t.Fatal(res[0].Err)
+		}
+		got := p.messages()
+		if len(got) != before+1 || string(got[before].message) != body {
+			t.Fatalf("%q arrived as %q", body, got[before].message)
+		}
+	})
+	// A message without a final CRLF gets one, and nothing else.
+	wantKinds(t, send(t, r, dispatch("a\r\n.", "x@beta.example")), "ok")
+	if got := p.messages(); string(got[len(got)-1].message) != "a\r\n.\r\n" {
+		t.Errorf("%q", got[len(got)-1].message)
+	}
+}
+
+// stream is a body of n octets of CRLF lines.
+type stream int64
+
+func (b stream) ReadAt(p []byte, off int64) (int, error) {
+	for i := range p {
+		if off+int64(i) >= int64(b) {
+			return i, io.EOF
+		}
+		switch (off + int64(i)) % 64 {
+		case 62:
+			p[i] = '\r'
+		case 63:
+			p[i] = '\n'
+		case 0:
+			p[i] = '.'
+		default:
+			p[i] = 'x'
+		}
+	}
+	return len(p), nil
+}
+
+func TestS4_035_HundredMegabytesInConstantMemory(t *testing.T) {
+	const size = DefaultMaxMessage
+	sum := sha256.New()
+	var octets int64
+	p := &fakePoint{submit: func(_ context.Context, r io.Reader) (err error) {
+		octets, err = io.CopyBuffer(sum, struct{ io.Reader }{r}, make([]byte, 32<<10))
+		return err
+	}}
+	r := relayTo(t, startMX(t, p, ServerConfig{}), nil)
+	d := dispatch("", "x@beta.example")
+
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	d.Size, d.Body = size, stream(size)
+	wantKinds(t, send(t, r, d), "ok")
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	want := sha256.New()
+	_, _ = io.Copy(want, io.NewSectionReader(stream(size), 0, size))
+	if octets != size || !bytes.Equal(sum.Sum(nil), want.Sum(nil)) {
+		t.Errorf("%d octets arrived, or not the same", octets)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+		t.Errorf("%d kB allocated on the way", grown>>10)
+	} else {
+		t.Logf("100 MiB over TLS in %v, %d kB allocated in all by client and server", took.Round(time.Millisecond), grown>>10)
+	}
+
+	// One octet more is announced and refused, or sent and refused.
+	d.Size, d.Body = size+1, stream(size+1)
+	wantKinds(t, send(t, r, d), "too large")
+}

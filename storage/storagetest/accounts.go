@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package storagetest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+func testAccounts(e *env) {
+	std := storage.Tier{Code: "standard", Name: "Standard", QuotaBytes: 1 << 30, MaxPerDay: 2000, MaxPerMinute: 60,
+		MaxRecipients: 1000, MaxMessage: 104857600, MultiUser: true, Application: true}
+	e.ok(&storage.PutTier{Tier: std}, &storage.PutTier{Tier: storage.Tier{Code: "large", Name: "Grande"}})
+	std.Name = "Normale"
+	e.ok(&storage.PutTier{Tier: std})
+	equal(e, "tiers", fmt.Sprintf("%+v", must(e.Tiers(e.ctx))(e)),
+		fmt.Sprintf("%+v", []storage.Tier{{Code: "large", Name: "Grande"}, std}))
+
+	d := storage.Domain{Name: "x.it", State: storage.DomainPending, Created: at}
+	e.ok(&storage.PutDomain{Domain: d})
+	d.State = storage.DomainCertified
+	e.ok(&storage.PutDomain{Domain: storage.Domain{Name: "X.it", State: d.State, Created: at}})
+	equal(e, "domains", fmt.Sprintf("%+v", must(e.Domains(e.ctx))(e)), fmt.Sprintf("%+v", []storage.Domain{d}))
+
+	m := storage.Mailbox{Address: "Mario.Rossi@x.it", Domain: "x.it", Tier: "standard", State: storage.MailboxActive,
+		Holder: "Mario Rossi", Ordinary: true, Created: at}
+	put := &storage.PutMailbox{Mailbox: m}
+	u := storage.User{Login: "Mario", Name: "Mario", Hash: "$argon2id$x", Created: at}
+	e.ok(put, &storage.PutUser{User: u},
+		&storage.PutGrant{Login: "MARIO", New: put, Permission: storage.MayAll},
+		&storage.CreateFolderIn{New: put, Name: "Bozze/x", SpecialUse: `\Drafts`, Subscribed: true})
+	m.ID, m.Address = put.ID, "mario.rossi@x.it"
+	got := must(e.Mailbox(e.ctx, "MARIO.rossi@X.it"))(e)
+	equal(e, "mailbox", got, m)
+	equal(e, "by identifier", must(e.MailboxByID(e.ctx, m.ID))(e), m)
+	e.wantFolders(m.ID, "INBOX Bozze Bozze/x")
+	equal(e, "INBOX is subscribed", e.named(m.ID, "INBOX").Subscribed, true)
+	f := e.named(m.ID, "Bozze/x")
+	equal(e, "folder", fmt.Sprint(f.SpecialUse, f.Subscribed), fmt.Sprint(`\Drafts`, true))
+	u.Login = "mario"
+	equal(e, "user", must(e.User(e.ctx, "mArIo"))(e), u)
+	equal(e, "grants", fmt.Sprint(must(e.Grants(e.ctx, "Mario"))(e)),
+		fmt.Sprint([]storage.Grant{{Login: "mario", Mailbox: m.ID, Address: m.Address, Permission: storage.MayAll}}))
+
+	e.put(e.named(m.ID, "INBOX"), "12345")
+	m.State, m.Tier, m.Holder, m.Ordinary, m.Service = storage.MailboxClosed, "large", "", false, true
+	m.Used, m.Messages = 999, 999
+	e.ok(&storage.PutMailbox{Mailbox: m})
+	m.Used, m.Messages = 5, 1
+	equal(e, "replaced", must(e.Mailbox(e.ctx, m.Address))(e), m)
+	u.Disabled, u.Hash = true, "other"
+	e.ok(&storage.PutUser{User: u}, &storage.PutGrant{Login: "mario", Mailbox: m.ID, Permission: storage.MayRead})
+	equal(e, "user replaced", must(e.User(e.ctx, "mario"))(e), u)
+	equal(e, "grant replaced", must(e.Grants(e.ctx, "mario"))(e)[0].Permission, storage.MayRead)
+	before := e.dump()
+	e.again()
+	equal(e, "reopened", e.dump(), before)
+	e.ok(&storage.PutGrant{Login: "mario", Mailbox: m.ID})
+	equal(e, "grant removed", len(must(e.Grants(e.ctx, "mario"))(e)), 0)
+	e.ok(&storage.PutGrant{Login: "mario", Mailbox: m.ID})
+}
+
+func testAccountsRefused(e *env) {
+	in := e.box("a@x.it")
+	box := func(addr string) *storage.PutMailbox {
+		return &storage.PutMailbox{Mailbox: storage.Mailbox{Address: addr, Domain: "x.it"}}
+	}
+	// D22: an address once used is never given out again.
+	e.fails(fault.Exists, box("A@x.it"))
+	closed := must(e.Mailbox(e.ctx, "a@x.it"))(e)
+	closed.State = storage.MailboxClosed
+	e.ok(&storage.PutMailbox{Mailbox: closed})
+	e.fails(fault.Exists, box("a@x.it"))
+	e.fails(fault.Exists, box("b@x.it"), box("b@x.it"))
+	for _, bad := range []string{"", "a", "@x.it", "a@"} {
+		e.fails(fault.Invalid, box(bad))
+	}
+	moved := closed
+	moved.Address = "c@x.it"
+	e.fails(fault.Invalid, &storage.PutMailbox{Mailbox: moved})
+	moved.ID += 99
+	e.fails(fault.NotFound, &storage.PutMailbox{Mailbox: moved})
+	e.fails(fault.Invalid, &storage.PutUser{})
+	e.fails(fault.Invalid, &storage.PutDomain{})
+	e.fails(fault.Invalid, &storage.PutTier{})
+	e.fails(fault.NotFound, &storage.PutGrant{Login: "nobody", Mailbox: in.Mailbox, Permission: storage.MayAll})
+	e.ok(&storage.PutUser{User: storage.User{Login: "u"}})
+	e.fails(fault.NotFound, &storage.PutGrant{Login: "u", Mailbox: in.Mailbox + 99, Permission: storage.MayAll})
+	e.fails(fault.Invalid, &storage.PutGrant{Login: "u", New: box("d@x.it"), Permission: storage.MayAll})
+	e.fails(fault.Invalid, &storage.CreateFolderIn{New: box("d@x.it"), Name: "f"})
+	d := box("d@x.it")
+	e.fails(fault.Exists, d, &storage.CreateFolderIn{New: d, Name: "Inbox"})
+}
+
+func testAccountsMany(e *env) {
+	step := new(storage.Step)
+	const n = 700
+	for i := range n {
+		for _, domain := range []string{"x.it", "y.it"} {
+			step.Add(&storage.PutMailbox{Mailbox: storage.Mailbox{Address: fmt.Sprintf("m%04d@%s", i, domain), Domain: domain}})
+		}
+	}
+	e.ok(step.Ops...)
+	for domain, want := range map[string]int{"": 2 * n, "y.it": n, "Y.IT": n, "z.it": 0} {
+		last, count := "", 0
+		err := e.Mailboxes(e.ctx, domain, func(m storage.Mailbox) error {
+			if m.Address <= last {
+				e.Fatalf("%s after %s", m.Address, last)
+			}
+			last = m.Address
+			count++
+			return nil
+		})
+		equal(e, "mailboxes of "+domain, fmt.Sprint(count, err), fmt.Sprint(want, nil))
+	}
+	stop := errors.New("stop")
+	if err := e.Mailboxes(e.ctx, "", func(storage.Mailbox) error { return stop }); !errors.Is(err, stop) {
+		e.Fatal(err)
+	}
+	if m := must(e.Mailbox(e.ctx, "m0000@x.it"))(e); m.Created.IsZero() || m.Created.After(time.Now().Add(24*time.Hour)) && m.Created.Before(at) {
+		e.Fatalf("created %v", m.Created)
+	}
+}
