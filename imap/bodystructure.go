@@ -34,6 +34,11 @@ func (w *bodyWriter) part(p *rfc822.Part) {
 		w.multipart(p, subtype)
 		return
 	}
+	if p.MediaType == "message/global" && !w.utf8 {
+		// Told like any attached message (RFC 9051 §7.5.2) to a client that may
+		// not know the type: RFC 3501 gives it another form.
+		subtype = "rfc822"
+	}
 	contentType := parseValue(p.Header.Get("Content-Type"))
 	w.raw("(")
 	w.string(mediaType)
@@ -50,7 +55,7 @@ func (w *bodyWriter) part(p *rfc822.Part) {
 	w.raw(" ")
 	w.number(p.End - p.BodyOffset)
 	switch {
-	case p.MediaType == "message/rfc822":
+	case p.IsMessage():
 		w.message(p)
 	case mediaType == "text":
 		w.raw(" ")
@@ -64,7 +69,7 @@ func (w *bodyWriter) part(p *rfc822.Part) {
 	w.raw(")")
 }
 
-// message writes what message/rfc822 has beyond other types. An attached message
+// message writes what an attached message has beyond other parts. An attached message
 // that is encoded, or too deep to be looked into, is told as an empty one.
 func (w *bodyWriter) message(p *rfc822.Part) {
 	w.raw(" ")

@@ -412,3 +412,18 @@ func mustFolders(f *fixture) []storage.Folder {
 	}
 	return all
 }
+
+// chunked is a reader that gives at most size octets at a time.
+type chunked struct {
+	s    string
+	size int
+}
+
+func (c *chunked) Read(p []byte) (int, error) {
+	if c.s == "" {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), c.size)], c.s)
+	c.s = c.s[n:]
+	return n, nil
+}

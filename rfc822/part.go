@@ -32,6 +32,17 @@ type Part struct {
 	Truncated bool // a multipart without its closing boundary
 }
 
+// clamp keeps a part and what is in it from reaching beyond end.
+func (p *Part) clamp(end int64) {
+	p.Offset, p.BodyOffset, p.End = min(p.Offset, end), min(p.BodyOffset, end), min(p.End, end)
+	for _, c := range p.Children {
+		c.clamp(end)
+	}
+	if p.Message != nil {
+		p.Message.clamp(end)
+	}
+}
+
 // IsMultipart tells whether the part is of a multipart type.
 func (p *Part) IsMultipart() bool { return strings.HasPrefix(p.MediaType, "multipart/") }
 

@@ -260,6 +260,12 @@ func (s *Scanner) closeAbove(i int, end int64, afterEmpty bool) {
 		f := &s.stack[top]
 		p := f.part
 		p.End = max(end, p.BodyOffset, lastEnd)
+		if f.isMessage && p.Message != nil && p.End > end {
+			// The enclosed message has no blank line of its own; the line end
+			// taken for it, or for its last header line, is the boundary's.
+			p.End = max(end, p.BodyOffset)
+			p.Message.clamp(p.End)
+		}
 		lastEnd = p.End // a part that is a header alone keeps its line end, and so does what it is in
 		p.BodyLines = s.lines - f.bodyLine
 		if p.BodyLines > 0 && p.End == end && afterEmpty {

@@ -215,7 +215,7 @@ func dial(t testing.TB, addr string) *client {
 
 func (c *client) send(s string) {
 	c.t.Helper()
-	_ = c.SetWriteDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetWriteDeadline(time.Now().Add(60 * time.Second))
 	if _, err := io.WriteString(c, s); err != nil {
 		c.t.Fatalf("write %.40q: %v", s, err)
 	}
@@ -224,7 +224,7 @@ func (c *client) send(s string) {
 // reply reads one reply of any number of lines; "" at the end of the stream.
 func (c *client) reply() string {
 	c.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
 	var b strings.Builder
 	for {
 		line, err := c.br.ReadString('\n')

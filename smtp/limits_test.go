@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,15 +130,31 @@ func manual(t *testing.T, p *fakePoint, cfg ServerConfig) (*clock.Manual, string
 	return clk, startMX(t, p, cfg)
 }
 
+// ticking moves the clock by step every few milliseconds until stop is called.
+func ticking(clk *clock.Manual, step time.Duration) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-time.After(10 * time.Millisecond):
+				clk.Advance(step)
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
 func TestTimeouts_IdleClient(t *testing.T) {
 	clk, addr := manual(t, &fakePoint{}, ServerConfig{CommandTimeout: time.Minute})
 	c := exchange(t, addr)
-	clk.Advance(59 * time.Second)
-	c.alive()
-	clk.Advance(59 * time.Second)
-	c.alive()
-	time.Sleep(20 * time.Millisecond) // the server waits for a command again
-	clk.Advance(time.Minute)
+	for range 5 {
+		clk.Advance(59 * time.Second)
+		c.alive()
+	}
+	defer ticking(clk, time.Minute)()
 	c.expect("421 4.4.2 ")
 	c.closed()
 }
@@ -145,32 +162,46 @@ func TestTimeouts_IdleClient(t *testing.T) {
 func TestTimeouts_CommandInDribbles(t *testing.T) {
 	clk, addr := manual(t, &fakePoint{}, ServerConfig{CommandTimeout: time.Minute})
 	c := exchange(t, addr)
-	for range 3 {
-		c.send("N")
-		time.Sleep(20 * time.Millisecond)
-		clk.Advance(20 * time.Second)
-	}
+	defer ticking(clk, 10*time.Second)()
+	go func() {
+		for {
+			if _, err := c.Conn.Write([]byte("N")); err != nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
 	c.expect("421 4.4.2 ")
-	c.closed()
+	c.Close()
 }
 
 func TestTimeouts_SlowButLiveMessage(t *testing.T) {
-	p := &fakePoint{}
+	var read atomic.Int64
+	p := &fakePoint{submit: func(_ context.Context, r io.Reader) error {
+		buf := make([]byte, 4096)
+		for {
+			n, err := r.Read(buf)
+			read.Add(int64(n))
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}}
 	clk, addr := manual(t, p, ServerConfig{DataTimeout: time.Minute})
 	c := exchange(t, addr)
 	c.envelope("a@alfa.example", "b@beta.example")
 	c.cmd("DATA", "354 ")
 	block := strings.Repeat(strings.Repeat("x", 1022)+"\r\n", 64)
 	// Six minutes for a message, but never a minute below 1 KiB a second.
-	for range 12 {
+	for i := range 12 {
 		c.send(block)
-		time.Sleep(20 * time.Millisecond)
+		waitFor(t, func() bool { return read.Load() == int64((i+1)*len(block)) })
 		clk.Advance(30 * time.Second)
 	}
 	c.cmd(".", "250 ")
-	if got := p.messages(); len(got) != 1 || len(got[0].message) != 12*len(block) {
-		t.Errorf("%d messages", len(got))
-	}
 }
 
 func TestTimeouts_Slowloris(t *testing.T) {
@@ -179,13 +210,17 @@ func TestTimeouts_Slowloris(t *testing.T) {
 	c := exchange(t, addr)
 	c.envelope("a@alfa.example", "b@beta.example")
 	c.cmd("DATA", "354 ")
-	for range 7 {
-		c.send("x\r\n")
-		time.Sleep(20 * time.Millisecond)
-		clk.Advance(10 * time.Second)
-	}
+	defer ticking(clk, 10*time.Second)()
+	go func() {
+		for {
+			if _, err := c.Conn.Write([]byte("x\r\n")); err != nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
 	c.expect("421 4.4.2 ")
-	c.closed()
+	c.Close()
 	if len(p.messages()) != 0 {
 		t.Error("kept")
 	}
@@ -194,19 +229,7 @@ func TestTimeouts_Slowloris(t *testing.T) {
 func TestTimeouts_ClientThatReadsNothing(t *testing.T) {
 	clk, addr := manual(t, &fakePoint{}, ServerConfig{CommandTimeout: time.Minute, MaxRecipients: 1 << 30})
 	c := exchange(t, addr)
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-				clk.Advance(10 * time.Second)
-			}
-		}
-	}()
+	defer ticking(clk, 10*time.Second)()
 	group := []byte(strings.Repeat("RCPT TO:<x>\r\n", 1000))
 	_ = c.SetWriteDeadline(time.Now().Add(30 * time.Second))
 	for {
@@ -217,8 +240,6 @@ func TestTimeouts_ClientThatReadsNothing(t *testing.T) {
 			break
 		}
 	}
-	close(stop)
-	<-done
 }
 
 func TestShutdown_IdleConnectionsGet421(t *testing.T) {
@@ -247,6 +268,20 @@ func TestShutdown_IdleConnectionsGet421(t *testing.T) {
 	}
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+func TestShutdown_HandshakeThatNeverComes(t *testing.T) {
+	s := NewMX(quiet(ServerConfig{}), &fakePoint{})
+	silent, err := net.Dial("tcp", serve(t, s, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	waitFor(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.conns) == 1 })
+	time.Sleep(20 * time.Millisecond)
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
 

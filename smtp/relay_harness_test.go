@@ -237,7 +237,7 @@ func dispatch(message string, to ...string) pipeline.Dispatch {
 
 func send(t testing.TB, r *Relay, d pipeline.Dispatch) []pipeline.RecipientResult {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	res := r.Send(ctx, d)
 	if len(res) != len(d.Recipients) {

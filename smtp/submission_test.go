@@ -76,6 +76,7 @@ func TestSubmission_AuthMechanisms(t *testing.T) {
 		"after mistakes": func(c *client) {
 			c.cmd("AUTH PLAIN !!!", "501 5.5.2 ")
 			c.cmd("AUTH PLAIN "+b64([]byte("no zeros")), "501 5.5.2 ")
+			c.cmd("AUTH PLAIN "+plain(testLogin, strings.Repeat("x", 8000)), "535 5.7.8 ") // a line beyond 2000
 			c.cmd("AUTH LOGIN", "334 ")
 			c.cmd("*", "501 5.7.0 ")
 			c.cmd("AUTH PLAIN "+plain("rotto@alfa.example", "x"), "454 4.7.0 ")
@@ -368,6 +369,28 @@ func TestSubmission_MessageSizes(t *testing.T) {
 			c.cmd("DATA", "354 ")
 			c.cmd("still here\r\n.", "250 ")
 		})
+	}
+}
+
+func TestS4_035_OneOctetOverHundredMegabytes(t *testing.T) {
+	p := &fakePoint{submit: func(_ context.Context, r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}}
+	c := submitter(t, startSubmission(t, p, ServerConfig{MaxMessage: bulk}))
+	for _, tt := range []struct {
+		size int64
+		want string
+	}{{bulk + 1, "552 5.3.4 "}, {bulk, "250 "}} {
+		c.envelope("rossi@alfa.example", "x@beta.example")
+		c.cmd("DATA", "354 ")
+		full := (tt.size - 2) / 78 * 78
+		_ = c.SetWriteDeadline(time.Now().Add(2 * time.Minute))
+		if _, err := io.Copy(c.Conn, newRepeated(full)); err != nil {
+			t.Fatal(err)
+		}
+		c.cmd(strings.Repeat("x", int(tt.size-full-2))+"\r\n.", tt.want)
+		c.alive()
 	}
 }
 

@@ -40,7 +40,7 @@ func TestSubmission_Swaks(t *testing.T) {
 			addr := serve(t, NewSubmission(quiet(ServerConfig{}), fakeAuth{}, p), tt.implicit)
 			args := append([]string{
 				"--server", addr, "--from", "rossi@alfa.example", "--to", "bianchi@beta.example",
-				"--auth-user", testLogin, "--auth-password", testPassword, "--data", "@" + file, "--no-data-fixup",
+				"--auth-user", testLogin, "--auth-password", testPassword, "--data", "@" + file, "--timeout", "10",
 			}, tt.args...)
 			out, err := exec.CommandContext(t.Context(), swaks, args...).CombinedOutput()
 			if refused := err != nil; refused != tt.refused {
@@ -59,7 +59,10 @@ func TestSubmission_Swaks(t *testing.T) {
 			if len(got) != 1 || got[0].login != testLogin {
 				t.Fatalf("took %+v", got)
 			}
-			t.Logf("%q", got[0].message)
+			// swaks ends the message with one empty line more.
+			if m := string(got[0].message); strings.TrimSuffix(m, "\r\n") != body && m != body {
+				t.Errorf("message %q", m)
+			}
 		})
 	}
 }

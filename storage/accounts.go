@@ -114,8 +114,8 @@ type PutTier struct{ Tier Tier }
 type PutDomain struct{ Domain Domain }
 
 // PutMailbox creates a mailbox with its INBOX (ID 0; Exists if the address is
-// or ever was in use, D22) or replaces the attributes of an existing one.
-// Used and Messages are ignored.
+// or ever was in use, D22) or replaces the attributes of an existing one, whose
+// address must be given unchanged. Used and Messages are ignored.
 type PutMailbox struct {
 	Mailbox Mailbox
 

@@ -40,7 +40,10 @@ type BodyRef struct {
 
 // Append puts a message into a folder. It assigns the next UID and modseq under
 // the folder's lock. The folder is FolderID, or Name of Mailbox, or INBOX of
-// Mailbox where Name is empty; a missing one fails with NotFound.
+// Mailbox where Name is empty; a missing one fails with NotFound. Flags are
+// system flags of RFC 9051 §2.3.2 but \Recent, and keywords (atoms, compared
+// without case); anything else fails with Invalid, here and in SetFlags. A zero
+// InternalDate is the present instant.
 type Append struct {
 	Folder       FolderID
 	Mailbox      MailboxID
@@ -118,6 +121,8 @@ type CreateFolder struct {
 
 // RenameFolder renames a folder and everything below it, creating missing
 // parents. Renaming INBOX moves its messages to a new folder (RFC 9051 §6.3.6).
+// UIDVALIDITY is kept unless the new name had a higher one before. Exists where
+// To is there, Invalid where it lies below From.
 type RenameFolder struct {
 	Mailbox  MailboxID
 	From, To string
@@ -166,7 +171,8 @@ type RetryJob struct {
 }
 
 // PutTransaction records a transaction with its recipients. Recipients are
-// added to one that exists already (a message taken in charge in parts).
+// added to one that exists already (a message taken in charge in parts); what
+// is known of it and of its recipients stays.
 type PutTransaction struct{ Transaction Transaction }
 
 // MarkRecipient records what became of a recipient. A zero field leaves what is

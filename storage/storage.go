@@ -36,8 +36,13 @@ type Store interface {
 	// afterwards. An unmet condition fails with the kind named at the
 	// operation (Exists for Once, Quota for Append, …).
 	//
-	// Commit takes over the spools named in s whatever its outcome is; the
-	// caller's Close of such a spool is then without effect on stored bytes.
+	// The bytes of the spools named in s are the store's once it has succeeded.
+	// The caller closes its spools in any case: that has no effect on stored
+	// bytes. Until then a spool can be read, and after a failure the same step
+	// can be tried again.
+	//
+	// A context that ends withdraws a step that has not been begun; one that
+	// has been begun is told as it turns out.
 	Commit(ctx context.Context, s *Step) error
 
 	// NewSpool returns an empty spool in the store's own file system.
@@ -187,11 +192,13 @@ type Job struct {
 type Queue interface {
 	// TakeDue takes up to limit jobs of a kind that are due at now, oldest
 	// first, holding at most perLane jobs of one lane at a time (0: no bound).
+	// Jobs without a lane are not bounded.
 	TakeDue(ctx context.Context, kind string, now time.Time, limit, perLane int) ([]Job, error)
 	// Release gives taken jobs back unchanged.
 	Release(ids ...JobID)
 	// NextDue returns the earliest due time among the jobs of a kind that
-	// nobody holds; ok is false without any.
+	// nobody holds; ok is false without any. It may lie in the past, where the
+	// lane is full: then WatchQueue tells when to try again.
 	NextDue(ctx context.Context, kind string) (at time.Time, ok bool, err error)
 	// WatchQueue is Watch for the jobs of a kind: it tells that a job was
 	// enqueued, rescheduled, finished or released.

@@ -23,6 +23,14 @@ type prepared struct {
 	boxes  map[*storage.PutMailbox]*madeMailbox
 }
 
+func newPrepared() *prepared {
+	return &prepared{
+		bodies: make(map[*storage.NewBody]*newBody),
+		blobs:  make(map[*storage.NewBlob]*newBlob),
+		boxes:  make(map[*storage.PutMailbox]*madeMailbox),
+	}
+}
+
 // Commit implements storage.Store.
 func (s *Store) Commit(ctx context.Context, step *storage.Step) error {
 	if len(step.Ops) == 0 {
@@ -38,11 +46,7 @@ func (s *Store) Commit(ctx context.Context, step *storage.Step) error {
 // commitOnce prepares the step and hands it in. With bytes set, blobs bring
 // their bytes even where the store seems to have them.
 func (s *Store) commitOnce(ctx context.Context, step *storage.Step, bytes bool) error {
-	p := &prepared{
-		bodies: make(map[*storage.NewBody]*newBody),
-		blobs:  make(map[*storage.NewBlob]*newBlob),
-		boxes:  make(map[*storage.PutMailbox]*madeMailbox),
-	}
+	p := newPrepared()
 	err := s.prepare(ctx, p, step, bytes)
 	q := &request{changes: p.changes, bytes: p.bytes, done: make(chan struct{})}
 	if err == nil {

@@ -29,7 +29,7 @@ func source(path string, pragmas ...string) string {
 }
 
 func newReader(path string, conns, cacheBytes int) (*reader, error) {
-	db, err := sql.Open("sqlite", source(path, "query_only(1)", fmt.Sprintf("cache_size(-%d)", cacheBytes>>10)))
+	db, err := sql.Open("sqlite", source(path, "query_only(1)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheBytes>>10)))
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,9 @@ func (s *Store) eachFile(ctx context.Context, fn func(path string, known bool) e
 		return ioFailed("sqlite.Files", err)
 	}
 	for _, d := range dirs {
+		if !d.IsDir() {
+			continue
+		}
 		entries, err := os.ReadDir(filepath.Join(top, d.Name()))
 		if err != nil {
 			return ioFailed("sqlite.Files", err)

@@ -22,8 +22,8 @@ const (
 // Settings of the writing connection. checkpointPages bounds how much a
 // checkpoint has to write; it runs in the writer when a commit passes it.
 const (
-	pageSize        = 8192
-	checkpointPages = 1000
+	pageSize        = 4096
+	checkpointPages = 2000
 	journalLimit    = 32 << 20
 )
 
@@ -38,7 +38,7 @@ type writer struct {
 
 	// Of the goroutine alone once it runs.
 	db    *sql.DB
-	conn  *sql.Conn // nil after a commit of unknown outcome, until the next group
+	conn  *sql.Conn // nil after a failed transaction, until the next group
 	stmts map[string]*sql.Stmt
 }
 
@@ -85,6 +85,7 @@ func (w *writer) connect(ctx context.Context) error {
 		"journal_mode = WAL",
 		"synchronous = FULL",
 		"foreign_keys = ON",
+		"temp_store = MEMORY", // savepoints, too: message contents never go to a temporary directory
 		fmt.Sprintf("journal_size_limit = %d", journalLimit),
 		fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages),
 		fmt.Sprintf("cache_size = -%d", w.opts.CacheBytes>>10),
@@ -164,26 +165,31 @@ func (w *writer) commit(group []*request) {
 // transaction as a whole.
 func (w *writer) try(group []*request) error {
 	if err := w.begin(); err != nil {
+		w.giveUp()
 		return failAll(group, err, false)
 	}
 	applied := 0
 	for _, q := range group {
 		var alive bool
 		if q.run, alive, q.err = w.apply(q); !alive {
-			// The engine gave the transaction up (disk full): nothing of it
-			// is left, on disk or elsewhere.
-			_ = w.exec("ROLLBACK")
-			return failAll(group, fmt.Errorf("transaction given up: %w", q.err), false)
+			// The engine lost the transaction (disk full): nothing of it is
+			// left, on disk or elsewhere.
+			w.giveUp()
+			return failAll(group, fmt.Errorf("transaction lost: %w", q.err), false)
 		}
 		if q.err == nil {
 			applied++
 		}
 	}
 	if applied == 0 {
-		return w.exec("ROLLBACK")
+		err := w.exec("ROLLBACK")
+		if err != nil {
+			w.giveUp()
+		}
+		return err
 	}
 	if err := w.exec("COMMIT"); err != nil {
-		w.recover()
+		w.giveUp()
 		return failAll(group, fmt.Errorf("outcome of the commit unknown: %w", err), true)
 	}
 	for _, q := range group {
@@ -210,7 +216,7 @@ func (w *writer) begin() error {
 		if err := w.connect(context.Background()); err != nil {
 			return err
 		}
-		// The group that broke the connection may have been committed after all.
+		// What failed before may have been committed after all.
 		if err := w.loadJobs(context.Background()); err != nil {
 			return errors.Join(err, w.disconnect())
 		}
@@ -249,10 +255,10 @@ func (w *writer) apply(q *request) (r *run, alive bool, err error) {
 	return nil, true, failed("sqlite.Commit", err)
 }
 
-// recover gives the connection up after a failed COMMIT. The next group opens a
-// new one and reads the store's state again.
-func (w *writer) recover() {
-	_ = w.exec("ROLLBACK") // fails where the engine has done so itself
+// giveUp closes the connection after a failure of a transaction as a whole: its
+// state is not known. The next group opens a new one and reads the store's
+// state again.
+func (w *writer) giveUp() {
 	if err := w.disconnect(); err != nil {
 		w.opts.Logger.Error("closing the writing connection", "error", err)
 	}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+//go:build race
+
+package smtp
+
+// bulk is the size limit of the tests that send a message of the full size: the
+// race detector makes the library's octet-wise reader ten times slower.
+const bulk = DefaultMaxMessage / 10
