@@ -160,9 +160,7 @@ func TestCertDataRoundTrip(t *testing.T) {
 		for _, a := range rapid.SliceOfN(word, 1, 5).Draw(t, "recipients") {
 			c.Recipients = append(c.Recipients, pec.Recipient{Address: a, External: rapid.Bool().Draw(t, "external")})
 		}
-		for _, a := range rapid.SliceOfN(word, 0, 5).Draw(t, "receptions") {
-			c.Receptions = append(c.Receptions, a)
-		}
+		c.Receptions = append(c.Receptions, rapid.SliceOfN(word, 0, 5).Draw(t, "receptions")...)
 		if c.HasSubject {
 			c.Subject = line.Draw(t, "subject")
 		}

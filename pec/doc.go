@@ -14,6 +14,13 @@
 //   - Builder makes a Draft of each of the twelve messages; Draft.Seal puts the
 //     S/MIME signature on it.
 //
+// The reading side:
+//
+//   - CheckSubmission makes the formal checks of the access point;
+//   - Recognise says which of the twelve messages something is, or why none;
+//   - Primaries and FormFor decide what a delivery receipt carries, Brief
+//     replaces attachments by their hashes.
+//
 // A built message is head bytes, at most one original, and tail bytes. The
 // original is never copied or parsed again here: the caller streams it between
 // the two, so that one stored copy serves the transport envelope and every

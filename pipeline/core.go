@@ -104,8 +104,6 @@ func domainOf(address string) string {
 	return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
 }
 
-func sameAddress(a, b string) bool { return strings.EqualFold(a, b) }
-
 // unique drops repeated recipients (without case), keeping the first spelling.
 func unique(addresses []string) []string {
 	seen := make(map[string]bool, len(addresses))

@@ -13,7 +13,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -341,10 +340,6 @@ func (r *repeated) Read(p []byte) (int, error) {
 		n, r.off, r.left = n+k, (r.off+k)%len(r.line), r.left-int64(k)
 	}
 	return n, nil
-}
-
-func lines(n int) string {
-	return fmt.Sprintf("Subject: %d\r\n\r\n%s", n, strings.Repeat("riga\r\n", n))
 }
 
 func newClient(t testing.TB, nc net.Conn) *client {

@@ -137,7 +137,7 @@ func (c *remote) startTLS(ctx context.Context) error {
 		cfg = c.cfg.TLS.Clone()
 	}
 	cfg.ServerName = c.host
-	cfg.InsecureSkipVerify = c.cfg.VerifyTLS == VerifyNone //nolint:gosec // the practice between providers, see TLSVerify
+	cfg.InsecureSkipVerify = c.cfg.VerifyTLS == VerifyNone // see TLSVerify
 	ctx, done := within(ctx, c.cfg.Clock, c.cfg.Timeouts.Connect)
 	defer done()
 	tc := tls.Client(c.raw, cfg)

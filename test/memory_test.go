@@ -29,7 +29,7 @@ func TestMemoryAtTheLimit(t *testing.T) {
 }
 
 func memoryAtTheLimit(t *testing.T, n int) {
-	const limit = 104857000
+	const limit = 104857600
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)

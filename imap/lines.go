@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+)
+
+var errTooLong = errors.New("imap: line too long")
+
+// readLine reads a line without its end. With errTooLong it returns the
+// beginning and the end of the line, joined.
+func (c *conn) readLine(limit int) ([]byte, error) {
+	if c.stage != inSASL {
+		c.readBy.Store(c.after(c.srv.timing.line))
+	}
+	defer c.readBy.Store(0)
+	c.lineBuf = c.lineBuf[:0]
+	total := 0
+	for {
+		b, err := c.in.ReadSlice('\n')
+		total += len(b)
+		if len(c.lineBuf)+len(b) > limit+2 {
+			keep := min(len(c.lineBuf), 256)
+			c.lineBuf = append(c.lineBuf[:keep], b[max(0, len(b)-64):]...)
+		} else {
+			c.lineBuf = append(c.lineBuf, b...)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) && total < maxDiscard {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		break
+	}
+	line := bytes.TrimSuffix(bytes.TrimSuffix(c.lineBuf, []byte("\n")), []byte("\r"))
+	if total > limit+2 {
+		return line, errTooLong
+	}
+	return line, nil
+}
+
+// literalAt finds the literal that a line announces at its end (RFC 9051 §4.3),
+// and where its brace stands.
+func literalAt(line []byte) (lit literal, at int, ok bool) {
+	b, closed := bytes.CutSuffix(line, []byte("}"))
+	if !closed {
+		return lit, 0, false
+	}
+	b, lit.nonSync = bytes.CutSuffix(b, []byte("+"))
+	at = bytes.LastIndexByte(b, '{')
+	if at < 0 || at == len(b)-1 || len(b)-at > 19 {
+		return lit, 0, false
+	}
+	for _, d := range b[at+1:] {
+		if d < '0' || d > '9' {
+			return lit, 0, false
+		}
+		lit.size = lit.size*10 + int64(d-'0')
+	}
+	return lit, at, true
+}
+
+// quoteOpen tells whether a line ends inside a quoted string. RFC 9051 allows
+// no line end there, the library does.
+func quoteOpen(line []byte) bool {
+	open := false
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == '"':
+			open = !open
+		case line[i] == '\\' && open:
+			i++
+		}
+	}
+	return open
+}
