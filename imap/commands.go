@@ -213,8 +213,8 @@ func (c *conn) nextCommand() error {
 	if !ok {
 		return c.refuse(line, "comando non valido / invalid command")
 	}
-	if quoteOpen(line) {
-		return c.refuse(line, "virgolette non chiuse / unbalanced quotes")
+	if !wellFormed(line) {
+		return c.refuse(line, "virgolette non chiuse o controlli / unbalanced quotes or control characters")
 	}
 	if run := own(c.now.verb); run != nil && c.session != nil {
 		return c.ownCommand(run, rest)
@@ -239,49 +239,6 @@ func (c *conn) awaitCommand() error {
 	c.waiting.Store(false)
 	c.readBy.Store(0)
 	return err
-}
-
-// parse fills c.now from the first line and returns what follows the verb.
-func (c *conn) parse(line []byte) (rest []byte, ok bool) {
-	tag, rest, _ := bytes.Cut(line, []byte(" "))
-	word, rest := cutWord(rest)
-	verb := strings.ToUpper(string(word))
-	if !validTag(tag) || len(verb) == 0 || len(verb) > 32 {
-		return nil, false
-	}
-	if verb == "UID" {
-		if len(rest) == 0 {
-			return nil, false
-		}
-		word, after := cutWord(rest[1:])
-		if len(word) == 0 || len(word) > 32 {
-			return nil, false
-		}
-		verb, rest = "UID "+strings.ToUpper(string(word)), after
-	}
-	c.now = command{tag: string(tag), verb: verb}
-	return rest, true
-}
-
-// cutWord splits an atom of letters off; the rest starts with what ends it.
-func cutWord(b []byte) (word, rest []byte) {
-	i := 0
-	for i < len(b) && b[i] > ' ' && b[i] < 0x7f && !bytes.ContainsRune([]byte("(){%*\"\\"), rune(b[i])) {
-		i++
-	}
-	return b[:i], b[i:]
-}
-
-func validTag(tag []byte) bool {
-	if len(tag) == 0 || len(tag) > 128 {
-		return false
-	}
-	for _, ch := range tag {
-		if ch <= ' ' || ch >= 0x7f || bytes.IndexByte([]byte("(){%*\"\\+"), ch) >= 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // rewrite changes a first line where the library cannot be told otherwise.
@@ -322,6 +279,9 @@ func (c *conn) handOver(line []byte) error {
 	}
 	if !message {
 		if c.literals += lit.size; lit.size > maxLiteral || c.literals > maxLiterals {
+			if lit.nonSync {
+				return errTooLong
+			}
 			return c.spoil()
 		}
 	}
@@ -359,8 +319,8 @@ func (c *conn) piece() ([]byte, error) {
 		return nil, err
 	}
 	c.size += len(line)
-	if quoteOpen(line) {
-		return nil, errors.New("unbalanced quotes")
+	if !wellFormed(line) {
+		return nil, errors.New("unbalanced quotes or control characters")
 	}
 	return line, nil
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"strings"
 )
 
 var errTooLong = errors.New("imap: line too long")
@@ -64,17 +65,65 @@ func literalAt(line []byte) (lit literal, at int, ok bool) {
 	return lit, at, true
 }
 
-// quoteOpen tells whether a line ends inside a quoted string. RFC 9051 allows
-// no line end there, the library does.
-func quoteOpen(line []byte) bool {
+// wellFormed tells whether a line of a command may be passed on: RFC 9051 allows
+// neither a line end inside a quoted string nor a CR or NUL outside a literal,
+// but the library reads on over the one and stops at the other.
+func wellFormed(line []byte) bool {
 	open := false
 	for i := 0; i < len(line); i++ {
 		switch {
+		case line[i] == '\r' || line[i] == 0:
+			return false
 		case line[i] == '"':
 			open = !open
 		case line[i] == '\\' && open:
-			i++
+			if i++; i < len(line) && (line[i] == '\r' || line[i] == 0) {
+				return false
+			}
 		}
 	}
-	return open
+	return !open
+}
+
+// parse fills c.now from the first line and returns what follows the verb.
+func (c *conn) parse(line []byte) (rest []byte, ok bool) {
+	tag, rest, _ := bytes.Cut(line, []byte(" "))
+	word, rest := cutWord(rest)
+	verb := strings.ToUpper(string(word))
+	if !validTag(tag) || len(verb) == 0 || len(verb) > 32 {
+		return nil, false
+	}
+	if verb == "UID" {
+		if len(rest) == 0 {
+			return nil, false
+		}
+		word, after := cutWord(rest[1:])
+		if len(word) == 0 || len(word) > 32 {
+			return nil, false
+		}
+		verb, rest = "UID "+strings.ToUpper(string(word)), after
+	}
+	c.now = command{tag: string(tag), verb: verb}
+	return rest, true
+}
+
+// cutWord splits an atom off; the rest starts with what ends it.
+func cutWord(b []byte) (word, rest []byte) {
+	i := 0
+	for i < len(b) && isAtomChar(b[i]) {
+		i++
+	}
+	return b[:i], b[i:]
+}
+
+func validTag(tag []byte) bool {
+	if len(tag) == 0 || len(tag) > 128 {
+		return false
+	}
+	for _, ch := range tag {
+		if ch == '+' || ch != ']' && !isAtomChar(ch) {
+			return false
+		}
+	}
+	return true
 }

@@ -5,7 +5,6 @@ package imap
 import (
 	"errors"
 
-	imaplib "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"pecd/fault"
@@ -15,8 +14,7 @@ import (
 // Poll implements imapserver.Session.
 func (s *session) Poll(_ *imapserver.UpdateWriter, allowExpunge bool) error {
 	err := s.sync(allowExpunge)
-	var refused *imaplib.Error
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil {
 		s.c.failed(err)
 	}
 	return err
@@ -40,7 +38,8 @@ func (s *session) sync(allowExpunge bool) error {
 		return errFolderGone
 	}
 	if err != nil {
-		return s.refuse(err)
+		_ = s.refuse(err) // logged; the command itself was done, the next one tells
+		return nil
 	}
 	return s.tell(ch, allowExpunge)
 }

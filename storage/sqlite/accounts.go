@@ -11,9 +11,6 @@ import (
 	"pecd/storage"
 )
 
-// madeMailbox is a mailbox created by a step, for later operations of it.
-type madeMailbox struct{ op *storage.PutMailbox }
-
 func putTier(op *storage.PutTier) (change, error) {
 	t := op.Tier
 	if t.Code == "" {
@@ -82,17 +79,16 @@ func (p *prepared) putMailbox(op *storage.PutMailbox) (change, error) {
 			return r.replaceMailbox(opName, m)
 		}, nil
 	}
-	box := &madeMailbox{op: op}
-	p.boxes[op] = box
+	p.boxes[op] = true
 	return func(r *run) error {
 		id, err := r.makeMailbox(opName, m)
 		if err != nil {
 			return err
 		}
 		if r.made == nil {
-			r.made = make(map[*madeMailbox]storage.MailboxID)
+			r.made = make(map[*storage.PutMailbox]storage.MailboxID)
 		}
-		r.made[box] = id
+		r.made[op] = id
 		r.after(func() { op.ID = id })
 		_, err = r.makeFolder(opName, id, inbox, "", true)
 		return err
@@ -223,16 +219,13 @@ func (s *Store) User(ctx context.Context, login string) (storage.User, error) {
 func (p *prepared) putGrant(op *storage.PutGrant) (change, error) {
 	const opName = "sqlite.PutGrant"
 	login := address(op.Login)
-	var box *madeMailbox
-	if op.New != nil {
-		if box = p.boxes[op.New]; box == nil || op.Mailbox != 0 {
-			return nil, invalid(opName, "mailbox is not created earlier in the step, or given twice")
-		}
+	if op.New != nil && (!p.boxes[op.New] || op.Mailbox != 0) {
+		return nil, invalid(opName, "mailbox is not created earlier in the step, or given twice")
 	}
 	return func(r *run) error {
 		id := op.Mailbox
-		if box != nil {
-			id = r.made[box]
+		if op.New != nil {
+			id = r.made[op.New]
 		}
 		if op.Permission == 0 {
 			_, err := r.exec("DELETE FROM grants WHERE login = ? AND mailbox = ?", login, id)

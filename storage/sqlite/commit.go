@@ -16,18 +16,19 @@ import (
 type prepared struct {
 	changes []change
 	bytes   int // what the step adds to a group
+	rows    int // how many rows it changes, roughly
 
 	bodies map[*storage.NewBody]*newBody
 	blobs  map[*storage.NewBlob]*newBlob
 	files  []*newFile
-	boxes  map[*storage.PutMailbox]*madeMailbox
+	boxes  map[*storage.PutMailbox]bool // created by the step
 }
 
 func newPrepared() *prepared {
 	return &prepared{
 		bodies: make(map[*storage.NewBody]*newBody),
 		blobs:  make(map[*storage.NewBlob]*newBlob),
-		boxes:  make(map[*storage.PutMailbox]*madeMailbox),
+		boxes:  make(map[*storage.PutMailbox]bool),
 	}
 }
 
@@ -48,7 +49,7 @@ func (s *Store) Commit(ctx context.Context, step *storage.Step) error {
 func (s *Store) commitOnce(ctx context.Context, step *storage.Step, bytes bool) error {
 	p := newPrepared()
 	err := s.prepare(ctx, p, step, bytes)
-	q := &request{changes: p.changes, bytes: p.bytes, done: make(chan struct{})}
+	q := &request{changes: p.changes, bytes: p.bytes, alone: p.rows > maxSharedRows, done: make(chan struct{})}
 	if err == nil {
 		err = s.submit(ctx, q)
 	}
@@ -118,24 +119,30 @@ func (s *Store) prepare(ctx context.Context, p *prepared, step *storage.Step, by
 }
 
 func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
+	p.rows++
 	switch op := op.(type) {
 	case *storage.NewBody:
 		return p.newBody(op)
 	case *storage.Append:
 		return p.append(op)
 	case *storage.SetFlags:
+		p.rows += len(op.UIDs)
 		return setFlags(op)
 	case *storage.Expunge:
+		p.rows += len(op.UIDs)
 		return expunge(op), nil
 	case *storage.CopyMessages:
+		p.rows += len(op.UIDs)
 		return copyMessages(op), nil
 	case *storage.CreateFolder:
 		return createFolder(op)
 	case *storage.CreateFolderIn:
 		return p.createFolderIn(op)
 	case *storage.RenameFolder:
+		p.rows += maxSharedRows // may move a whole INBOX
 		return renameFolder(op)
 	case *storage.DeleteFolder:
+		p.rows += maxSharedRows // of unknown size
 		return deleteFolder(op)
 	case *storage.Subscribe:
 		return subscribe(op)
@@ -149,6 +156,7 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		p.bytes += len(op.Payload)
 		return retryJob(op), nil
 	case *storage.PutTransaction:
+		p.rows += len(op.Transaction.Recipients)
 		return putTransaction(op)
 	case *storage.MarkRecipient:
 		return markRecipient(op), nil

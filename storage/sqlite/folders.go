@@ -165,12 +165,11 @@ func (p *prepared) createFolderIn(op *storage.CreateFolderIn) (change, error) {
 	if err != nil {
 		return nil, err
 	}
-	box := p.boxes[op.New]
-	if box == nil {
+	if !p.boxes[op.New] {
 		return nil, invalid(opName, "mailbox is not created earlier in the step")
 	}
 	return func(r *run) error {
-		_, err := r.makePath(opName, r.made[box], name, op.SpecialUse, op.Subscribed)
+		_, err := r.makePath(opName, r.made[op.New], name, op.SpecialUse, op.Subscribed)
 		return err
 	}, nil
 }

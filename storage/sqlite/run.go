@@ -27,8 +27,8 @@ type run struct {
 	blobRefs map[storage.BlobID]int
 	fileRefs map[int64]int
 
+	made   map[*storage.PutMailbox]storage.MailboxID
 	bodies map[*newBody]storage.BodyID
-	made   map[*madeMailbox]storage.MailboxID
 	blobs  map[*newBlob]storage.BlobID
 	files  map[*newFile]int64 // the new files that rows refer to
 	once   map[string]bool    // keys claimed by this step

@@ -17,6 +17,9 @@ import (
 const (
 	maxGroup      = 256
 	maxGroupBytes = 8 << 20
+	// A step of more rows has a transaction of its own: inside a savepoint the
+	// engine's bookkeeping grows with the square of what is changed.
+	maxSharedRows = 500
 )
 
 // Settings of the writing connection. checkpointPages bounds how much a
@@ -46,6 +49,7 @@ type writer struct {
 type request struct {
 	changes []change
 	bytes   int
+	alone   bool        // too large to share a transaction
 	taken   atomic.Bool // by the writer, or by a caller that gave up: theirs alone from then on
 	done    chan struct{}
 
@@ -124,25 +128,40 @@ func (w *writer) close() error {
 func (w *writer) loop() {
 	defer close(w.finished)
 	group := make([]*request, 0, maxGroup)
-	for first := range w.queue {
-		group = append(group[:0], first)
-		bytes := first.bytes
-	collect:
-		for len(group) < maxGroup && bytes < maxGroupBytes {
-			select {
-			case r, ok := <-w.queue:
-				if !ok {
-					break collect
-				}
-				group = append(group, r)
-				bytes += r.bytes
-			default:
-				break collect
+	var next *request // taken from the queue, but not for this group
+	for {
+		first := next
+		if first == nil {
+			var ok bool
+			if first, ok = <-w.queue; !ok {
+				return
 			}
 		}
+		group, next = w.collect(append(group[:0], first))
 		w.commit(group)
 		clear(group)
 	}
+}
+
+// collect adds to group what is waiting and can share its transaction.
+func (w *writer) collect(group []*request) (all []*request, next *request) {
+	bytes := group[0].bytes
+	for len(group) < maxGroup && bytes < maxGroupBytes && !group[0].alone {
+		select {
+		case q, ok := <-w.queue:
+			if !ok {
+				return group, nil
+			}
+			if q.alone {
+				return group, q
+			}
+			group = append(group, q)
+			bytes += q.bytes
+		default:
+			return group, nil
+		}
+	}
+	return group, nil
 }
 
 // commit applies the steps of group in one transaction and tells their callers.
@@ -171,7 +190,13 @@ func (w *writer) try(group []*request) error {
 	applied := 0
 	for _, q := range group {
 		var alive bool
-		if q.run, alive, q.err = w.apply(q); !alive {
+		if len(group) == 1 {
+			alive = true
+			q.run, q.err = w.perform(q) // the transaction is the savepoint
+		} else {
+			q.run, alive, q.err = w.apply(q)
+		}
+		if !alive {
 			// The engine lost the transaction (disk full): nothing of it is
 			// left, on disk or elsewhere.
 			w.giveUp()
@@ -231,28 +256,29 @@ func (w *writer) apply(q *request) (r *run, alive bool, err error) {
 	if err := w.exec("SAVEPOINT step"); err != nil {
 		return nil, false, err
 	}
-	r = &run{w: w, now: w.opts.Clock.Now()}
-	for _, c := range q.changes {
-		if err = c(r); err != nil {
-			break
+	if r, err = w.perform(q); err != nil {
+		if back := w.exec("ROLLBACK TO step"); back != nil {
+			return nil, false, errors.Join(err, back)
 		}
 	}
-	if err == nil {
-		err = r.settle()
+	if end := w.exec("RELEASE step"); end != nil {
+		return nil, false, errors.Join(err, end)
 	}
-	if err == nil {
-		if err := w.exec("RELEASE step"); err != nil {
-			return nil, false, err
+	return r, true, err
+}
+
+// perform runs the changes of one step.
+func (w *writer) perform(q *request) (*run, error) {
+	r := &run{w: w, now: w.opts.Clock.Now()}
+	for _, change := range q.changes {
+		if err := change(r); err != nil {
+			return nil, failed("sqlite.Commit", err)
 		}
-		return r, true, nil
 	}
-	if back := w.exec("ROLLBACK TO step"); back != nil {
-		return nil, false, errors.Join(err, back)
+	if err := r.settle(); err != nil {
+		return nil, failed("sqlite.Commit", err)
 	}
-	if back := w.exec("RELEASE step"); back != nil {
-		return nil, false, errors.Join(err, back)
-	}
-	return nil, true, failed("sqlite.Commit", err)
+	return r, nil
 }
 
 // giveUp closes the connection after a failure of a transaction as a whole: its

@@ -289,6 +289,55 @@ func testConcurrentIsolation(e *env) {
 	equal(e, "records", fmt.Sprint(n, err), fmt.Sprint(len(won), nil))
 }
 
+// testConcurrentLarge: steps of a thousand messages, some of which fail, among
+// small ones.
+func testConcurrentLarge(e *env) {
+	in := e.box("a@x.it")
+	hot := e.folder(in.Mailbox, "hot")
+	const n = 1000
+	fill := new(storage.Step)
+	all := make([]uint32, n)
+	for i := range n {
+		b, a := text(in, fmt.Sprint(i))
+		fill.Add(b, a)
+		all[i] = uint32(i + 1)
+	}
+	e.ok(fill.Ops...)
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := range 20 {
+				b, a := text(hot, fmt.Sprint(w, i))
+				if err := e.Commit(e.ctx, new(storage.Step).Add(b, a)); err != nil {
+					e.Error(err)
+				}
+			}
+		})
+	}
+	for w := range 3 {
+		wg.Go(func() {
+			set := &storage.SetFlags{Folder: in.ID, UIDs: all, Mode: storage.AddFlags, Flags: []string{fmt.Sprint("w", w)}}
+			bad := &storage.FinishJob{ID: 1 << 40}
+			if err := e.Commit(e.ctx, new(storage.Step).Add(set, bad)); !fault.Is(err, fault.NotFound) {
+				e.Errorf("%v", err)
+			}
+			if err := e.Commit(e.ctx, new(storage.Step).Add(set)); err != nil || len(set.Changed) != n {
+				e.Errorf("%d changed, %v", len(set.Changed), err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, m := range e.list(in) {
+		equal(e, "flags", strings.Join(m.Flags, " "), "w0 w1 w2")
+	}
+	equal(e, "messages", len(e.list(hot)), 160)
+	move := &storage.CopyMessages{From: in.ID, To: hot.ID, UIDs: all, Move: true}
+	e.ok(move)
+	e.ok(&storage.Expunge{Folder: hot.ID, UIDs: move.Dest})
+	e.ok(&storage.DeleteFolder{Mailbox: in.Mailbox, Name: "hot"})
+	equal(e, "held", must(e.MailboxByID(e.ctx, in.Mailbox))(e).Messages, 0)
+}
+
 // testConcurrentBlobs: few blobs come and go in many hands, while others read.
 func testConcurrentBlobs(e *env) {
 	in := e.box("a@x.it")

@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"Closed", testClosed},
 		{"ConcurrentAppends", testConcurrentAppends},
 		{"ConcurrentIsolation", testConcurrentIsolation},
+		{"ConcurrentLarge", testConcurrentLarge},
 		{"ConcurrentBlobs", testConcurrentBlobs},
 		{"Model", testModel},
 	} {

@@ -73,7 +73,7 @@ CREATE TABLE blobs (
   data BLOB
 ) STRICT;
 CREATE UNIQUE INDEX blobs_sum ON blobs (sum, size);
-CREATE INDEX blobs_file ON blobs (file) WHERE file IS NOT NULL;
+CREATE INDEX blobs_file ON blobs (file);
 
 CREATE TABLE bodies (
   id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -87,7 +87,7 @@ CREATE TABLE bodies (
   head     BLOB,
   tail     BLOB
 ) STRICT;
-CREATE INDEX bodies_blob ON bodies (blob) WHERE blob IS NOT NULL;
+CREATE INDEX bodies_blob ON bodies (blob);
 
 CREATE TABLE folders (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -148,7 +148,7 @@ CREATE TABLE jobs (
   body       INTEGER REFERENCES bodies (id),
   payload    BLOB
 ) STRICT;
-CREATE INDEX jobs_body ON jobs (body) WHERE body IS NOT NULL;
+CREATE INDEX jobs_body ON jobs (body);
 
 CREATE TABLE once (
   key TEXT PRIMARY KEY,
