@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pecd/storage"
 )
 
 // The tests in this file hold the defects of imapserver that ADR 0004 lists
@@ -176,9 +178,11 @@ func TestDefectOneWritePerLine(t *testing.T) {
 	for range 20 {
 		f.deliver("INBOX", message("x"))
 	}
-	for range 400 {
-		f.commit(createFolder(f, fmt.Sprintf("cartella %d", len(mustFolders(f)))))
+	var folders []storage.Op
+	for i := range 400 {
+		folders = append(folders, &storage.CreateFolder{Mailbox: f.mailbox, Name: fmt.Sprint("cartella ", i)})
 	}
+	f.commit(folders...)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +327,7 @@ func TestDefectLongLine(t *testing.T) {
 func TestDefectMalformedCommands(t *testing.T) {
 	f := newFixture(t)
 	s := f.open("INBOX")
-	for _, line := range []string{"abc", "abc ", "abc  NOOP", "* NOOP", "+ NOOP", "a(b NOOP", "a UID", "a UID ", "é NOOP", "a \"NOOP\"", "a NOOP\x00", "a LOGIN \"x"} {
+	for _, line := range []string{"abc", "abc ", "abc  NOOP", "* NOOP", "+ NOOP", "a(b NOOP", "a UID", "a UID ", "é NOOP", "a \"NOOP\"", "a NOOP\x00", "a LOGIN \"x", "a XYZZY x\ry CREATE rubata", "a CREATE \"x\ry\""} {
 		s.send("%s\r\n", line)
 		s.expect(` BAD `)
 	}

@@ -299,3 +299,38 @@ func TestLibraryLongAndEmptyCommands(t *testing.T) {
 		t.Error("mended")
 	}
 }
+
+// A literal above 4096 octets that is no message gets no answer: the library
+// goes on reading, and takes what comes for the argument.
+func TestLibraryRefusesSilently(t *testing.T) {
+	b := newBare(t)
+	s := b.script(true)
+	s.send("a CREATE {5000}\r\n")
+	s.send("b NOOP\r\n")
+	if l := s.line(); strings.HasPrefix(l, "+ ") || strings.HasPrefix(l, "b OK") {
+		t.Errorf("mended: %q", l)
+	}
+}
+
+// A line ends at a bare CR for one who reports an error in it.
+func TestLibraryStopsAtCR(t *testing.T) {
+	b := newBare(t)
+	s := b.script(true)
+	s.send("a XYZZY x\ry CREATE rubata\r\n")
+	s.expect(`^a BAD`)
+	if l := s.line(); l != "y OK CREATE completed" {
+		t.Errorf("mended: %q", l)
+	}
+}
+
+// An ENVELOPE is made anew from decoded values.
+func TestLibraryReencodesEnvelope(t *testing.T) {
+	b := newBare(t)
+	s := b.script(true)
+	text := "Subject: =?utf-8?Q?Citt=C3=A0?=\r\nTo: Gruppo: due@x.example;\r\n\r\n"
+	s.send("a APPEND INBOX {%d+}\r\n%s\r\n", len(text), text)
+	s.until("a")
+	if l := s.ok("FETCH 1 ENVELOPE"); strings.Contains(l[0], "=?utf-8?Q?") && strings.Contains(l[0], "Gruppo") {
+		t.Errorf("mended: %q", l)
+	}
+}

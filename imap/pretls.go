@@ -94,9 +94,8 @@ func (c *conn) plainDialog() error {
 		case "ID":
 			err = c.put([]byte("* ID NIL\r\n"))
 		case "LOGOUT":
-			if err = c.put([]byte("* BYE Logging out\r\n")); err == nil {
-				err = c.answer("OK LOGOUT completed")
-			}
+			_ = c.put([]byte("* BYE Logging out\r\n"))
+			_ = c.answer("OK LOGOUT completed")
 			_ = c.flush()
 			c.stop()
 			return io.EOF

@@ -400,19 +400,6 @@ func testTLS(t testing.TB) (server, client *tls.Config, caFile string) {
 		&tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}, caFile
 }
 
-func createFolder(f *fixture, name string) storage.Op {
-	return &storage.CreateFolder{Mailbox: f.mailbox, Name: name}
-}
-
-func mustFolders(f *fixture) []storage.Folder {
-	f.t.Helper()
-	all, err := f.store.Folders(context.Background(), f.mailbox)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return all
-}
-
 // chunked is a reader that gives at most size octets at a time.
 type chunked struct {
 	s    string

@@ -50,7 +50,8 @@ type Builder struct {
 	Location *time.Location
 	// Secret goes into the delimiters of the MIME parts, so that whoever
 	// chooses an identifier cannot foresee them and write them into the
-	// original. It must be random, at least 16 octets, and stay the same.
+	// original. It must be random, at least 16 octets; the same one gives the
+	// same bytes again.
 	Secret []byte
 }
 

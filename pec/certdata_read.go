@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -15,28 +14,16 @@ import (
 // Bounds of a daticert.xml that ReadCertData accepts. One of 1,000 recipients
 // takes about 100 KiB.
 const (
-	maxCertDataBytes = 4 << 20
+	maxCertDataBytes = 2 << 20
 	maxCertDataList  = 10000    // recipients, and receptions
 	maxCertDataText  = 64 << 10 // octets of one element's text
 )
-
-// CertDataError says why a daticert.xml was refused.
-type CertDataError struct {
-	Offset   int64  // octets read when the fault was seen
-	Reason   string // Italian
-	ReasonEN string
-}
-
-// Error implements error, in English.
-func (e *CertDataError) Error() string {
-	return fmt.Sprintf("daticert.xml, octet %d: %s", e.Offset, e.ReasonEN)
-}
 
 // ReadCertData reads a daticert.xml and refuses everything that the DTD of
 // RFC 6109 §4.4 does not allow: order, number and values of elements and
 // attributes. It also refuses DOCTYPE, processing instructions, entities other
 // than the five of XML, namespaces, an encoding other than UTF-8, more than
-// 4 MiB, more than 10,000 recipients, and an empty sender, recipient or
+// 2 MiB, more than 10,000 recipients, and an empty sender, recipient or
 // identifier. Comments, a byte order mark, LF or CRLF line ends and blanks
 // around a value are accepted; angle brackets around identificativo are taken
 // off. Every error is a *CertDataError.
@@ -46,6 +33,9 @@ func ReadCertData(b []byte) (CertData, error) {
 			Reason: "dati di certificazione troppo grandi", ReasonEN: "certification data too large"}
 	}
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	if !plainTags(b) {
+		return CertData{}, &CertDataError{Reason: "XML con un elemento troppo lungo", ReasonEN: "XML with an overlong tag"}
+	}
 	r := certReader{dec: xml.NewDecoder(bytes.NewReader(b))}
 	if err := r.read(); err != nil {
 		var known *CertDataError

@@ -80,19 +80,19 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 // take reads the submission into the spool, with the header as the rules
 // change it, and makes the formal checks.
 func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Violation, error) {
-	lim := rfc822.DefaultLimits()
+	lim := submissionLimits()
 	br := bufio.NewReaderSize(r, intakeBuffer)
 	raw, complete, err := readHeader(br, lim.HeaderBytes)
 	if err != nil {
 		return nil, err
 	}
 	header, headerErr := rfc822.ParseHeader(raw, lim)
-	m.at = a.now()
-	id, err := a.newID(m.at)
+	begun := a.now()
+	id, err := a.newID(begun)
 	if err != nil {
 		return nil, err
 	}
-	trace := received(m.Peer, a.Hostname, id, protocolName(m.Peer, true), m.at)
+	trace := received(m.Peer, a.Hostname, id, protocolName(m.Peer, true), begun)
 	rewritten, msgID := pec.RewriteOriginal(header, id, []byte(trace))
 	if !complete {
 		// The block goes on: what follows must not become the body.
@@ -104,18 +104,33 @@ func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Viol
 	if err := m.in.readAll(br); err != nil {
 		return nil, err
 	}
-	if m.header, err = rfc822.ParseHeader(rewritten, lim); err != nil && headerErr == nil {
-		return nil, fault.New("pipeline.take", fault.Internal, err)
+	// The certified instant is that of the whole message: whoever sends slowly
+	// must not choose contents after it.
+	m.at = a.now()
+	if m.header, err = rfc822.ParseHeader(rewritten, rfc822.DefaultLimits()); err != nil {
+		headerErr = err
 	}
 	if m.cert, err = a.certify(ctx, m, header, id, msgID); err != nil {
 		return nil, err
 	}
-	violations := pec.CheckSubmission(pec.Submission{
+	check := pec.Submission{
 		ReversePath: m.Sender, Recipients: m.Recipients, Message: m.in.scan, Header: header,
 		MaxSize: a.MaxMessage, MaxProduct: a.MaxProduct, Strict: a.StrictRecipients,
-	})
-	if (!complete || headerErr != nil) && len(violations) == 0 {
+	}
+	// The limits are on the message as submitted, without the lines of ours.
+	grown := int64(len(rewritten) - len(raw))
+	if check.MaxSize > 0 {
+		check.MaxSize += grown
+	}
+	if check.MaxProduct > 0 {
+		check.MaxProduct += grown * int64(len(m.Recipients))
+	}
+	violations := pec.CheckSubmission(check)
+	switch {
+	case (!complete || headerErr != nil) && len(violations) == 0:
 		violations = []pec.Violation{{Check: 1, Text: "intestazione del messaggio troppo grande o non valida", English: "message header too large or malformed"}}
+	case len(header.Values("Received")) > maxHops:
+		violations = append(violations, pec.Violation{Check: 1, Text: "troppi passaggi (Received), probabile ciclo", English: "too many hops"})
 	}
 	return violations, nil
 }
@@ -256,10 +271,12 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 		tx.Recipients = append(tx.Recipients, t)
 	}
 	if len(own) > 0 {
+		// A copy of the envelope that comes in by the MX is known from here on.
+		step.Add(&storage.Once{Keys: envelopeKeys(a.Builder.Provider.Name, m.cert.ID, own), At: m.at})
 		local := prefixed(envelope, returnPath(m.Sender))
 		step.Add(local)
 		for _, r := range own {
-			step.Add(a.deliverJob(local, m.cert.ID, r, true, m.at))
+			step.Add(deliverJob(local, deliverPayload{ID: m.cert.ID, Recipient: r, Own: true}, m.at))
 		}
 		step.Add(a.record(a.event(m, ledger.TakenInCharge, func(e *ledger.Event) { concern(e, own...) })))
 	}

@@ -37,13 +37,24 @@ func (r refusal) extended(provider string) string {
 }
 
 // Deliver does one job: the message in the mailbox and the receipt on its way
-// are one commit with the end of the job.
+// are one commit with the end of the job. What cannot be delivered within a day,
+// for whatever reason, is answered by a notice: nobody waits for ever.
 func (d *DeliveryPoint) Deliver(ctx context.Context, job storage.Job) error {
 	const op = "pipeline.Deliver"
 	var p deliverPayload
 	if err := decodePayload(job.Payload, &p); err != nil {
 		return err
 	}
+	err := d.attempt(ctx, job, p)
+	if err != nil && ctx.Err() == nil && d.Clock.Now().Sub(job.Created) >= relayLife {
+		d.Logger.Error("delivery given up", "id", p.ID, "error", err)
+		err = d.giveUp(ctx, job, p)
+	}
+	return fault.Wrap(op, err)
+}
+
+func (d *DeliveryPoint) attempt(ctx context.Context, job storage.Job, p deliverPayload) error {
+	const op = "pipeline.attempt"
 	env, err := d.envelopes.get(ctx, job.Body)
 	if err != nil {
 		return fault.Wrap(op, err)
@@ -51,6 +62,9 @@ func (d *DeliveryPoint) Deliver(ctx context.Context, job storage.Job) error {
 	box, no, err := d.admit(ctx, p.Recipient)
 	if err != nil {
 		return fault.Wrap(op, err)
+	}
+	if p.Silent {
+		return fault.Wrap(op, d.file(ctx, job, p, env, box, no))
 	}
 	if no == nil {
 		err = d.deliver(ctx, job, p, env, box)
@@ -177,13 +191,14 @@ func (d *DeliveryPoint) answer(ctx context.Context, step *storage.Step, receipt 
 }
 
 func (d *DeliveryPoint) mark(p deliverPayload, o storage.Outcome, at time.Time, ref string) *storage.MarkRecipient {
-	return &storage.MarkRecipient{ID: p.ID, Own: p.Own, Address: p.Recipient, Outcome: o, OutcomeAt: at, OutcomeRef: ref}
+	return &storage.MarkRecipient{ID: p.transaction(), Own: p.Own, Address: p.Recipient, Outcome: o, OutcomeAt: at, OutcomeRef: ref}
 }
 
 func (d *DeliveryPoint) event(env *envelope, p deliverPayload, k ledger.Kind, at time.Time, more func(*ledger.Event)) ledger.Event {
 	e := eventOf(env.cert, k, at)
 	concern(&e, p.Recipient)
 	e.Side, e.Origin, e.Class, e.Size = ledger.Foreign, ledger.External, ledger.ClassPEC, env.size
+	e.Provider = p.Provider
 	if p.Own {
 		e.Side = ledger.Own
 	}

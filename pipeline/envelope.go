@@ -107,7 +107,7 @@ func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*en
 		return nil, fault.Say(op, fault.Internal, "not a transport envelope: "+rec.ReasonEN)
 	}
 	e := &envelope{
-		cert: pec.MessageOf(*rec.CertData), size: body.Size(), primary: pec.Primaries(scan.Root.Header),
+		cert: pec.MessageOf(*rec.CertData), size: body.Size(), primary: pec.Primaries(headerOf(rec.Original, scan)),
 		off: rec.Original.BodyOffset, n: rec.Original.End - rec.Original.BodyOffset, eightBit: rec.Original.Has8Bit,
 	}
 	if blob, off, n := body.Blob(); blob != 0 && off == e.off && n == e.n {
@@ -116,9 +116,18 @@ func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*en
 	return e, nil
 }
 
+// headerOf is the header that To and Cc are read from: the original's, which is
+// signed, or the envelope's where the original cannot be looked into.
+func headerOf(o *rfc822.Part, scan *rfc822.Message) rfc822.Header {
+	if o.Message != nil && o.Message.Header.Len() > 0 {
+		return o.Message.Header
+	}
+	return scan.Root.Header
+}
+
 // scanAt scans n bytes of r from off; offsets of the result are relative to off.
 func scanAt(r io.ReaderAt, off, n int64) (*rfc822.Message, error) {
-	s := rfc822.NewScanner(rfc822.DefaultLimits())
+	s := rfc822.NewScanner(storedLimits())
 	buf := make([]byte, copyBuffer)
 	if _, err := io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{io.NewSectionReader(r, off, n)}, buf); err != nil {
 		return nil, err

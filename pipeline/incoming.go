@@ -26,6 +26,9 @@ var _ Receiver = (*Incoming)(nil)
 // MayReceive implements Receiver.
 func (i *Incoming) MayReceive(ctx context.Context, recipient string) error {
 	const op = "pipeline.MayReceive"
+	if i.postmaster(recipient) {
+		return nil
+	}
 	local, err := i.isLocal(ctx, recipient)
 	if err != nil {
 		return fault.Wrap(op, err)
@@ -34,6 +37,12 @@ func (i *Incoming) MayReceive(ctx context.Context, recipient string) error {
 		return fault.Say(op, fault.Denied, "dominio non gestito / relay access denied")
 	}
 	return nil
+}
+
+// postmaster reports whether the recipient is the postmaster of this host, who
+// must be reachable (RFC 5321 §4.5.1): his mail goes to the service address.
+func (i *Incoming) postmaster(recipient string) bool {
+	return strings.EqualFold(recipient, "postmaster@"+i.Hostname)
 }
 
 // arrived is one message while the incoming point works on it.
@@ -49,6 +58,11 @@ type arrived struct {
 // Receive implements Receiver: the decision table of pec-rules §1.5.
 func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string, error) {
 	const op = "pipeline.Receive"
+	for n, r := range a.Recipients {
+		if i.postmaster(r) {
+			a.Recipients[n] = i.serviceAddress()
+		}
+	}
 	a.Recipients = unique(a.Recipients)
 	m := &arrived{Arrival: a, in: newIntake(i.Store)}
 	defer m.in.spool.Close()
@@ -68,7 +82,10 @@ func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string,
 		return "", fault.New(op, fault.Temporary, err)
 	}
 	m.verdict = i.judge(m)
-	if m.verdict.Failed == signer.StepRead { // our disk's fault says nothing about the signature
+	switch m.verdict.Failed {
+	case signer.StepRead, signer.StepUnknownRevocation:
+		// A fault of ours, or of the authority's, says nothing about the
+		// signature: calling the message ordinary would be a false verdict.
 		return "", fault.New(op, fault.Temporary, m.verdict.Err)
 	}
 	return i.decide(ctx, m)
@@ -94,15 +111,51 @@ func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
 		return i.ordinary(ctx, m, reason, english)
 	}
 	switch m.rec.Kind {
-	case pec.None, pec.AnomalyEnvelope:
+	case pec.None:
 		return i.malformed(ctx, m, m.rec.Reason, m.rec.ReasonEN)
+	case pec.AnomalyEnvelope:
+		return i.malformed(ctx, m, "busta di anomalia proveniente da un altro gestore", "anomaly envelope from another provider")
 	case pec.TransportEnvelope:
 		if stranger := m.stranger(); stranger != "" {
 			return i.malformed(ctx, m, "destinatario "+stranger+" non compreso nei dati di certificazione", "recipient "+stranger+" not among the certified data")
 		}
+		forged, err := i.forged(ctx, m)
+		if err != nil {
+			return "", err
+		}
+		if forged {
+			return i.malformed(ctx, m, "mittente di un dominio che il gestore firmatario non gestisce", "sender of a domain that the signing provider does not manage")
+		}
 		return i.takeCharge(ctx, m)
 	}
+	if other := i.misdirected(m); other != "" {
+		return i.malformed(ctx, m, "ricevuta indirizzata a "+other+", che non ne è il destinatario certificato", "receipt addressed to "+other+", whom the certified data do not name")
+	}
 	return i.receipt(ctx, m)
+}
+
+// forged reports whether another provider certifies a message of one of our own
+// holders: nobody else can have accepted it. Of other providers' domains the
+// index of the day may be behind, so their signers are believed.
+func (i *Incoming) forged(ctx context.Context, m *arrived) (bool, error) {
+	local, err := i.isLocal(ctx, m.rec.CertData.Sender)
+	return local && m.verdict.Origin.Provider != i.Builder.Provider.Name, err
+}
+
+// misdirected returns a recipient to whom a receipt of this kind does not go:
+// take-charge and virus detection go to our service mailbox, all else to the
+// certified sender (pec-rules §1.3).
+func (i *Incoming) misdirected(m *arrived) string {
+	want := m.rec.CertData.Sender
+	if m.rec.Kind == pec.TakeCharge || m.rec.Kind == pec.VirusDetection {
+		want = i.MailReceipt
+	}
+	for _, r := range m.Recipients {
+		if !strings.EqualFold(r, want) {
+			return r
+		}
+	}
+	return ""
 }
 
 // ordinaryReason says why this is ordinary mail, for the anomaly envelope.
@@ -134,7 +187,7 @@ func (m *arrived) stranger() string {
 func (i *Incoming) takeCharge(ctx context.Context, m *arrived) (string, error) {
 	const op = "pipeline.takeCharge"
 	for range 3 { // a copy arriving at the same moment may claim recipients first
-		fresh, keys, err := i.fresh(ctx, m.Recipients, "env|"+m.rec.CertData.ID+"|")
+		fresh, keys, err := i.fresh(ctx, m.Recipients, envelopeKeys(m.verdict.Origin.Provider, m.rec.CertData.ID, m.Recipients))
 		if err != nil {
 			return "", fault.Wrap(op, err)
 		}
@@ -156,12 +209,9 @@ func (i *Incoming) takeCharge(ctx context.Context, m *arrived) (string, error) {
 	return "", fault.Say(op, fault.Temporary, "")
 }
 
-// fresh returns the recipients whose key no earlier step has claimed, and the keys.
-func (i *Incoming) fresh(ctx context.Context, recipients []string, prefix string) (fresh, keys []string, err error) {
-	all := make([]string, len(recipients))
-	for n, r := range recipients {
-		all[n] = prefix + strings.ToLower(r)
-	}
+// fresh returns the recipients whose key (all, in their order) no earlier step
+// has claimed, and their keys.
+func (i *Incoming) fresh(ctx context.Context, recipients, all []string) (fresh, keys []string, err error) {
 	done, err := i.Store.Done(ctx, all)
 	if err != nil {
 		return nil, nil, err
@@ -178,42 +228,72 @@ func (i *Incoming) fresh(ctx context.Context, recipients []string, prefix string
 	return fresh, keys, nil
 }
 
-func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, own, keys []string) (*storage.Step, error) {
+func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, fresh, keys []string) (*storage.Step, error) {
 	cert := pec.MessageOf(*m.rec.CertData)
 	o := m.rec.Original
 	body, err := m.in.body(m.trace, o.BodyOffset, o.End-o.BodyOffset)
 	if err != nil {
 		return nil, err
 	}
-	draft := i.Builder.TakeCharge(cert, m.at, own, m.verdict.Origin.MailReceipt)
-	receipt, err := i.seal(ctx, draft, nil, m.at)
-	if err != nil {
-		return nil, err
+	provider := m.verdict.Origin.Provider
+	step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at}, body, i.record(i.event(m, cert, ledger.EnvelopeReceived)))
+	own, silent := m.certified(fresh)
+	for _, r := range silent {
+		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider, Silent: true}, m.at))
+	}
+	if len(own) == 0 {
+		return step, nil
 	}
 	tx := storage.Transaction{
-		ID: cert.ID, Sender: cert.Sender, MsgID: cert.MsgID, Subject: cert.Subject,
-		Provider: m.verdict.Origin.Provider, Receipt: string(cert.Receipt), At: m.at, Size: m.in.spool.Size(),
+		ID: foreignID(cert.ID, provider), Sender: cert.Sender, MsgID: cert.MsgID, Subject: cert.Subject,
+		Provider: provider, Receipt: string(cert.Receipt), At: m.at, Size: m.in.spool.Size(),
 	}
 	for _, r := range own {
 		tx.Recipients = append(tx.Recipients, storage.TxRecipient{Address: r, TakenAt: m.at})
+		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider}, m.at))
 	}
-	arrival := i.event(m, cert, ledger.EnvelopeReceived)
+	step.Add(&storage.PutTransaction{Transaction: tx})
+	return step, i.confirm(ctx, step, m, cert, own)
+}
+
+// certified parts the recipients into those the certified data call certified
+// and those they call ordinary, for whom no receipt is due (pec-rules §1.7).
+func (m *arrived) certified(recipients []string) (own, silent []string) {
+	external := make(map[string]bool)
+	for _, r := range m.rec.CertData.Recipients {
+		external[strings.ToLower(r.Address)] = r.External
+	}
+	for _, r := range recipients {
+		if external[strings.ToLower(r)] {
+			silent = append(silent, r)
+		} else {
+			own = append(own, r)
+		}
+	}
+	return own, silent
+}
+
+// confirm adds the take-charge receipt for the own recipients, on its way to
+// the sender's provider.
+func (i *Incoming) confirm(ctx context.Context, step *storage.Step, m *arrived, cert pec.Message, own []string) error {
+	to := m.verdict.Origin.MailReceipt
+	draft := i.Builder.TakeCharge(cert, m.at, own, to)
+	receipt, err := i.seal(ctx, draft, nil, m.at)
+	if err != nil {
+		return err
+	}
 	taken := i.event(m, cert, ledger.TakenInCharge)
 	concern(&taken, own...)
 	taken.Receipt, taken.Related = draft.Kind.CertType(), []string{draft.MessageID}
-	step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at}, body, &storage.PutTransaction{Transaction: tx},
-		i.record(arrival), i.record(taken))
-	for _, r := range own {
-		step.Add(i.deliverJob(body, cert.ID, r, false, m.at))
-	}
-	ok, err := i.route(ctx, step, receipt, m.verdict.Origin.MailReceipt, cert.ID, false, m.at)
+	step.Add(i.record(taken))
+	ok, err := i.route(ctx, step, receipt, to, cert.ID, false, m.at)
 	if err == nil && !ok {
 		lost := i.event(m, cert, ledger.DeliveryFailed)
-		concern(&lost, m.verdict.Origin.MailReceipt)
+		concern(&lost, to)
 		lost.Class, lost.Related, lost.Detail = ledger.ClassReceipt, []string{draft.MessageID}, "casella di servizio inesistente"
 		step.Add(i.record(lost))
 	}
-	return step, err
+	return err
 }
 
 func (i *Incoming) event(m *arrived, cert pec.Message, k ledger.Kind) ledger.Event {
@@ -222,8 +302,16 @@ func (i *Incoming) event(m *arrived, cert pec.Message, k ledger.Kind) ledger.Eve
 	return e
 }
 
-// signatureKey names a receipt by its signature: a repeated one is the same bytes.
-func (m *arrived) signatureKey() string {
-	sum := sha256.Sum256(m.rec.Signature)
-	return "rec|" + hex.EncodeToString(sum[:16]) + "|"
+// receiptKeys name a receipt by what was signed and by whom, one for each
+// recipient: a repeated one has the same, however its signature is encoded.
+func (m *arrived) receiptKeys() []string {
+	h := sha256.New()
+	h.Write(m.verdict.Certificate.Raw)
+	h.Write(m.verdict.ContentDigest)
+	name := hex.EncodeToString(h.Sum(nil)[:16])
+	keys := make([]string, len(m.Recipients))
+	for n, r := range m.Recipients {
+		keys[n] = "rec|" + name + "|" + strings.ToLower(r)
+	}
+	return keys
 }

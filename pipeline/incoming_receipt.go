@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"strings"
 
 	"pecd/fault"
 	"pecd/ledger"
@@ -20,7 +21,7 @@ func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	fresh, keys, err := i.fresh(ctx, m.Recipients, m.signatureKey())
+	fresh, keys, err := i.fresh(ctx, m.Recipients, m.receiptKeys())
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
@@ -46,12 +47,12 @@ func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 	e.Error, e.Detail = string(m.rec.CertData.Error), m.rec.CertData.ExtendedError
 	e.Related = []string{m.in.scan.Root.Header.Get("Message-ID")}
 	step.Add(i.record(e))
-	i.learn(step, m)
 	if m.rec.Kind == pec.VirusDetection {
 		if err := i.tellVirus(ctx, step, m, cert); err != nil {
 			return "", fault.Wrap(op, err)
 		}
 	}
+	i.learn(step, m)
 	err = i.Store.Commit(ctx, step)
 	if fault.Is(err, fault.Exists) { // a copy came in at the same moment
 		return "2.0.0 gia' ricevuto / already received", nil
@@ -115,24 +116,48 @@ func (i *Incoming) learn(step *storage.Step, m *arrived) {
 	}
 }
 
-// tellVirus turns another provider's virus detection into the notice for our
-// user (RFC 6109 §3.2.4); everything in it comes from the detection's data.
+// tellVirus turns another provider's virus detection into the notices for our
+// user, one for each recipient (RFC 6109 §3.2.4); everything in them comes from
+// the detection's data. Nothing is told of what is no open recipient of a
+// message of ours, or not the detecting provider's to speak of.
 func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived, cert pec.Message) error {
-	d := m.rec.CertData
-	draft := i.Builder.NonDeliveryVirus(cert, m.at, d.Delivery, d.ExtendedError)
-	notice, err := i.seal(ctx, draft, nil, m.at)
+	tx, err := i.Store.Transaction(ctx, cert.ID, true)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	local, err := i.isLocal(ctx, cert.Sender)
-	if err != nil || !local { // not a message of ours: nobody here to tell
-		return err
+	for _, r := range concerned(m.rec.CertData) {
+		owns := m.verdict.Origin.Domains
+		if owns == nil || !owns(domainOf(r)) || !open(tx, r) {
+			continue
+		}
+		virus := m.rec.CertData.ExtendedError
+		draft := i.Builder.NonDeliveryVirus(cert, m.at, r, virus)
+		notice, err := i.seal(ctx, draft, nil, m.at)
+		if err != nil {
+			return err
+		}
+		e := i.event(m, cert, ledger.ReceiptEmitted)
+		concern(&e, r)
+		e.Side, e.Receipt, e.Related = ledger.Own, draft.Kind.CertType(), []string{draft.MessageID}
+		e.Error, e.Virus = string(pec.Virus), virus
+		// The key keeps two detections that come in together from both being told.
+		step.Add(i.record(e), &storage.Once{Keys: []string{"virus|" + cert.ID + "|" + strings.ToLower(r)}, At: m.at})
+		if _, err := i.route(ctx, step, notice, tx.Sender, cert.ID, false, m.at); err != nil {
+			return err
+		}
 	}
-	e := i.event(m, cert, ledger.ReceiptEmitted)
-	concern(&e, d.Delivery)
-	e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
-	e.Error, e.Virus = string(pec.Virus), d.ExtendedError
-	step.Add(i.record(e))
-	_, err = i.route(ctx, step, notice, cert.Sender, cert.ID, false, m.at)
-	return err
+	return nil
+}
+
+// open reports whether r is a recipient whose outcome is still unknown.
+func open(tx storage.Transaction, r string) bool {
+	for _, t := range tx.Recipients {
+		if strings.EqualFold(t.Address, r) {
+			return t.Outcome == storage.Pending
+		}
+	}
+	return false
 }

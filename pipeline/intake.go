@@ -17,10 +17,32 @@ const (
 	intakeBuffer = 32 << 10
 	// maxHops bounds the Received lines of a message that comes in: a loop otherwise.
 	maxHops = 50
+	// What the access point leaves free under the limits of a header, for the
+	// fields that the envelope and every trace on its way add.
+	spareFields, spareHeader = 64, 64 << 10
 	// maxFrame bounds what is held in memory around an embedded original. A
 	// message with more around it is stored whole, as one blob.
 	maxFrame = 2 << 20
 )
+
+// submissionLimits are those of a submitted message: stricter than the
+// reader's, so that nothing accepted grows out of what can be read again.
+func submissionLimits() rfc822.Limits {
+	lim := rfc822.DefaultLimits()
+	lim.HeaderFields -= spareFields
+	lim.HeaderBytes -= spareHeader
+	return lim
+}
+
+// storedLimits are those of a message read back: it came in under
+// DefaultLimits and has had trace lines put before it.
+func storedLimits() rfc822.Limits {
+	lim := rfc822.DefaultLimits()
+	lim.HeaderFields += spareFields
+	lim.HeaderBytes += spareHeader
+	lim.TotalHeaderBytes += 2 * spareHeader
+	return lim
+}
 
 // intake is a message on its way in: spooled and scanned in one pass.
 type intake struct {

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"encoding/json"
+	"strings"
 
 	"pecd/fault"
 )
@@ -20,6 +21,33 @@ type deliverPayload struct {
 	ID        string `json:"id"`
 	Recipient string `json:"rcpt"`
 	Own       bool   `json:"own,omitempty"` // accepted at our own access point
+	// Provider is the sender's one, of a foreign envelope.
+	Provider string `json:"gestore,omitempty"`
+	// Silent is an envelope whose certified data call the recipient an ordinary
+	// one: it is delivered, and answered by nothing.
+	Silent bool `json:"silent,omitempty"`
+}
+
+// transaction is the store's identifier of the message's transaction.
+func (p deliverPayload) transaction() string {
+	if p.Own {
+		return p.ID
+	}
+	return foreignID(p.ID, p.Provider)
+}
+
+// foreignID names a transaction of another provider: the identificativo is that
+// provider's choice, so it counts together with its name only.
+func foreignID(id, provider string) string { return id + " " + provider }
+
+// envelopeKeys are what a step claims for an envelope of a provider, one for
+// each recipient.
+func envelopeKeys(provider, id string, recipients []string) []string {
+	keys := make([]string, len(recipients))
+	for i, r := range recipients {
+		keys[i] = "env|" + provider + "|" + id + "|" + strings.ToLower(r)
+	}
+	return keys
 }
 
 // relayPayload asks the relay to take the job's body to another server.

@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"pecd/fault"
@@ -44,9 +45,9 @@ func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	if ctx.Err() != nil {
-		return fault.New(op, fault.Temporary, ctx.Err())
-	}
+	// What was sent was sent, also when the node is being stopped: recording it
+	// spares the recipients a second copy.
+	ctx = context.WithoutCancel(ctx)
 	at := r.now()
 	step := new(storage.Step)
 	left, lastReply, err := r.settle(ctx, step, job, p, results, at)
@@ -58,7 +59,7 @@ func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 	} else {
 		p.Recipients = left
 		step.Add(&storage.RetryJob{
-			ID: job.ID, Due: at.Add(retryAfter(job.Attempts)), Payload: encodePayload(p), LastError: lastReply,
+			ID: job.ID, Due: earlier(at.Add(retryAfter(job.Attempts)), job.Created.Add(relayLife)), Payload: encodePayload(p), LastError: lastReply,
 		})
 	}
 	return fault.Wrap(op, r.Store.Commit(ctx, step))
@@ -104,6 +105,13 @@ func temporary(err error) bool {
 	return k == fault.Temporary || k == fault.Internal || k == fault.TooMany || k == fault.Conflict
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // refused tells the sender of an envelope that one recipient's server refused
 // it for good. A receipt of ours that nobody takes is a fact for the log: it
 // must not be answered by another receipt.
@@ -112,10 +120,15 @@ func (r *RelayPoint) refused(ctx context.Context, step *storage.Step, job storag
 	extended := no.extended(r.Builder.Provider.Name)
 	e := r.event(ledger.RelayFailed, job, p, at, res.Recipient)
 	e.Error, e.Detail = string(no.code), extended+": "+res.Reply
-	if !p.Envelope {
+	open, err := r.open(ctx, p, res.Recipient)
+	if err != nil {
+		return err
+	}
+	if !open {
 		step.Add(r.record(e))
 		return nil
 	}
+	e.Side = ledger.Own
 	env, err := r.envelopes.get(ctx, job.Body)
 	if err != nil {
 		return err
@@ -137,6 +150,25 @@ func (r *RelayPoint) refused(ctx context.Context, step *storage.Step, job storag
 		ID: p.ID, Own: true, Address: res.Recipient, Outcome: storage.Failed, OutcomeAt: at, OutcomeRef: draft.MessageID,
 	})
 	return nil
+}
+
+// open reports whether the sender is still to learn what became of the envelope
+// for this recipient. A provider that took it in charge, or already told its
+// outcome, answers for it: its 250 may have been lost on the way back.
+func (r *RelayPoint) open(ctx context.Context, p relayPayload, recipient string) (bool, error) {
+	if !p.Envelope {
+		return false, nil
+	}
+	tx, err := r.Store.Transaction(ctx, p.ID, true)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range tx.Recipients {
+		if strings.EqualFold(t.Address, recipient) {
+			return t.Outcome == storage.Pending && t.TakenAt.IsZero(), nil
+		}
+	}
+	return false, nil
 }
 
 func (r *RelayPoint) event(k ledger.Kind, job storage.Job, p relayPayload, at time.Time, recipients ...string) ledger.Event {

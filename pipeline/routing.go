@@ -12,9 +12,9 @@ import (
 	"pecd/storage"
 )
 
-func (c *Core) deliverJob(body *storage.NewBody, id, recipient string, own bool, at time.Time) *storage.Enqueue {
+func deliverJob(body *storage.NewBody, p deliverPayload, at time.Time) *storage.Enqueue {
 	return &storage.Enqueue{
-		Job:  storage.Job{Kind: JobDeliver, Due: at, Created: at, Payload: encodePayload(deliverPayload{ID: id, Recipient: recipient, Own: own})},
+		Job:  storage.Job{Kind: JobDeliver, Due: at, Created: at, Payload: encodePayload(p)},
 		Body: storage.BodyRef{New: body},
 	}
 }

@@ -5,12 +5,19 @@ package pipeline
 import (
 	"strings"
 	"time"
+
+	"pecd/rfc822"
 )
 
 const maxTraceToken = 255
 
 // returnPath is the trace line of final delivery (RFC 5321 §4.4).
-func returnPath(sender string) string { return "Return-Path: <" + traceToken(sender) + ">\r\n" }
+func returnPath(sender string) string {
+	if sender != "" && !rfc822.ValidAddress(sender) {
+		sender = traceToken(sender)
+	}
+	return "Return-Path: <" + sender + ">\r\n"
+}
 
 // received is the trace line of one hop (RFC 5321 §4.4). protocol is "ESMTPSA"
 // and the like (RFC 3848). Recipients are left out: they are certified data.

@@ -4,7 +4,9 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -27,12 +29,14 @@ type Worker struct {
 }
 
 const (
-	idleWait   = time.Minute // the longest a worker sleeps without a look at the queue
-	failedWait = 15 * time.Second
+	idleWait = time.Minute // the longest a worker sleeps without a look at the queue
+	// A job that fails is tried again after firstWait, then ever more rarely.
+	firstWait, longestWait = 15 * time.Second, 30 * time.Minute
 )
 
-// Run works until ctx ends, then waits for the jobs under way.
-func (w *Worker) Run(ctx context.Context) {
+// Run takes jobs until ctx ends, then waits for those under way, which run
+// under work: whoever stops the worker gives them time to finish before work ends.
+func (w *Worker) Run(ctx, work context.Context) {
 	changed, cancel := w.Store.WatchQueue(w.Kind)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -47,7 +51,7 @@ func (w *Worker) Run(ctx context.Context) {
 		for _, j := range jobs {
 			slots <- struct{}{}
 			wg.Go(func() {
-				w.do(ctx, j)
+				w.do(work, j)
 				<-slots
 				select {
 				case freed <- struct{}{}:
@@ -81,10 +85,9 @@ func (w *Worker) wait(ctx context.Context, changed, freed <-chan struct{}) {
 	}
 }
 
-// do runs one job to its end, also while the worker is being stopped: a job
-// that was begun is finished or left to the next start.
+// do runs one job. One that is cut off by the end of ctx goes back to the queue.
 func (w *Worker) do(ctx context.Context, j storage.Job) {
-	err := w.Do(ctx, j)
+	err := w.guarded(ctx, j)
 	switch {
 	case err == nil:
 		return
@@ -93,10 +96,25 @@ func (w *Worker) do(ctx context.Context, j storage.Job) {
 		return
 	}
 	w.Logger.Error("job failed", "kind", w.Kind, "job", int64(j.ID), "attempts", j.Attempts, "error", err)
-	retry := &storage.RetryJob{ID: j.ID, Due: w.Clock.Now().Add(failedWait), LastError: fault.KindOf(err).String()}
+	retry := &storage.RetryJob{ID: j.ID, Due: w.Clock.Now().Add(failedWait(j.Attempts)), LastError: fault.KindOf(err).String()}
 	if err := w.Store.Commit(ctx, new(storage.Step).Add(retry)); err != nil {
 		w.Store.Release(j.ID)
 	}
+}
+
+func failedWait(attempts int) time.Duration {
+	return min(firstWait<<min(attempts, 10), longestWait)
+}
+
+// guarded keeps a defect that one message brings out from taking the node, and
+// every other message, down at each start.
+func (w *Worker) guarded(ctx context.Context, j storage.Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New("pipeline.Worker", fault.Internal, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return w.Do(ctx, j)
 }
 
 // gone reports whether the job is no longer queued: another step finished it.

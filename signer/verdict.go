@@ -67,6 +67,10 @@ type Verdict struct {
 	SigningTime time.Time
 	// Digest is the hash the content was signed with; 0 when not known.
 	Digest crypto.Hash
+	// ContentDigest is the digest of the content read; nil before StepValue. With
+	// the certificate it names what was signed, whatever else the signature's
+	// encoding carries.
+	ContentDigest []byte
 }
 
 // OK reports whether every step passed.

@@ -142,7 +142,8 @@ func (v *Verifier) value(verdict Verdict, sd *signedData, si *signerInfo, conten
 			return verdict.fail(StepRead, because("il contenuto non è leggibile al momento", "the content cannot be read at the moment"))
 		}
 	}
-	if why := si.checkValue(pub, sd.contentType, h, f.Sum(nil)); why != (reason{}) {
+	verdict.ContentDigest = f.Sum(nil)
+	if why := si.checkValue(pub, sd.contentType, h, verdict.ContentDigest); why != (reason{}) {
 		return verdict.fail(StepValue, why)
 	}
 	return verdict

@@ -175,8 +175,8 @@ type RetryJob struct {
 // is known of it and of its recipients stays.
 type PutTransaction struct{ Transaction Transaction }
 
-// MarkRecipient records what became of a recipient. A zero field leaves what is
-// there; an unknown transaction or recipient is passed over: receipts for
+// MarkRecipient records what became of a recipient. The first outcome stands,
+// a later one changes nothing. A zero field leaves what is there; an unknown transaction or recipient is passed over: receipts for
 // messages unknown to us are delivered all the same.
 type MarkRecipient struct {
 	ID         string

@@ -219,8 +219,11 @@ const (
 
 // Transaction is the state of one certified message at this provider.
 type Transaction struct {
-	ID         string // identificativo, without angle brackets
-	Own        bool   // accepted at our access point; otherwise taken in charge for another provider
+	// ID is the identificativo, without angle brackets. Of a foreign transaction
+	// it has the provider's name behind it: a provider chooses its identifiers,
+	// and must not be able to use up another's.
+	ID         string
+	Own        bool // accepted at our access point; otherwise taken in charge for another provider
 	Sender     string
 	MsgID      string // the client's Message-ID with brackets, "" for none
 	Subject    string

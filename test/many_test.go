@@ -19,9 +19,9 @@ import (
 // recipients. Every complete receipt is readable by IMAP and verifies, and the
 // store keeps one copy of the original on each side, not one per receipt.
 func TestManyRecipients(t *testing.T) {
-	recipients, size, growth := 100, 5<<20, int64(30<<20)
+	recipients, size, growth := 100, 5<<20, int64(30e6)
 	if long() {
-		recipients, size, growth = 1000, 10<<20, 60<<20
+		recipients, size, growth = 1000, 10<<20, 60e6
 	}
 	d := newDemo(t, "--quiet", "--standard", strconv.Itoa(max(recipients, 40)))
 	// The mailbox must hold every receipt at its full size: 64 GB (S4-031).

@@ -62,7 +62,7 @@ type TrustConfig struct {
 // IndexConfig places the provider index.
 type IndexConfig struct {
 	File        string `toml:"file" doc:"LDIF, or signed .ldif.p7m; re-read when it changes."`
-	Authorities string `toml:"authorities" doc:"PEM bundle of the authorities of the index's own signature; empty: those of [trust]."`
+	Authorities string `toml:"authorities" doc:"PEM bundle of the authorities of the signature on a .p7m index; not those of [trust], who certify every provider's mail."`
 }
 
 // TLSConfig places the listeners' certificate.
@@ -160,6 +160,11 @@ func (c *Config) check() error {
 		if need.value == "" {
 			return fmt.Errorf("%s is missing (see pecd config reference)", need.key)
 		}
+	}
+	if strings.HasSuffix(c.Index.File, ".p7m") && c.Index.Authorities == "" {
+		// The authorities of [trust] certify every provider's mail; none of
+		// them may sign an index.
+		return fmt.Errorf("index.authorities is missing: whose signature on %s counts?", c.Index.File)
 	}
 	l := c.Limits
 	if l.MessageBytes <= 0 || l.Recipients <= 0 || l.Connections <= 0 || l.ConnectionsPerIP <= 0 || l.RelayWorkers <= 0 || l.RelayPerDomain <= 0 {

@@ -22,8 +22,8 @@ import (
 )
 
 // prepare creates what is missing under the demo's folder. It reports whether
-// this is the first start. The env file is written last: without it the folder
-// is taken for unfinished and made anew where it is safe.
+// this is the first start. The env file is written last: a folder without
+// it is unfinished, or no demo, and is left alone.
 func (d *demo) prepare() (first bool, err error) {
 	if d.dir, err = filepath.Abs(d.dir); err != nil {
 		return false, err
@@ -133,7 +133,7 @@ func (d *demo) createKeys(s *demoSide, ca *pki.CA) (directory.Provider, error) {
 	}, err
 }
 
-// demoTiers are the customer's mailboxes: 40 Standard, 70 Strutturata, and one
+// demoMailboxes are the customer's mailboxes: 40 Standard, 70 Strutturata, and one
 // of each mass tier (requirements S4-082).
 func (d *demo) demoMailboxes(s *demoSide, hash string) []directory.NewMailbox {
 	var all []directory.NewMailbox

@@ -7,17 +7,11 @@ import (
 	"runtime/debug"
 )
 
-// softMemory is where the collector starts to work harder. Messages stream, so
-// the live heap is small; without a bound, garbage of many short jobs would
-// still double the resident size.
-const softMemory = 56 << 20
-
-// boundMemory sets the soft limit unless the operator chose one.
+// boundMemory makes the collector run at half the live heap instead of the
+// whole: messages stream, so the heap is small, and what many short jobs leave
+// behind should not double it. An operator's GOGC counts.
 func boundMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softMemory)
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(50)
-		}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
 	}
 }

@@ -44,6 +44,9 @@ type node struct {
 	tlsCert *serverCertificate
 	core    *pipeline.Core
 	relay   *smtp.Relay
+	// own judges what this provider signed itself, also with certificates that
+	// have left the index since.
+	own *signer.Verifier
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -111,6 +114,7 @@ func (n *node) openTrust() (*signer.Verifier, error) {
 	if n.crls, err = signer.LoadCRLs(n.cfg.paths(n.cfg.Trust.CRLs)...); err != nil {
 		return nil, err
 	}
+	n.own = signer.NewVerifier(signer.PECConfig(authorities...))
 	indexAuthorities := authorities
 	if f := n.cfg.Index.Authorities; f != "" {
 		if indexAuthorities, err = signer.LoadCertificates(n.cfg.path(f)); err != nil {
@@ -172,8 +176,10 @@ type server interface {
 func (n *node) run(ctx context.Context, ready func()) (err error) {
 	defer func() { err = errors.Join(err, n.close()) }()
 	work, stopWork := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	defer func() { stopWork(); wg.Wait() }()
+	take, stopTaking := context.WithCancel(work)
+	var wg, jobs sync.WaitGroup
+	defer func() { stopWork(); jobs.Wait(); wg.Wait() }()
+	defer stopTaking()
 
 	servers, err := n.listen()
 	if err != nil {
@@ -189,10 +195,11 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 		n.log.Info("listening", "service", s.name, "address", s.listener.Addr().String())
 	}
 	for _, w := range n.workers() {
-		wg.Go(func() { w.Run(work) })
+		jobs.Go(func() { w.Run(take, work) })
 	}
 	wg.Go(func() { n.tlsCert.run(work, n.clock, n.log) })
 	wg.Go(func() { n.index.Run(work) })
+	wg.Go(func() { n.reloadCRLs(work) })
 	if ready != nil {
 		ready()
 	}
@@ -200,6 +207,7 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stopTaking()
 	grace, cancel := context.WithTimeout(context.Background(), shutdownWait)
 	defer cancel()
 	for _, s := range servers {
@@ -207,7 +215,32 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 			n.log.Warn("listener stopped hard", "service", s.name, "error", serr)
 		}
 	}
+	finished := make(chan struct{})
+	wg.Go(func() { jobs.Wait(); close(finished) })
+	select {
+	case <-finished:
+	case <-grace.Done():
+		n.log.Warn("jobs under way go back to the queue")
+	}
 	return err
+}
+
+// crlPoll is how soon a newly published revocation list is used: the delay is
+// to be small (RFC 6109 §2.2.2), reading the files is cheap.
+const crlPoll = time.Minute
+
+func (n *node) reloadCRLs(ctx context.Context) {
+	for ctx.Err() == nil {
+		timer, stop := n.clock.After(crlPoll)
+		select {
+		case <-ctx.Done():
+		case <-timer:
+			if err := n.crls.Reload(); err != nil {
+				n.log.Error("revocation lists not reloaded, the old ones stay in use", "error", err)
+			}
+		}
+		stop()
+	}
 }
 
 type listening struct {
@@ -216,6 +249,10 @@ type listening struct {
 	listener net.Listener
 	implicit bool
 }
+
+// envelopeAllowance is what an envelope, or a receipt, may add to the original
+// it carries: the recipients several times over, and the signature.
+const envelopeAllowance = 8 << 20
 
 // listen binds every configured listener; on an error those bound are closed.
 func (n *node) listen() (out []listening, err error) {
@@ -231,6 +268,8 @@ func (n *node) listen() (out []listening, err error) {
 		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
 		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
 	}
+	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
+	exchange.MaxMessage += envelopeAllowance
 	box := imap.Config{
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
@@ -245,7 +284,7 @@ func (n *node) listen() (out []listening, err error) {
 	}{
 		{"submission", c.Listen.Submission, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
 		{"smtps", c.Listen.SMTPS, true, func() server { return smtp.NewSubmission(mail, logins, access) }},
-		{"mx", c.Listen.MX, false, func() server { return smtp.NewMX(mail, incoming) }},
+		{"mx", c.Listen.MX, false, func() server { return smtp.NewMX(exchange, incoming) }},
 		{"imap", c.Listen.IMAP, false, func() server { return imap.NewServer(box) }},
 		{"imaps", c.Listen.IMAPS, true, func() server { return imap.NewServer(box) }},
 		{"http", c.Listen.HTTP, false, func() server { return newHTTPServer(n.publicHandler()) }},

@@ -59,7 +59,7 @@ func (c *unwrapCmd) Run(e *env) error {
 		return err
 	}
 	defer m.close()
-	verifier, err := c.verifier()
+	verifier, err := c.verifier(e.clock.Now())
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func toCRLF(dst io.Writer, src io.Reader) (int64, error) {
 	}
 }
 
-func (c *unwrapCmd) verifier() (*signer.Verifier, error) {
+func (c *unwrapCmd) verifier(now time.Time) (*signer.Verifier, error) {
 	cfg := signer.VerifierConfig{AllowSHA1Digests: true, AllowSHA1: true}
 	for _, f := range c.CA {
 		certs, err := signer.LoadCertificates(f)
@@ -160,7 +160,7 @@ func (c *unwrapCmd) verifier() (*signer.Verifier, error) {
 			if err != nil {
 				return nil, err
 			}
-			content, _, err := signer.NewVerifier(cfg).OpenSigned(raw, maxIndex, time.Time{})
+			content, _, err := signer.NewVerifier(cfg).OpenSigned(raw, maxIndex, now)
 			if err != nil {
 				return nil, err
 			}

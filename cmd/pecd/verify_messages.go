@@ -71,7 +71,7 @@ func (n *node) verifyBody(ctx context.Context, f *findings, where string, id sto
 		at = n.clock.Now()
 	}
 	content := io.NewSectionReader(body, rec.Signed.Offset, rec.Signed.End-rec.Signed.Offset)
-	verdict := n.core.Verifier.Verify(rec.Signature, content, at, rec.From)
+	verdict := n.own.Verify(rec.Signature, content, at, rec.From)
 	if verdict.Failed == signer.StepRead {
 		return verdict.Err
 	}

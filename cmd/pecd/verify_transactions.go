@@ -109,10 +109,14 @@ func (n *node) countRecords(ctx context.Context, f *findings) (map[string]*count
 		if e.ID == "" {
 			return nil
 		}
-		c := log[key(e.ID, e.Side == ledger.Own)]
+		k := key(e.ID, true)
+		if e.Side != ledger.Own {
+			k = key(e.ID+" "+e.Provider, false) // as storage.Transaction.ID
+		}
+		c := log[k]
 		if c == nil {
 			c = &counted{taken: make(map[string]int), outcomes: make(map[string]int)}
-			log[key(e.ID, e.Side == ledger.Own)] = c
+			log[k] = c
 		}
 		c.count(e)
 		return nil
@@ -133,16 +137,15 @@ func (c *counted) count(e ledger.Event) {
 		c.envelopes++
 	case ledger.TakenInCharge:
 		each(c.taken)
-	case ledger.Delivered:
-		if e.Class == ledger.ClassPEC {
-			each(c.outcomes)
-		}
-	case ledger.DeliveryFailed:
-		if e.Class == ledger.ClassPEC {
+	case ledger.Delivered, ledger.DeliveryFailed, ledger.RelayFailed:
+		if e.Receipt != "" && e.Class != ledger.ClassReceipt {
 			each(c.outcomes)
 		}
 	}
 }
+
+// oldestJob is beyond what any job may wait: a day, and the last attempt's time.
+const oldestJob = 25 * time.Hour
 
 // waiting lists the deliveries still queued, by transaction and recipient.
 func (n *node) waiting(ctx context.Context, f *findings) (map[string]bool, error) {
@@ -150,13 +153,20 @@ func (n *node) waiting(ctx context.Context, f *findings) (map[string]bool, error
 	err := n.store.Jobs(ctx, "", func(j storage.Job) error {
 		f.Jobs++
 		var p struct {
-			ID   string `json:"id"`
-			Rcpt any    `json:"rcpt"`
-			Own  bool   `json:"own"`
+			ID       string `json:"id"`
+			Rcpt     any    `json:"rcpt"`
+			Own      bool   `json:"own"`
+			Provider string `json:"gestore"`
 		}
 		if err := json.Unmarshal(j.Payload, &p); err != nil {
 			f.add("queue", "job %d: %v", j.ID, err)
 			return nil
+		}
+		if age := n.clock.Now().Sub(j.Created); age > oldestJob {
+			f.add("queue", "job %d (%s, %s) has been waiting for %v: %s", j.ID, j.Kind, p.ID, age.Truncate(time.Minute), j.LastError)
+		}
+		if !p.Own {
+			p.ID += " " + p.Provider
 		}
 		if r, ok := p.Rcpt.(string); ok {
 			out[key(p.ID, p.Own)+"|"+strings.ToLower(r)] = true

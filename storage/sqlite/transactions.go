@@ -87,8 +87,8 @@ func putTransaction(op *storage.PutTransaction) (change, error) {
 func markRecipient(op *storage.MarkRecipient) change {
 	return func(r *run) error {
 		_, err := r.exec(`UPDATE recipients SET
-			taken = coalesce(nullif(?, 0), taken), outcome = coalesce(nullif(?, ''), outcome),
-			outcome_at = coalesce(nullif(?, 0), outcome_at), outcome_ref = coalesce(nullif(?, ''), outcome_ref)
+			taken = coalesce(nullif(?, 0), taken), outcome = coalesce(nullif(outcome, ''), ?),
+			outcome_at = coalesce(nullif(outcome_at, 0), ?), outcome_ref = coalesce(nullif(outcome_ref, ''), ?)
 			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
 			nanos(op.TakenAt), string(op.Outcome), nanos(op.OutcomeAt), op.OutcomeRef, op.ID, op.Own, address(op.Address))
 		return err

@@ -58,6 +58,8 @@ func testTransactions(e *env) {
 	want(own)
 	want(other)
 	before := e.dump()
+	// The first outcome stands.
+	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "zeta@y.it", Outcome: storage.Delivered, OutcomeAt: at.Add(9), OutcomeRef: "<s@y.it>"})
 	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "nobody@y.it", Outcome: storage.Delivered},
 		&storage.MarkRecipient{ID: "none", Own: true, Address: "a@y.it", Outcome: storage.Delivered})
 	equal(e, "unknown ones passed over", e.dump(), before)

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/pec"
+	"pecd/storage"
+)
+
+// file delivers an envelope whose certified data call the recipient an ordinary
+// one. The sender was told "posta ordinaria" and gets no receipt (pec-rules §1.4).
+func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox, no *refusal) error {
+	const op = "pipeline.file"
+	at := d.now()
+	if no == nil {
+		tier, err := d.Mailboxes.Tier(ctx, box.Tier)
+		if err != nil {
+			return fault.Wrap(op, err)
+		}
+		step := new(storage.Step).Add(
+			&storage.FinishJob{ID: job.ID},
+			&storage.Append{Mailbox: box.ID, Body: storage.BodyRef{ID: job.Body}, InternalDate: at, Quota: tier.QuotaBytes},
+			d.record(d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) { e.Mailbox = box.Address })),
+		)
+		err = d.Store.Commit(ctx, step)
+		if !fault.Is(err, fault.Quota) {
+			return fault.Wrap(op, err)
+		}
+		no = &refusal{pec.OtherError, "5.2.2", "casella piena"}
+	}
+	step := new(storage.Step).Add(
+		&storage.FinishJob{ID: job.ID},
+		d.record(d.event(env, p, ledger.DeliveryFailed, at, func(e *ledger.Event) {
+			e.Error, e.Detail = string(no.code), no.extended(d.Builder.Provider.Name)
+		})),
+	)
+	return fault.Wrap(op, d.Store.Commit(ctx, step))
+}
+
+// giveUp answers an envelope that could not be delivered for a day because
+// something of ours is broken. It needs nothing but the transaction.
+func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPayload) error {
+	const op = "pipeline.giveUp"
+	no := refusal{pec.OtherError, "5.3.0", "errore del sistema di consegna"}
+	env := &envelope{cert: pec.Message{ID: p.ID}}
+	if p.Silent {
+		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no))
+	}
+	tx, err := d.Store.Transaction(ctx, p.transaction(), p.Own)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	env.cert.Sender, env.cert.ReplyTo, env.cert.MsgID, env.size = tx.Sender, tx.Sender, tx.MsgID, tx.Size
+	env.cert.Subject, env.cert.HasSubject, env.cert.Receipt = tx.Subject, tx.Subject != "", pec.ReceiptType(tx.Receipt)
+	for _, r := range tx.Recipients {
+		env.cert.Recipients = append(env.cert.Recipients, pec.Recipient{Address: r.Address, External: r.External})
+	}
+	return fault.Wrap(op, d.fail(ctx, job, p, env, no))
+}
