@@ -20,6 +20,9 @@ func FuzzScanner(f *testing.F) {
 		f.Add([]byte(s), uint16(1))
 	}
 	f.Add(nest(70), uint16(50))
+	// Enclosed messages that are a header alone, or nothing.
+	f.Add([]byte(crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nhi\n--b")), uint16(89))
+	f.Add([]byte(crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n\n--b--\n")), uint16(7))
 	f.Fuzz(func(t *testing.T, data []byte, cut uint16) {
 		m := scan(data, Limits{})
 		checkMessage(t, data, m)

@@ -167,6 +167,21 @@ func (h Header) name(s span) []byte {
 	return bytes.TrimRight(h.raw[s.start:s.colon], " \t")
 }
 
+// first is the header cut to its first n octets.
+func (h Header) first(n int) Header {
+	h.raw = h.raw[:min(n, len(h.raw))]
+	spans := h.spans
+	h.spans = nil
+	for _, s := range spans {
+		s.end = min(s.end, uint32(len(h.raw)))
+		if s.start < s.end {
+			s.colon = min(s.colon, s.end)
+			h.spans = append(h.spans, s)
+		}
+	}
+	return h
+}
+
 // Len returns the number of fields, malformed lines included.
 func (h Header) Len() int { return len(h.spans) }
 

@@ -2,7 +2,10 @@
 
 package rfc822
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Part is a node of the MIME tree with byte offsets into the message.
 //
@@ -34,7 +37,15 @@ type Part struct {
 
 // clamp keeps a part and what is in it from reaching beyond end.
 func (p *Part) clamp(end int64) {
-	p.Offset, p.BodyOffset, p.End = min(p.Offset, end), min(p.BodyOffset, end), min(p.End, end)
+	p.Offset, p.End = min(p.Offset, end), min(p.End, end)
+	if p.BodyOffset > end {
+		p.BodyOffset, p.BodyLines = end, 0
+		p.Header = p.Header.first(int(end - p.Offset))
+		p.HeaderLines = int64(bytes.Count(p.Header.raw, []byte("\n")))
+		if n := len(p.Header.raw); n > 0 && p.Header.raw[n-1] != '\n' {
+			p.HeaderLines++
+		}
+	}
 	for _, c := range p.Children {
 		c.clamp(end)
 	}

@@ -26,7 +26,7 @@ const (
 // checkpoint has to write; it runs in the writer when a commit passes it.
 const (
 	pageSize        = 4096
-	checkpointPages = 2000
+	checkpointPages = 1000
 	journalLimit    = 32 << 20
 )
 
