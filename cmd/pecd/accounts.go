@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -117,9 +118,11 @@ func (c *mailboxAddCmd) Run(e *env) error {
 
 func readPassword() (string, error) {
 	s, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	s = strings.TrimRight(s, "\r\n")
-	if s == "" {
-		return "", fmt.Errorf("password: one line on standard input: %w", err)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("password: %w", err)
+	}
+	if s = strings.TrimRight(s, "\r\n"); s == "" {
+		return "", errors.New("password: one line on standard input, please")
 	}
 	return s, nil
 }

@@ -211,12 +211,17 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	grace, cancel := context.WithTimeout(context.Background(), shutdownWait)
 	defer cancel()
 	for _, s := range servers {
-		if serr := s.proto.Shutdown(grace); serr != nil {
-			n.log.Warn("listener stopped hard", "service", s.name, "error", serr)
-		}
+		wg.Go(func() {
+			if serr := s.proto.Shutdown(grace); serr != nil {
+				n.log.Warn("listener stopped hard", "service", s.name, "error", serr)
+			}
+		})
 	}
 	finished := make(chan struct{})
-	wg.Go(func() { jobs.Wait(); close(finished) })
+	wg.Go(func() {
+		jobs.Wait()
+		close(finished)
+	})
 	select {
 	case <-finished:
 	case <-grace.Done():

@@ -212,8 +212,8 @@ func (c *unwrapCmd) judge(rec *pec.Recognised, m *mailFile, v *signer.Verifier, 
 	return viewVerdict(v.Verify(rec.Signature, content, at, rec.From), len(c.CA) > 0)
 }
 
-// writeOriginal writes the enclosed original. An existing file with other
-// contents is left alone.
+// writeOriginal writes the enclosed original: to the file that was named, or to
+// one beside, unless there is one with other contents.
 func (c *unwrapCmd) writeOriginal(e *env, u *unwrapped, m *mailFile) error {
 	o := u.rec.Original
 	if o == nil {
@@ -228,27 +228,39 @@ func (c *unwrapCmd) writeOriginal(e *env, u *unwrapped, m *mailFile) error {
 		return err
 	}
 	u.Original = c.Out
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	if c.Out == "" {
 		u.Original = strings.TrimSuffix(filepath.Base(c.File), filepath.Ext(c.File)) + ".postacert.eml"
-		flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	}
-	f, err := os.OpenFile(u.Original, flags, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		same, serr := sameContent(u.Original, content)
-		if serr != nil {
-			return serr
+		if exists(u.Original) {
+			same, err := sameContent(u.Original, content)
+			if err == nil && !same {
+				err = fmt.Errorf("%s esiste già con altro contenuto: usare --out / exists with other contents: use --out", u.Original)
+			}
+			return err
 		}
-		if same {
-			return nil
-		}
-		return fmt.Errorf("%s esiste già con altro contenuto: usare --out / exists with other contents: use --out", u.Original)
 	}
+	return writeWhole(u.Original, content)
+}
+
+// writeWhole writes a file beside its place and moves it there, so that a
+// failure, or a name that is the source's own, leaves what was there.
+func writeWhole(path string, content *io.SectionReader) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".pecd-*")
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Close())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp.Name()))
+		}
+	}()
+	n, err := io.Copy(tmp, content)
+	if err == nil && n != content.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
 }
 
 func sameContent(path string, want *io.SectionReader) (bool, error) {

@@ -25,7 +25,8 @@ type findings struct {
 	Mailboxes    int       `json:"mailboxes"`
 	Messages     int       `json:"messages"`
 	Bodies       int       `json:"bodies"`
-	Signatures   int       `json:"signatures"`
+	Signatures   int       `json:"signatures"` // ours, verified
+	Altered      int       `json:"altered"`    // holders' copies under our name that do not verify
 	Transactions int       `json:"transactions"`
 	Records      int       `json:"records"`
 	Jobs         int       `json:"jobs"`

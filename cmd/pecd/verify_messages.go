@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/mail"
 	"time"
 
 	"pecd/pec"
@@ -14,9 +15,14 @@ import (
 	"pecd/storage"
 )
 
-// verifyMessages walks every folder and reads each message once. What claims
-// to come from this provider must carry its valid signature; what others
-// signed was judged when it came in, and holders may keep anything.
+// issuedWithin is how soon after its Date a message of ours is in the mailbox.
+// What comes later under our name is a holder's own copy, who may have changed it.
+const issuedWithin = time.Minute
+
+// verifyMessages walks every folder and reads each message once. What this
+// provider issued must carry its valid signature. What others signed was judged
+// when it came in, and holders may keep anything: copies that do not verify are
+// counted, and are no problem of the store.
 func (n *node) verifyMessages(ctx context.Context, f *findings) error {
 	seen := make(map[storage.BodyID]bool)
 	return n.store.Mailboxes(ctx, "", func(box storage.Mailbox) error {
@@ -33,7 +39,7 @@ func (n *node) verifyMessages(ctx context.Context, f *findings) error {
 				}
 				seen[m.Body] = true
 				f.Bodies++
-				return n.verifyBody(ctx, f, fmt.Sprintf("%s/%s uid %d", box.Address, folder.Name, m.UID), m.Body)
+				return n.verifyBody(ctx, f, fmt.Sprintf("%s/%s uid %d", box.Address, folder.Name, m.UID), m)
 			})
 			if err != nil {
 				return err
@@ -43,42 +49,47 @@ func (n *node) verifyMessages(ctx context.Context, f *findings) error {
 	})
 }
 
-func (n *node) verifyBody(ctx context.Context, f *findings, where string, id storage.BodyID) error {
-	body, err := n.store.OpenBody(ctx, id)
+func (n *node) verifyBody(ctx context.Context, f *findings, where string, m storage.Message) error {
+	body, err := n.store.OpenBody(ctx, m.Body)
 	if err != nil {
-		f.add(where, "body %d cannot be opened: %v", id, err)
+		f.add(where, "body %d cannot be opened: %v", m.Body, err)
 		return nil
 	}
 	defer body.Close()
 	s := rfc822.NewScanner(rfc822.DefaultLimits())
 	if _, err := io.Copy(s, io.NewSectionReader(body, 0, body.Size())); err != nil {
-		f.add(where, "body %d cannot be read: %v", id, err)
+		f.add(where, "body %d cannot be read: %v", m.Body, err)
 		return nil
 	}
-	rec, err := pec.Recognise(s.Finish(), body)
+	scan := s.Finish()
+	rec, err := pec.Recognise(scan, body)
 	if err != nil {
-		f.add(where, "body %d cannot be read: %v", id, err)
+		f.add(where, "body %d cannot be read: %v", m.Body, err)
 		return nil
 	}
 	if rec.From != n.signer.Address() || rec.Signature == nil || rec.Signed == nil {
 		return nil
 	}
-	at := time.Time{}
-	switch {
-	case rec.CertData != nil:
+	at := m.SavedDate
+	if rec.CertData != nil {
 		at = rec.CertData.At
-	default:
-		at = n.clock.Now()
 	}
 	content := io.NewSectionReader(body, rec.Signed.Offset, rec.Signed.End-rec.Signed.Offset)
 	verdict := n.own.Verify(rec.Signature, content, at, rec.From)
-	if verdict.Failed == signer.StepRead {
+	switch {
+	case verdict.Failed == signer.StepRead:
 		return verdict.Err
-	}
-	if !verdict.OK() {
+	case verdict.OK():
+		f.Signatures++
+	case issuedHere(scan.Root.Header.Get("Date"), m.SavedDate):
 		f.add(where, "our signature does not verify (%s): %s", verdict.Failed, verdict.ReasonEN)
-		return nil
+	default:
+		f.Altered++
 	}
-	f.Signatures++
 	return nil
+}
+
+func issuedHere(date string, saved time.Time) bool {
+	d, err := mail.ParseDate(date)
+	return err == nil && saved.Sub(d).Abs() <= issuedWithin
 }
