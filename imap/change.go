@@ -84,7 +84,7 @@ func (s *session) Store(_ *imapserver.FetchWriter, set imaplib.NumSet, change *i
 // changed before (RFC 9051 §6.4.6).
 func (s *session) tellStored(op *storage.SetFlags, silent bool) error {
 	v := s.view
-	out := s.c.lines()
+	tell := make([]int, 0, len(op.Changed)) // indexes
 	for _, m := range op.Changed {
 		i, ok := v.index(m.UID)
 		if !ok {
@@ -93,8 +93,13 @@ func (s *session) tellStored(op *storage.SetFlags, silent bool) error {
 		expected := silent && slices.Equal(applied(v.flagsOf(i), op.Mode, op.Flags), m.Flags)
 		v.set(i, m)
 		if !expected {
-			out.flags(i+1, m.UID, v.flagsOf(i))
+			tell = append(tell, i)
 		}
+	}
+	out := s.c.lines()
+	out.keywords(v)
+	for _, i := range tell {
+		out.flags(i+1, v.uids[i], v.flagsOf(i))
 	}
 	return out.done()
 }

@@ -27,6 +27,11 @@ const (
 	slowest     = 4 << 10 // octets a second
 )
 
+// libraryBug is what the library answers to an error it did not expect. The
+// session returns none of these while the connection stands, so it is what the
+// library could not parse: a date, the encoding of a folder's name.
+const libraryBug = " NO [SERVERBUG] Internal server error\r\n"
+
 var errClosing = errors.New("imap: connection is closing")
 
 // conn is the filter between the socket and the library. The library sees a
@@ -112,6 +117,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	if c.accepts(p) {
 		return len(p), nil
+	}
+	if c.now.tag != "" && string(p) == c.now.tag+libraryBug {
+		return len(p), c.put([]byte(c.now.tag + " BAD sintassi non valida / invalid syntax\r\n"))
 	}
 	return len(p), c.put(p)
 }

@@ -45,6 +45,9 @@ func (s *session) refuse(err error) error {
 		}
 	}
 	codes := fault.CodesOf(err)
+	if fault.Is(err, fault.Invalid) { // by the store's rules: the command itself was sound
+		return no(imaplib.ResponseCodeCannot, codes.Text)
+	}
 	return no(imaplib.ResponseCode(codes.IMAP), codes.Text)
 }
 

@@ -37,7 +37,7 @@ func (s *session) fetch(args []byte) error {
 	if !slices.ContainsFunc(items, func(it fetchItem) bool { return it.kind > itemFlags }) {
 		return f.fromView(spans)
 	}
-	if err := s.rows(spans, f.message); err != nil {
+	if err := s.rows(s.ctx, spans, f.message); err != nil {
 		return err
 	}
 	if err := f.mark(); err != nil {
@@ -112,7 +112,7 @@ func (f *fetcher) message(i int, m storage.Message) error {
 	if err := f.s.ctx.Err(); err != nil {
 		return err
 	}
-	mm := &fetched{s: f.s, m: m}
+	mm := &fetched{s: f.s, ctx: f.s.ctx, m: m}
 	defer mm.close()
 	if err := f.plan(i, mm); err != nil {
 		switch {
@@ -197,6 +197,11 @@ func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, pie
 		return appendInt(b, mm.m.UID), piece{}, nil
 	case itemFlags:
 		f.s.view.set(i, mm.m)
+		out := f.s.c.lines() // nothing of this response is out yet
+		out.keywords(f.s.view)
+		if err := out.done(); err != nil {
+			return b, piece{}, err
+		}
 		return appendFlags(b, mm.m.Flags), piece{}, nil
 	case itemDate:
 		return appendDate(b, mm.m.InternalDate), piece{}, nil

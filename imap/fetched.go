@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"context"
 	"io"
 
 	imaplib "github.com/emersion/go-imap/v2"
@@ -15,6 +16,7 @@ import (
 // it is worked out when it is first asked for.
 type fetched struct {
 	s    *session
+	ctx  context.Context // of the command
 	m    storage.Message
 	body storage.Body
 
@@ -28,7 +30,7 @@ func (f *fetched) open() error {
 		return nil
 	}
 	var err error
-	f.body, err = f.s.store.OpenBody(f.s.ctx, f.m.Body)
+	f.body, err = f.s.store.OpenBody(f.ctx, f.m.Body)
 	return err
 }
 
@@ -72,7 +74,7 @@ func (f *fetched) tree() (*rfc822.Message, error) {
 		if err := f.open(); err != nil {
 			return nil, err
 		}
-		t, err := f.s.srv.structures.message(f.s.ctx, f.m.Body, f.body)
+		t, err := f.s.srv.structures.message(f.ctx, f.m.Body, f.body)
 		if err != nil {
 			return nil, err
 		}
@@ -131,8 +133,8 @@ func (f *fetched) decodedSize(p *rfc822.Part) (int64, error) {
 	}
 	select {
 	case f.s.srv.scans <- struct{}{}:
-	case <-f.s.ctx.Done():
-		return 0, f.s.ctx.Err()
+	case <-f.ctx.Done():
+		return 0, f.ctx.Err()
 	}
 	defer func() { <-f.s.srv.scans }()
 	return io.Copy(io.Discard, r)

@@ -13,9 +13,6 @@ const (
 	flagSeen    = `\Seen`
 	flagDeleted = `\Deleted`
 	flagRecent  = `\Recent`
-
-	maxKeyword  = 64 // octets
-	maxKeywords = 64 // of one message
 )
 
 // systemFlags are the flags of RFC 9051 §2.3.2 that clients may set.
@@ -23,7 +20,8 @@ func systemFlags() []string {
 	return []string{`\Answered`, flagDeleted, `\Draft`, `\Flagged`, flagSeen}
 }
 
-// storable checks the flags of a command and returns them as they are stored.
+// storable checks the form of the flags of a command and returns them as they are
+// stored; how long and how many they may be is the store's to decide.
 // \Recent, which no client can set, is left out.
 func storable(flags []imaplib.Flag) ([]string, error) {
 	var out []string
@@ -38,15 +36,12 @@ func storable(flags []imaplib.Flag) ([]string, error) {
 				return nil, bad("flag sconosciuto / unknown system flag")
 			}
 			f = systemFlags()[i]
-		} else if !isAtom(f) || len(f) > maxKeyword {
+		} else if !isAtom(f) {
 			return nil, bad("flag non valido / invalid keyword")
 		}
 		if !slices.Contains(out, f) {
 			out = append(out, f)
 		}
-	}
-	if len(out) > maxKeywords {
-		return nil, no(imaplib.ResponseCodeLimit, "troppi flag / too many keywords")
 	}
 	return out, nil
 }

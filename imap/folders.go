@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	imaplib "github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"pecd/storage"
 )
@@ -15,15 +16,13 @@ import (
 const (
 	delimiter = '/'
 	inbox     = "INBOX"
-
-	maxFolders = 5000 // of one mailbox
-	maxName    = 1000 // octets
-	maxLevels  = 32
 )
 
-// folderName is the stored form of a name a client used: INBOX is upper case
-// also where it stands above other folders (RFC 9051 §5.1).
+// folderName is the stored form of a name or pattern a client used: NFC (RFC 9051
+// §5.1.1 leaves the form open, and clients differ), and INBOX is upper case also
+// where it stands above other folders (§5.1).
 func folderName(name string) string {
+	name = norm.NFC.String(name)
 	first, rest, below := strings.Cut(name, string(delimiter))
 	if strings.EqualFold(first, inbox) {
 		if !below {
@@ -34,18 +33,13 @@ func folderName(name string) string {
 	return name
 }
 
-// newName checks the name of a folder to be made. A delimiter at the end, by
-// which a client tells that it will put folders below, is left out.
+// newName checks of the name of a folder to be made what the protocol demands:
+// it must be possible to LIST it. The rest is the store's to decide. A delimiter
+// at the end, by which a client tells that it will put folders below, is left
+// out.
 func newName(name string) (string, error) {
 	name = folderName(strings.TrimSuffix(name, string(delimiter)))
-	levels := strings.Split(name, string(delimiter))
-	valid := len(name) <= maxName && len(levels) <= maxLevels && !slices.Contains(levels, "")
-	for _, r := range name {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar || r == '%' || r == '*' {
-			valid = false
-		}
-	}
-	if !valid {
+	if strings.ContainsAny(name, "%*"+string(unicode.ReplacementChar)) {
 		return "", no(imaplib.ResponseCodeCannot, "nome di cartella non valido / invalid mailbox name")
 	}
 	return name, nil
@@ -65,16 +59,13 @@ func (s *session) Create(name string, options *imaplib.CreateOptions) error {
 	if err != nil {
 		return err
 	}
-	folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
-	if err != nil {
-		return s.refuse(err)
-	}
-	if len(folders) >= maxFolders {
-		return no(imaplib.ResponseCodeLimit, "troppe cartelle / too many mailboxes")
-	}
 	op := &storage.CreateFolder{Mailbox: s.grant.Mailbox, Name: name}
 	if len(options.SpecialUse) > 0 {
 		use := string(options.SpecialUse[0])
+		folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
+		if err != nil {
+			return s.refuse(err)
+		}
 		taken := slices.ContainsFunc(folders, func(f storage.Folder) bool { return f.SpecialUse == use })
 		if len(options.SpecialUse) > 1 || taken || !slices.Contains(specialUses(), use) {
 			return no("USEATTR", "uso speciale non disponibile / special use not available")

@@ -58,7 +58,7 @@ func TestList(t *testing.T) {
 	}
 	// A pattern that takes exponential time where wildcards are tried one by one.
 	s.ok(`LIST "" "%s"`, strings.Repeat("*a", 400))
-	s.fails("NO", `LIST "" "%s"`, strings.Repeat("*", 2000))
+	s.fails("NO [LIMIT]", `LIST "" "%s"`, strings.Repeat("*", maxPattern+1))
 	s.fails("BAD", `LIST "" (%s a)`, strings.Repeat("a ", 60))
 }
 

@@ -35,10 +35,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if q, _, ok := parseSearch(args); ok {
 			s := &session{view: newView(storage.Folder{}, true)}
-			if key, ok := s.prepare(q.key); ok {
-				if hits, err := s.find(key); err != nil || len(hits) > 0 {
-					t.Error(hits, err)
-				}
+			p := preparer{v: s.view}
+			if hits, err := s.find(p.prepare(q.key), p.needles); err != nil || len(hits) > 0 {
+				t.Error(hits, err)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ package imap
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"sync"
 )
@@ -46,6 +47,12 @@ func (s *session) push() (stop func() error) {
 	var err error
 	wg.Go(func() {
 		defer unwatch()
+		defer func() {
+			if recovered(s.log, recover()) {
+				err = errPushing
+				s.c.cut()
+			}
+		}()
 		for {
 			if err = s.sync(true); err == nil {
 				err = s.c.flush()
@@ -67,6 +74,8 @@ func (s *session) push() (stop func() error) {
 		return err
 	}
 }
+
+var errPushing = errors.New("imap: telling changes failed")
 
 // awaitDone reads the line that ends IDLE. Empty lines do not.
 func (c *conn) awaitDone() ([]byte, error) {

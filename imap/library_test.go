@@ -182,6 +182,17 @@ func TestLibraryExecutesRefusedLiterals(t *testing.T) {
 	}
 }
 
+// What the library cannot decode it takes for its own fault.
+func TestLibraryBlamesItself(t *testing.T) {
+	b := newBare(t)
+	s := b.script(true)
+	for _, command := range []string{`CREATE "bad&name"`, "CREATE \"Attivit\xe0\"", `APPEND INBOX "01-Jan-2024 10:00:00 GMT" {3}`} {
+		if _, result := s.command("%s", command); " "+result+"\r\n" != libraryBug {
+			t.Errorf("%s: mended: %s", command, result)
+		}
+	}
+}
+
 func TestLibraryLosesUpdateBeforeIDLE(t *testing.T) {
 	b := newBare(t)
 	s, other := b.script(true), b.script(true)

@@ -11,8 +11,12 @@ import (
 	"pecd/storage"
 )
 
-// maxPatterns is how many patterns one LIST may have.
-const maxPatterns = 50
+// Bounds of the patterns of one LIST: their number, and the octets of each with
+// the reference. Any name that the store takes fits.
+const (
+	maxPatterns = 50
+	maxPattern  = 16 << 10
+)
 
 // List implements imapserver.Session, for LIST with RFC 5258, 5819 and 6154, and
 // for LSUB.
@@ -24,8 +28,8 @@ func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 		return bad("troppi modelli / too many patterns")
 	}
 	for i, p := range patterns {
-		if len(p) > maxName || len(ref) > maxName {
-			return no(imaplib.ResponseCodeCannot, "nome di cartella non valido / invalid mailbox name")
+		if len(ref)+len(p) > maxPattern {
+			return no(imaplib.ResponseCodeLimit, "modello troppo lungo / pattern too long")
 		}
 		patterns[i] = folderName(ref + p)
 	}
@@ -35,7 +39,11 @@ func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 	}
 	tree := newTree(folders)
 	lsub := s.c.now.verb == "LSUB"
+	by := s.c.after(s.srv.timing.work)
 	for _, f := range folders {
+		if s.c.after(0) > by {
+			return errTooMuchWork
+		}
 		entry := tree.entry(f, patterns, options, lsub)
 		if entry == nil {
 			continue

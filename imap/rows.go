@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"context"
 	"errors"
 
 	"pecd/storage"
@@ -18,7 +19,7 @@ var errPage = errors.New("page full")
 // rows calls fn for the messages of spans that are still there, in order. The
 // store is read in pages, so that no read stays open while a client takes its
 // time. fn must not change the order of the view.
-func (s *session) rows(spans []span, fn func(i int, m storage.Message) error) error {
+func (s *session) rows(ctx context.Context, spans []span, fn func(i int, m storage.Message) error) error {
 	page := make([]storage.Message, 0, rowPage)
 	for k := 0; k < len(spans); {
 		j := k
@@ -30,7 +31,7 @@ func (s *session) rows(spans []span, fn func(i int, m storage.Message) error) er
 		from, to := s.view.uids[group[0].lo], s.view.uids[group[len(group)-1].hi-1]
 		for from <= to && from != 0 {
 			page = page[:0]
-			err := s.store.Messages(s.ctx, s.view.folder.ID, from, to, func(m storage.Message) error {
+			err := s.store.Messages(ctx, s.view.folder.ID, from, to, func(m storage.Message) error {
 				page = append(page, m)
 				if len(page) == rowPage {
 					return errPage

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	imaplib "github.com/emersion/go-imap/v2"
+
 	"pecd/fault"
 	"pecd/rfc822"
 	"pecd/storage"
@@ -25,11 +27,12 @@ func (s *session) search(args []byte) error {
 	case s.view == nil:
 		return errNotSelected
 	}
-	key, ok := s.prepare(q.key)
-	if !ok {
-		return errNoSuchMessage
+	p := preparer{v: s.view}
+	key := p.prepare(q.key)
+	if len(p.needles) > maxNeedles {
+		return no(imaplib.ResponseCodeLimit, "troppi testi da cercare / too many texts to search for")
 	}
-	hits, err := s.find(key)
+	hits, err := s.find(key, p.needles)
 	if err != nil {
 		if q.save {
 			s.view.saved = nil
@@ -42,31 +45,41 @@ func (s *session) search(args []byte) error {
 	return s.tellHits(&q, hits)
 }
 
-// prepare resolves the sets of a key and sorts what must hold together by what
-// it costs to find out.
-func (s *session) prepare(k searchKey) (prepared, bool) {
-	p := prepared{searchKey: k, cost: cost(k.op)}
-	if k.op == opSet {
-		spans, ok := s.view.resolve(k.set)
-		p.spans = spans
-		return p, ok
+// maxNeedles is how many TEXT and BODY keys a command may have. Keys that look
+// into the header alone are bounded by their time only.
+const maxNeedles = 20
+
+// preparer binds search keys to a view.
+type preparer struct {
+	v       *view
+	needles []needle // of the TEXT and BODY keys
+}
+
+// prepare resolves the sets of a key, numbers the texts and sorts what must hold
+// together by what it costs to find out.
+func (p *preparer) prepare(k searchKey) prepared {
+	out := prepared{searchKey: k, cost: cost(k.op)}
+	switch k.op {
+	case opSet: // a number that no message has is met by none
+		out.spans = p.v.existing(k.set)
+	case opBody, opText:
+		out.needle = len(p.needles)
+		p.needles = append(p.needles, needle{text: k.text, header: k.op == opText})
 	}
 	for _, child := range k.keys {
-		c, ok := s.prepare(child)
-		if !ok {
-			return p, false
-		}
-		p.cost = max(p.cost, c.cost)
-		p.children = append(p.children, c)
+		c := p.prepare(child)
+		out.cost = max(out.cost, c.cost)
+		out.children = append(out.children, c)
 	}
-	sort.SliceStable(p.children, func(i, j int) bool { return p.children[i].cost < p.children[j].cost })
-	return p, true
+	sort.SliceStable(out.children, func(i, j int) bool { return out.children[i].cost < out.children[j].cost })
+	return out
 }
 
 // prepared is a search key bound to a view.
 type prepared struct {
 	searchKey
 	spans    []span
+	needle   int // index into those of the command
 	children []prepared
 	cost     int
 }
@@ -92,7 +105,7 @@ func cost(op searchOp) int {
 }
 
 // find returns the indexes of the messages that match, ascending.
-func (s *session) find(key prepared) ([]int, error) {
+func (s *session) find(key prepared, needles []needle) ([]int, error) {
 	var hits []int
 	var open []span // the view alone does not decide them
 	for i := range s.view.uids {
@@ -103,14 +116,22 @@ func (s *session) find(key prepared) ([]int, error) {
 			open = append(open, span{i, i + 1})
 		}
 	}
-	err := s.rows(merge(open), func(i int, m storage.Message) error {
-		if err := s.ctx.Err(); err != nil {
+	if len(open) == 0 {
+		return hits, nil
+	}
+	w := s.work()
+	defer w.end()
+	err := s.rows(w.ctx, merge(open), func(i int, m storage.Message) error {
+		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		c := &candidate{s: s, i: i, row: &fetched{s: s, m: m}}
+		c := &candidate{s: s, i: i, row: &fetched{s: s, ctx: w.ctx, m: m}, needles: needles}
 		defer c.row.close()
 		if c.holds(&key) == isYes {
 			hits = append(hits, i)
+		}
+		if err := w.ctx.Err(); err != nil {
+			return err
 		}
 		if c.err != nil && !fault.Is(c.err, fault.NotFound) {
 			return s.refuse(c.err)
@@ -118,7 +139,7 @@ func (s *session) find(key prepared) ([]int, error) {
 		return nil
 	})
 	slices.Sort(hits)
-	return hits, err
+	return hits, w.outcome(err)
 }
 
 // answer is what is known of a key for one message.
@@ -144,6 +165,9 @@ type candidate struct {
 	i   int
 	row *fetched
 	err error
+
+	needles []needle
+	found   []bool // which of them the message contains, once it was searched
 }
 
 func (c *candidate) holds(k *prepared) answer {
@@ -177,9 +201,18 @@ func (c *candidate) holds(k *prepared) answer {
 	case needsHeader:
 		return is(c.inHeader(k))
 	}
-	found, err := c.row.contains(k.text, k.op == opText)
-	c.note(err)
-	return is(found)
+	return is(c.contains(k.needle))
+}
+
+func (c *candidate) contains(needle int) bool {
+	if c.found == nil {
+		var err error
+		if c.found, err = c.row.look(c.needles); err != nil {
+			c.note(err)
+			return false
+		}
+	}
+	return c.found[needle]
 }
 
 // combine decides AND and OR with as little as that takes.

@@ -3,6 +3,8 @@
 package imap
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +27,7 @@ func TestSearch(t *testing.T) {
 		criteria string
 		want     string
 	}{
-		{"ALL", "1 2 3"}, {"1:2", "1 2"}, {"*", "3"}, {"NOT 2", "1 3"}, {"UID 2:*", "2 3"}, {"2,3 NOT UID 3", "2"},
+		{"ALL", "1 2 3"}, {"1:2", "1 2"}, {"*", "3"}, {"NOT 2", "1 3"}, {"4", ""}, {"2:9", "2 3"}, {"9:2", "2 3"}, {"4:*", "3"}, {"NOT 7", "1 2 3"}, {"UID 2:*", "2 3"}, {"2,3 NOT UID 3", "2"},
 		{"SEEN", "1"}, {"UNSEEN", "2 3"}, {"ANSWERED", "2"}, {"UNANSWERED", "1 3"}, {"DELETED", "3"}, {"UNDELETED", "1 2"},
 		{"DRAFT", "3"}, {"UNDRAFT", "1 2"}, {"FLAGGED", "2"}, {"UNFLAGGED", "1 3"}, {"KEYWORD lavoro", "1"}, {"UNKEYWORD Lavoro", "2 3"},
 		{"NEW", ""}, {"OLD", "1 2 3"}, {"RECENT", ""},
@@ -48,7 +50,7 @@ func TestSearch(t *testing.T) {
 	s.send("a SEARCH SUBJECT {7+}\r\nperch\xc3\xa9 UNSEEN\r\n")
 	s.expect(`^\* SEARCH 3$`)
 	s.until("a")
-	for _, bad := range []string{"XYZZY", "", "SEEN,", "(SEEN", "SEEN )", "OR SEEN", "NOT", "UID", "UID 0", "SINCE ieri", "LARGER x", "4", "RETURN (X) ALL", "KEYWORD", "  ALL", "HEADER x"} {
+	for _, bad := range []string{"XYZZY", "", "SEEN,", "(SEEN", "SEEN )", "OR SEEN", "NOT", "UID", "UID 0", "SINCE ieri", "LARGER x", "RETURN (X) ALL", "KEYWORD", "  ALL", "HEADER x"} {
 		s.fails("BAD", "SEARCH %s", bad)
 	}
 	s.fails("BAD", "SEARCH %sSEEN", strings.Repeat("NOT ", 5000))
@@ -133,10 +135,106 @@ func TestStreamContains(t *testing.T) {
 		want   bool
 	}{{"ago", true}, {"èagoò", true}, {"agoa", false}, {strings.Repeat("ò", 10), true}, {strings.Repeat("ò", 11), false}} {
 		for _, size := range []int{1, 2, 3, 7, 4096, 1 << 20} {
-			got, err := streamContains(&chunked{text, size}, c.needle)
-			if err != nil || got != c.want {
-				t.Errorf("%.10q in chunks of %d: %v %v", c.needle, size, got, err)
+			h := &haystack{needles: []needle{{text: "nirgends"}, {text: c.needle}}, found: make([]bool, 2), open: 2}
+			if err := h.stream(context.Background(), &chunked{text, size}); err != nil || h.found[0] || h.found[1] != c.want {
+				t.Errorf("%.10q in chunks of %d: %v %v", c.needle, size, h.found, err)
 			}
 		}
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	h := &haystack{needles: []needle{{text: "x"}}, found: make([]bool, 1), open: 1}
+	if err := h.stream(ctx, &chunked{text, 10}); !errors.Is(err, context.Canceled) {
+		t.Error("the search went on:", err)
+	}
+}
+
+// Sequence numbers that no message has are no error in a search, but they are
+// elsewhere.
+func TestSearchInEmptyFolder(t *testing.T) {
+	f := newFixture(t)
+	s := f.open("INBOX")
+	for _, c := range []string{"UID SEARCH 1:* NOT DELETED", "SEARCH 1:*", "SEARCH *", "SEARCH 1", "UID SEARCH 5:2 TEXT x"} {
+		if l := s.ok("%s", c); l[0] != "* SEARCH" {
+			t.Errorf("%s: %q", c, l)
+		}
+	}
+	for _, c := range []string{"FETCH 1 FLAGS", "FETCH 1:* FLAGS", `STORE 1 +FLAGS (\\Seen)`, "COPY 1 Bozze"} {
+		s.fails("BAD", "%s", c)
+	}
+}
+
+func TestSearchTextKeysAreBounded(t *testing.T) {
+	f := newFixture(t)
+	f.deliver("INBOX", message("uno"))
+	s := f.open("INBOX")
+	s.ok("SEARCH%s", strings.Repeat(" TEXT testo", maxNeedles))
+	s.ok("SEARCH%s", strings.Repeat(" SUBJECT uno", 100))
+	s.fails("NO [LIMIT]", "SEARCH%s BODY x", strings.Repeat(" TEXT testo", maxNeedles))
+	s.ok("NOOP")
+}
+
+// slowStore opens no body before the test says so.
+type slowStore struct {
+	storage.Store
+	opening chan struct{} // told of every body that is asked for
+}
+
+func (s slowStore) OpenBody(ctx context.Context, _ storage.BodyID) (storage.Body, error) {
+	s.opening <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func slow(change ...func(*timing)) (func(*Config, *timing), chan struct{}) {
+	opening := make(chan struct{}, 10)
+	return func(c *Config, limits *timing) {
+		c.Store = slowStore{c.Store, opening}
+		for _, f := range change {
+			f(limits)
+		}
+	}, opening
+}
+
+// A search ends when it takes too long …
+func TestSearchDeadline(t *testing.T) {
+	change, _ := slow(func(l *timing) { l.work = 50 * time.Millisecond })
+	f := newFixture(t, change)
+	f.deliver("INBOX", message("uno"))
+	f.deliver("INBOX", message("due"))
+	s := f.open("INBOX")
+	s.fails("NO [LIMIT]", "SEARCH TEXT x")
+	s.send("a SEARCH TEXT x\r\nb NOOP\r\n") // pipelined
+	s.expect(`^a NO \[LIMIT\]`)
+	s.expect(`^b OK`)
+	time.Sleep(20 * time.Millisecond)
+	s.ok("SEARCH ALL")
+}
+
+// … when the client is gone, and when the server stops.
+func TestSearchIsAbandoned(t *testing.T) {
+	change, opening := slow()
+	f := newFixture(t, change)
+	f.deliver("INBOX", message("uno"))
+	s := f.open("INBOX")
+	s.send("a SEARCH TEXT x\r\n")
+	<-opening
+	s.conn.Close()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		f.server.mu.Lock()
+		n := len(f.server.conns)
+		f.server.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the search outlives its client")
+		}
+	}
+	s = f.open("INBOX")
+	s.send("a SEARCH TEXT x\r\n")
+	<-opening
+	go func() { _ = f.server.Shutdown(context.Background()) }()
+	s.expect(`^a NO \[UNAVAILABLE\]`)
+	s.closed()
 }

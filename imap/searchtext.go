@@ -4,8 +4,10 @@ package imap
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,98 +23,137 @@ const searchOctets = 32 << 20
 // for a search without case).
 func fold(s string) string { return strings.ToLower(s) }
 
-// contains tells whether the texts of a message contain text, which is folded.
-// Searched are the text parts, their transfer encoding and charset taken off,
-// the headers of attached messages and, with header, those of the message and
-// its parts. Other attachments are not looked into.
-func (f *fetched) contains(text string, header bool) (bool, error) {
-	if text == "" {
-		return true, nil
-	}
+// needle is what a TEXT or BODY key looks for, folded.
+type needle struct {
+	text   string
+	header bool // in the headers of the message and its parts, too
+}
+
+// haystack searches one message for all needles of a command in one pass.
+type haystack struct {
+	needles []needle
+	found   []bool
+	open    int   // needles not found
+	left    int64 // octets that may still be read
+}
+
+// look tells which needles a message contains. Searched are the text parts,
+// their transfer encoding and charset taken off, the headers of attached
+// messages and, for TEXT, those of the message and its parts. Other attachments
+// are not looked into.
+func (f *fetched) look(needles []needle) ([]bool, error) {
 	t, err := f.tree()
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var found bool
-	left := int64(searchOctets)
+	h := &haystack{needles: needles, found: make([]bool, len(needles)), open: len(needles), left: searchOctets}
+	h.mark(func(n needle) bool { return n.text == "" })
 	t.Root.Walk(func(p *rfc822.Part) bool {
-		if found || err != nil || left <= 0 {
+		if err != nil || h.open == 0 || h.left <= 0 {
 			return false
 		}
-		if header && headerContains(p.Header, text) || p.Message != nil && headerContains(p.Message.Header, text) {
-			found = true
+		if err = f.ctx.Err(); err != nil {
 			return false
 		}
-		if isText(p) {
-			found, err = f.textContains(p, text, &left)
+		h.header(p.Header, false)
+		if p.Message != nil {
+			h.header(p.Message.Header, true)
 		}
-		return !found && err == nil
+		if isText(p) && h.open > 0 {
+			err = f.lookIntoText(p, h)
+		}
+		return h.open > 0 && err == nil
 	})
-	return found, err
+	return h.found, err
 }
 
 func isText(p *rfc822.Part) bool {
 	return strings.HasPrefix(p.MediaType, "text/") || p.MediaType == "application/xml"
 }
 
-func headerContains(h rfc822.Header, text string) bool {
-	for _, field := range h.Fields() {
-		if strings.Contains(fold(field.Name+": "+rfc822.DecodeText(field.Value())), text) {
-			return true
+// mark notes the needles for which in holds.
+func (h *haystack) mark(in func(needle) bool) {
+	for i, n := range h.needles {
+		if !h.found[i] && in(n) {
+			h.found[i] = true
+			h.open--
 		}
 	}
-	return false
 }
 
-// textContains searches one part; left is what may still be read.
-func (f *fetched) textContains(p *rfc822.Part, text string, left *int64) (bool, error) {
+// header looks into a header: for TEXT alone, or for BODY as well where it is
+// that of an attached message.
+func (h *haystack) header(header rfc822.Header, attached bool) {
+	if !attached && !slices.ContainsFunc(h.needles, func(n needle) bool { return n.header }) {
+		return
+	}
+	for _, field := range header.Fields() {
+		if h.open == 0 {
+			return
+		}
+		text := fold(field.Name + ": " + rfc822.DecodeText(field.Value()))
+		h.mark(func(n needle) bool { return (n.header || attached) && strings.Contains(text, n.text) })
+	}
+}
+
+// lookIntoText searches one part.
+func (f *fetched) lookIntoText(p *rfc822.Part, h *haystack) error {
 	select {
 	case f.s.srv.scans <- struct{}{}:
-	case <-f.s.ctx.Done():
-		return false, f.s.ctx.Err()
+	case <-f.ctx.Done():
+		return f.ctx.Err()
 	}
 	defer func() { <-f.s.srv.scans }()
 	r, ok := decodedBody(f.body, p)
 	if !ok {
 		r = rawBody(f.body, p)
 	}
-	counted := &io.LimitedReader{R: r, N: *left}
-	defer func() { *left = counted.N }()
+	counted := &io.LimitedReader{R: r, N: h.left}
+	defer func() { h.left = counted.N }()
 	var chars io.Reader = counted
 	if name := p.Params["charset"]; name != "" && !strings.EqualFold(name, "utf-8") {
 		if decoded, err := charset.Reader(name, counted); err == nil {
 			chars = decoded
 		}
 	}
-	return streamContains(chars, text)
+	return h.stream(f.ctx, chars)
 }
 
-// streamContains looks for text, which is folded, in a stream of UTF-8.
-func streamContains(r io.Reader, text string) (bool, error) {
-	needle := []byte(text)
-	buf := make([]byte, 0, 32<<10)
+// stream searches a stream of UTF-8.
+func (h *haystack) stream(ctx context.Context, r io.Reader) error {
+	keep := 0 // octets at the end of what was searched that may begin a needle
+	for i, n := range h.needles {
+		if !h.found[i] {
+			keep = max(keep, len(n.text)-1)
+		}
+	}
+	buf := make([]byte, 0, max(32<<10, keep))
 	var folded []byte // the end of what was searched, then what is new
 	for {
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		end := err != nil
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var err error
+		for err == nil && len(buf) < cap(buf) {
+			var n int
+			n, err = r.Read(buf[len(buf):cap(buf)])
+			buf = buf[:len(buf)+n]
+		}
 		whole := len(buf)
-		if !end {
+		if err == nil {
 			whole = wholeRunes(buf)
 		}
 		folded = append(folded, bytes.ToLower(buf[:whole])...)
 		buf = buf[:copy(buf, buf[whole:])]
-		if bytes.Contains(folded, needle) {
-			return true, nil
-		}
-		if keep := len(needle) - 1; len(folded) > keep {
-			folded = folded[:copy(folded, folded[len(folded)-keep:])]
-		}
-		if errors.Is(err, io.EOF) {
-			return false, nil
+		h.mark(func(n needle) bool { return bytes.Contains(folded, []byte(n.text)) })
+		if h.open == 0 || errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
-			return false, err
+			return err
+		}
+		if len(folded) > keep {
+			folded = folded[:copy(folded, folded[len(folded)-keep:])]
 		}
 	}
 }

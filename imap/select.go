@@ -33,7 +33,7 @@ func (s *session) Select(name string, options *imaplib.SelectOptions) (*imaplib.
 	}
 	s.view = v
 	data := &imaplib.SelectData{
-		Flags:       libraryFlags(append(systemFlags(), v.table.keywords()...)),
+		Flags:       libraryFlags(append(systemFlags(), v.table.told()...)),
 		NumMessages: uint32(len(v.uids)),
 		UIDValidity: f.UIDValidity,
 		UIDNext:     imaplib.UID(max(f.UIDNext, v.last()+1)),
@@ -81,7 +81,7 @@ func (s *session) Expunge(_ *imapserver.ExpungeWriter, set *imaplib.UIDSet) erro
 		}
 		return errReadOnly
 	}
-	if err := s.sync(true); err != nil {
+	if err := s.Poll(nil, true); err != nil {
 		return err
 	}
 	all := []span{{0, len(v.uids)}}

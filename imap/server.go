@@ -26,6 +26,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,15 +45,6 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, login, password string) (directory.Principal, error)
 }
 
-// Login is one attempt to log in, as Config.OnLogin sees it.
-type Login struct {
-	At      time.Time
-	Login   string // as the client sent it when OK is false: hostile text
-	Address string // of the mailbox opened, "" when OK is false
-	Remote  string // IP address of the client
-	OK      bool
-}
-
 // Config is what a Server needs.
 type Config struct {
 	Store     storage.Store
@@ -65,9 +57,9 @@ type Config struct {
 	MaxConnsPerIP int   // … of one IPv4 address or IPv6 /64, 0 for no bound
 	AppendLimit   int64 // octets of an appended message, 0 for 104,857,600 (RFC 7889)
 
-	// OnLogin, when set, is told every login that was decided. It runs on the
-	// connection's goroutine.
-	OnLogin func(ctx context.Context, l Login)
+	// Guesses counts wrong passwords over all listeners of the node; nil: over
+	// those of this server.
+	Guesses *directory.Guesses
 }
 
 const defaultAppendLimit = 104857600
@@ -79,6 +71,7 @@ type timing struct {
 	idle      time.Duration // between two commands; RFC 9051 §5.4 asks for 30 minutes
 	line      time.Duration // from the first octet of a line to its end
 	progress  time.Duration // without any octet of a literal, or any octet taken by the client
+	work      time.Duration // on a SEARCH or LIST, whose cost the client chooses
 	failDelay time.Duration // before the answer to the first failed login, growing
 }
 
@@ -89,6 +82,7 @@ func defaultTiming() timing {
 		idle:      32 * time.Minute,
 		line:      time.Minute,
 		progress:  2 * time.Minute,
+		work:      30 * time.Second,
 		failDelay: time.Second,
 	}
 }
@@ -103,8 +97,9 @@ type Server struct {
 	buffers    *sync.Pool    // of *[]byte, outBuffer octets
 	scans      chan struct{} // one slot for each message being read through
 
-	closing atomic.Bool
-	ended   chan struct{} // closed when Shutdown is done with waiting
+	closing  atomic.Bool
+	stopping chan struct{} // closed when closing is set
+	ended    chan struct{} // closed when Shutdown is done with waiting
 
 	mu        sync.Mutex
 	started   bool // the reaper runs
@@ -123,6 +118,9 @@ func NewServer(cfg Config) *Server {
 	if cfg.AppendLimit > 1<<32-1 {
 		cfg.AppendLimit = 1<<32 - 1
 	}
+	if cfg.Guesses == nil {
+		cfg.Guesses = directory.NewGuesses(cfg.Clock)
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -133,6 +131,7 @@ func NewServer(cfg Config) *Server {
 		timing:    defaultTiming(),
 		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }},
 		scans:     make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		stopping:  make(chan struct{}),
 		ended:     make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
@@ -195,12 +194,15 @@ func (s *Server) release(l net.Listener) {
 	delete(s.listeners, l)
 }
 
-// Shutdown closes the listeners, lets commands that are being answered finish,
-// says BYE to every client and waits. When ctx ends first, the connections left
+// Shutdown closes the listeners, lets commands that are being answered finish
+// (long searches are refused), says BYE to every client and waits. When ctx ends first, the connections left
 // are cut and its error is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	again := s.closing.Swap(true)
+	if !again {
+		close(s.stopping)
+	}
 	for l := range s.listeners {
 		l.Close()
 	}
@@ -244,13 +246,27 @@ func (s *Server) reap() {
 			return
 		case <-tick:
 		}
-		now := s.cfg.Clock.Now().UnixNano()
-		s.mu.Lock()
-		for c := range s.conns {
-			c.overdue(now)
-		}
-		s.mu.Unlock()
+		s.enforce(s.cfg.Clock.Now().UnixNano())
 	}
+}
+
+func (s *Server) enforce(now int64) {
+	defer func() { recovered(s.log, recover()) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.overdue(now)
+	}
+}
+
+// recovered logs a panic of a goroutine that is not the library's and tells
+// whether there was one. The value is left out: it may quote a message.
+func recovered(log *slog.Logger, value any) bool {
+	if value == nil {
+		return false
+	}
+	log.Error("imap: panic in a goroutine", "stack", string(debug.Stack()))
+	return true
 }
 
 // gate is the listener as the library sees it: it wraps what it accepts.

@@ -20,6 +20,8 @@ import (
 // maxFailures is how many wrong passwords one connection may try.
 const maxFailures = 3
 
+const tooManyGuesses = "troppi tentativi, riprovare piu' tardi / too many attempts"
+
 // capabilities is what the library is told to offer. It adds SASL-IR, LITERAL-,
 // AUTH=PLAIN, UNSELECT, ENABLE and UTF8=ACCEPT by itself. IMAP4rev2 is left out:
 // with it the library takes folder names for UTF-8 from clients that never
@@ -93,8 +95,14 @@ func (s *session) ID(*imaplib.IDData) *imaplib.IDData { return &imaplib.IDData{N
 // AppendLimit implements imapserver.SessionAppendLimit (RFC 7889).
 func (s *session) AppendLimit() uint32 { return uint32(s.srv.cfg.AppendLimit) }
 
-// Login implements imapserver.Session.
+// Login implements imapserver.Session. Who has guessed wrong too often is turned
+// away before the password is looked at, on every connection.
 func (s *session) Login(login, password string) error {
+	if !s.srv.cfg.Guesses.Allowed(s.c.RemoteAddr()) {
+		s.log.Info("imap: login refused, too many wrong passwords")
+		s.c.farewell = tooManyGuesses
+		return no(imaplib.ResponseCodeLimit, tooManyGuesses+", try again later")
+	}
 	p, err := s.srv.cfg.Directory.Authenticate(s.ctx, login, password)
 	if err == nil {
 		s.grant, err = s.choose(p.Grants, p.Login)
@@ -102,11 +110,10 @@ func (s *session) Login(login, password string) error {
 	}
 	if err != nil {
 		s.grant = storage.Grant{}
-		return s.failed(login, err)
+		return s.failed(err)
 	}
 	s.log = s.log.With("login", s.login)
 	s.log.Info("imap: login", "mailbox", s.grant.Address)
-	s.report(s.login, s.grant.Address, true)
 	return nil
 }
 
@@ -141,13 +148,15 @@ func (s *session) choose(grants []storage.Grant, login string) (storage.Grant, e
 	return chosen, nil
 }
 
-// failed answers a login that did not succeed: late, and only three times.
-func (s *session) failed(login string, err error) error {
+// failed answers a login that did not succeed: late, and only three times. What
+// was given as login is not logged: people type their password there.
+func (s *session) failed(err error) error {
 	kind := fault.KindOf(err)
-	s.log.Info("imap: login failed", "login", login, "kind", kind.String())
-	s.report(login, "", false)
+	s.log.Info("imap: login failed", "kind", kind.String())
 	switch kind {
-	case fault.Denied, fault.NotFound, fault.Invalid, fault.Disabled:
+	case fault.Denied, fault.NotFound, fault.Invalid:
+		s.srv.cfg.Guesses.Failed(s.c.RemoteAddr())
+	case fault.Disabled:
 	default:
 		return s.refuse(err)
 	}
@@ -159,21 +168,12 @@ func (s *session) failed(login string, err error) error {
 	case <-s.ctx.Done():
 	}
 	if s.failures >= maxFailures {
-		s.c.farewell = "troppi tentativi / too many attempts"
+		s.c.farewell = tooManyGuesses
 	}
 	if kind == fault.Disabled {
 		return no(imaplib.ResponseCodeAuthorizationFailed, fault.CodesOf(err).Text)
 	}
 	return no(imaplib.ResponseCodeAuthenticationFailed, "nome utente o password errati / wrong user name or password")
-}
-
-func (s *session) report(login, address string, ok bool) {
-	if s.srv.cfg.OnLogin == nil {
-		return
-	}
-	s.srv.cfg.OnLogin(s.ctx, Login{
-		At: s.srv.cfg.Clock.Now(), Login: login, Address: address, Remote: s.c.remote.String(), OK: ok,
-	})
 }
 
 // AuthenticateMechanisms implements imapserver.SessionSASL.

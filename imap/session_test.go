@@ -3,7 +3,6 @@
 package imap
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"slices"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/emersion/go-imap/v2/imapclient"
 
+	"pecd/clock"
+	"pecd/directory"
 	"pecd/storage"
 )
 
@@ -158,19 +159,32 @@ func TestThreeWrongPasswords(t *testing.T) {
 	s.closed()
 }
 
-func TestLoginHook(t *testing.T) {
-	seen := make(chan Login, 4)
-	f := newFixture(t, func(c *Config, _ *timing) {
-		c.OnLogin = func(_ context.Context, l Login) { seen <- l }
-	})
-	s := f.script()
-	s.fails("NO", "LOGIN %s sbagliata", testUser)
-	s.ok("LOGIN %s %q", testUser, testPassword)
-	if l := <-seen; l.OK || l.Login != testUser || l.Remote != "127.0.0.1" {
-		t.Errorf("%+v", l)
+// Wrong passwords are counted over all connections of an address, and what was
+// typed as login is not logged.
+func TestGuessesOverConnections(t *testing.T) {
+	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	f := newFixture(t, func(c *Config, _ *timing) { c.Guesses = directory.NewGuesses(at) })
+	for left := 20; left > 0; {
+		s := f.script()
+		for range min(left, maxFailures) {
+			s.fails("NO [AUTHENTICATIONFAILED]", "LOGIN geheim99 sbagliata")
+			left--
+		}
 	}
-	if l := <-seen; !l.OK || l.Address != testUser || l.At.IsZero() {
-		t.Errorf("%+v", l)
+	before := f.users.calls.Load()
+	s := f.script()
+	s.fails("NO [LIMIT]", "LOGIN %s %q", testUser, testPassword)
+	s.closed()
+	s = f.script()
+	s.fails("NO [LIMIT]", "AUTHENTICATE PLAIN AGFubmFAYWxmYS5leGFtcGxlAGNvcnJlY3QgaG9yc2U=")
+	s.closed()
+	if n := f.users.calls.Load(); n != before || n != 20 {
+		t.Errorf("%d passwords were looked at", n)
+	}
+	at.Advance(time.Minute)
+	f.script().ok("LOGIN %s %q", testUser, testPassword)
+	if strings.Contains(f.logs.String(), "geheim99") {
+		t.Error("the log contains what was typed as login")
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 			v.gone[uid] = struct{}{}
 		}
 	}
-	grown, keywords := false, len(v.table.sets)
+	grown := false
 	var flagged []uint32 // UIDs
 	for _, m := range ch.Changed {
 		i, ok := v.index(m.UID)
@@ -75,9 +75,7 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 			out.expunge(seqs[i])
 		}
 	}
-	if len(v.table.sets) != keywords {
-		s.tellKeywords(out, keywords)
-	}
+	out.keywords(v)
 	for _, uid := range flagged {
 		if i, ok := v.index(uid); ok {
 			if _, gone := v.gone[uid]; !gone {
@@ -90,18 +88,6 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 	}
 	v.compact()
 	return out.done()
-}
-
-// tellKeywords announces the flags in use when combinations from the given
-// index on brought a keyword that was not there before.
-func (s *session) tellKeywords(out *lines, from int) {
-	all := s.view.table
-	before := flagTable{sets: all.sets[:from]}
-	if words := all.keywords(); len(words) > len(before.keywords()) {
-		out.b = append(out.b, "* FLAGS "...)
-		out.b = appendFlags(out.b, append(systemFlags(), words...))
-		out.end()
-	}
 }
 
 // lines gathers untagged responses and puts them out in larger pieces.
@@ -144,6 +130,18 @@ func (l *lines) exists(n int) {
 	l.b = append(l.b, "* "...)
 	l.b = appendInt(l.b, n)
 	l.b = append(l.b, " EXISTS"...)
+	l.end()
+}
+
+// keywords announces the flags in use when there are keywords the client was
+// not told of (RFC 9051 §7.3.1: before they are used). PERMANENTFLAGS, which
+// allows any, stays as it was.
+func (l *lines) keywords(v *view) {
+	if !v.table.fresh {
+		return
+	}
+	l.b = append(l.b, "* FLAGS "...)
+	l.b = appendFlags(l.b, append(systemFlags(), v.table.told()...))
 	l.end()
 }
 

@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -109,13 +110,26 @@ type numSet struct {
 // resolve returns the messages of a set as ascending, disjoint spans. ok is
 // false for a sequence number that does not exist.
 func (v *view) resolve(set numSet) (spans []span, ok bool) {
+	if !set.saved && !set.uid {
+		n := uint32(len(v.uids))
+		for _, r := range set.ranges {
+			if r.from > n || r.to > n {
+				return nil, false
+			}
+		}
+	}
+	return v.existing(set), true
+}
+
+// existing returns those messages of a set that there are.
+func (v *view) existing(set numSet) (spans []span) {
 	if set.saved {
 		for _, uid := range v.saved {
 			if i, found := v.index(uid); found {
 				spans = append(spans, span{i, i + 1})
 			}
 		}
-		return merge(spans), true
+		return merge(spans)
 	}
 	for _, r := range set.ranges {
 		from, to := r.from, r.to
@@ -140,9 +154,6 @@ func (v *view) resolve(set numSet) (spans []span, ok bool) {
 			continue
 		}
 		n := uint32(len(v.uids))
-		if from > n || to > n {
-			return nil, false
-		}
 		if from == 0 {
 			from = n
 		}
@@ -152,11 +163,11 @@ func (v *view) resolve(set numSet) (spans []span, ok bool) {
 		if from > to {
 			from, to = to, from
 		}
-		if n > 0 {
+		if to = min(to, n); 0 < from && from <= to {
 			spans = append(spans, span{int(from) - 1, int(to)})
 		}
 	}
-	return merge(spans), true
+	return merge(spans)
 }
 
 // merge sorts spans and joins those that overlap or touch.
@@ -194,6 +205,9 @@ func (v *view) uidsOf(spans []span) []uint32 {
 type flagTable struct {
 	ids  map[string]uint32
 	sets []flagSet
+
+	words map[string]struct{} // the keywords among them
+	fresh bool                // some of words were not told yet
 }
 
 type flagSet struct {
@@ -211,6 +225,15 @@ func (t *flagTable) intern(flags []string) uint32 {
 	}
 	id := uint32(len(t.sets))
 	t.ids[key] = id
+	for _, f := range flags {
+		if _, known := t.words[f]; !known && !strings.HasPrefix(f, `\`) {
+			if t.words == nil {
+				t.words = make(map[string]struct{})
+			}
+			t.words[f] = struct{}{}
+			t.fresh = true
+		}
+	}
 	t.sets = append(t.sets, flagSet{
 		flags: slices.Clone(flags),
 		seen:  slices.Contains(flags, flagSeen), deleted: slices.Contains(flags, flagDeleted),
@@ -218,18 +241,10 @@ func (t *flagTable) intern(flags []string) uint32 {
 	return id
 }
 
-// keywords lists the flags in use that are no system flags, sorted.
-func (t *flagTable) keywords() []string {
-	var words []string
-	for _, s := range t.sets {
-		for _, f := range s.flags {
-			if !strings.HasPrefix(f, `\`) && !slices.Contains(words, f) {
-				words = append(words, f)
-			}
-		}
-	}
-	slices.Sort(words)
-	return words
+// told lists the keywords in use, sorted, for a client that is told of them.
+func (t *flagTable) told() []string {
+	t.fresh = false
+	return slices.Sorted(maps.Keys(t.words))
 }
 
 // compact forgets combinations that no message has any more, once they
@@ -243,4 +258,5 @@ func (v *view) compact() {
 	for i, f := range v.flags {
 		v.flags[i] = v.table.intern(old.sets[f].flags)
 	}
+	v.table.fresh = old.fresh
 }

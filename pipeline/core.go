@@ -63,6 +63,8 @@ type Core struct {
 	MaxMessage, MaxProduct int64
 	// StrictRecipients also refuses a To or Cc address without RCPT TO.
 	StrictRecipients bool
+	// RequireTLS forbids cleartext towards other PEC providers (RFC 6109 §5.3).
+	RequireTLS bool
 	// Random is the source of identifiers; crypto/rand where nil.
 	Random io.Reader
 }

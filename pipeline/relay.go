@@ -73,7 +73,7 @@ func (r *RelayPoint) send(ctx context.Context, job storage.Job, p relayPayload) 
 	defer body.Close()
 	return r.carrier.Send(ctx, Dispatch{
 		Sender: p.Sender, Recipients: p.Recipients, Domain: job.Lane, Size: body.Size(),
-		EightBit: p.EightBit, Body: body, RequireTLS: p.Certified,
+		EightBit: p.EightBit, Body: body, RequireTLS: p.Certified && r.RequireTLS,
 	}), nil
 }
 

@@ -11,6 +11,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"pecd/clock"
+	"pecd/directory"
 	"pecd/fault"
 )
 
@@ -29,7 +30,7 @@ type logins struct {
 	auth     Authenticator
 	clk      clock.Clock
 	delay    time.Duration
-	limits   *authLimits
+	guesses  *directory.Guesses
 	stopping context.Context
 }
 
@@ -59,7 +60,7 @@ func (l *logins) mechanism(name string, c *conn, accept func(login string)) sasl
 }
 
 func (l *logins) check(c *conn, login, password string) (string, error) {
-	if !l.limits.take(c.key) {
+	if !l.guesses.Allowed(c.raw.RemoteAddr()) {
 		c.srv.cfg.Logger.Warn("smtp: too many failed logins", "remote", c.remote())
 		return "", authTooMany().err()
 	}
@@ -68,18 +69,17 @@ func (l *logins) check(c *conn, login, password string) (string, error) {
 		login, err = l.auth.Authenticate(c.ctx, login, password)
 	}
 	if err == nil {
-		l.limits.give(c.key)
 		return login, nil
 	}
 	switch fault.KindOf(err) {
 	case fault.Denied, fault.Invalid, fault.NotFound, fault.Disabled:
 	default:
-		l.limits.give(c.key)
 		c.srv.cfg.Logger.Error("smtp: login", "remote", c.remote(), "err", err)
 		return "", authUnavailable().err()
 	}
 	// The login is not logged: people type their password into that field.
 	c.srv.cfg.Logger.Info("smtp: login refused", "remote", c.remote())
+	l.guesses.Failed(c.raw.RemoteAddr())
 	l.wait(c)
 	if c.failed++; c.failed >= maxLogins {
 		return "", authTooMany().err()

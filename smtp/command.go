@@ -45,6 +45,11 @@ func (c *conn) command(line string) (pass string) {
 			c.end(answer{554, [3]int{5, 5, 1}, "dati inviati prima della risposta 354, chiudo / data sent before the 354 reply, closing"})
 			return ""
 		}
+		if c.srv.flight.full() {
+			c.srv.cfg.Logger.Warn("smtp: too many octets in flight", "remote", c.remote())
+			c.say(tooMuchInFlight())
+			return ""
+		}
 	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT":
 		// A browser or proxy that was pointed here: its body must not run.
 		c.end(answer{554, [3]int{5, 5, 1}, "questo non e' un server HTTP / this is not an HTTP server"})
@@ -251,6 +256,7 @@ func (c *conn) settle(code int) {
 		c.ending = true
 	}
 	c.phase = phaseCommand
+	c.endData()
 	if code == 250 && c.verb == "DATA" {
 		c.junk, c.refused = 0, 0
 	}

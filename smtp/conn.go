@@ -25,6 +25,8 @@ const (
 	minRate = 1 << 10
 	// maxJunk bounds the commands that bring no message nearer.
 	maxJunk = 100
+	// lastWord is how long the reply to a login that came too late may take.
+	lastWord = 5 * time.Second
 )
 
 // phase is what the next octets from the client are.
@@ -59,6 +61,7 @@ type conn struct {
 	out     []byte // replies not sent yet
 	partial []byte // a reply line of which the library wrote a part
 	budget  time.Duration
+	loginBy time.Time // until when the client must have logged in; zero: it has, or need not
 	phase   phase
 	secured bool // TLS is on
 	shaken  bool // and its handshake is done
@@ -69,7 +72,7 @@ type conn struct {
 	path     string // of MAIL or RCPT, see parsePath
 	declared int64  // SIZE= of MAIL
 	scan     dataScan
-	body     int64 // octets of the message so far, on the wire
+	body     int64 // octets of the message so far, on the wire; counted in srv.flight
 	window   int64 // octets since the budget was refilled
 	failure  error // what cut the message off
 
@@ -88,6 +91,9 @@ func newConn(s *Server, nc net.Conn, h *handoff, key netip.Prefix, implicitTLS b
 	c := &conn{srv: s, raw: nc, top: nc, hand: h, key: key, guard: newGuard(s.cfg.Clock, nc), in: make([]byte, inSize)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.budget = s.cfg.CommandTimeout
+	if s.logins != nil {
+		c.loginBy = s.cfg.Clock.Now().Add(s.cfg.LoginTimeout)
+	}
 	if implicitTLS {
 		c.top, c.secured = tls.Server(nc, s.cfg.TLS), true
 	} else {
@@ -184,6 +190,7 @@ func (c *conn) readData(p []byte) (int, error) {
 		n, used, end := c.scan.feed(dst, c.in[c.r:c.w])
 		c.r += used
 		c.body += int64(n)
+		c.srv.flight.octets.Add(int64(n))
 		if end {
 			c.phase = phaseCommand
 			c.budget = c.srv.cfg.CommandTimeout
@@ -209,8 +216,22 @@ func (c *conn) readData(p []byte) (int, error) {
 
 // beginData is called when the library asked for the message.
 func (c *conn) beginData() {
-	c.phase, c.scan, c.body, c.window, c.failure = phaseData, dataScan{}, 0, 0, nil
+	c.phase, c.scan, c.window, c.failure = phaseData, dataScan{}, 0, nil
 	c.budget = c.srv.cfg.DataTimeout
+}
+
+// endData is called when the message was answered for, or is lost.
+func (c *conn) endData() {
+	c.srv.flight.octets.Add(-c.body)
+	c.body = 0
+}
+
+// patience is d, or less where the time to log in ends sooner.
+func (c *conn) patience(d time.Duration) time.Duration {
+	if c.loginBy.IsZero() {
+		return d
+	}
+	return min(d, c.loginBy.Sub(c.srv.cfg.Clock.Now()))
 }
 
 // fill sends what is to be sent and reads from the client once.
@@ -226,7 +247,7 @@ func (c *conn) fill() error {
 	if !c.wait(true) {
 		return errDraining
 	}
-	n, took, err := c.guard.read(c.top, c.in[c.w:], c.budget)
+	n, took, err := c.guard.read(c.top, c.in[c.w:], c.patience(c.budget))
 	if !c.wait(false) {
 		return errDraining
 	}
@@ -262,7 +283,7 @@ func (c *conn) handshake() error {
 	if c.shaken {
 		return nil
 	}
-	ctx, done := within(c.srv.stopping, c.srv.cfg.Clock, c.srv.cfg.CommandTimeout)
+	ctx, done := within(c.srv.stopping, c.srv.cfg.Clock, c.patience(c.srv.cfg.CommandTimeout))
 	defer done()
 	if err := c.top.(*tls.Conn).HandshakeContext(ctx); err != nil {
 		c.srv.cfg.Logger.Info("smtp: TLS handshake failed", "remote", c.remote(), "err", err)
@@ -278,7 +299,8 @@ func (c *conn) flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	err := c.guard.write(c.top, c.out, c.srv.cfg.CommandTimeout)
+	d := c.srv.cfg.CommandTimeout
+	err := c.guard.write(c.top, c.out, max(c.patience(d), min(d, lastWord)))
 	c.out = c.out[:0]
 	return err
 }
@@ -318,14 +340,17 @@ func (c *conn) close() {
 	if again {
 		return
 	}
+	defer func() {
+		c.raw.Close()
+		c.guard.stop()
+		c.cancel()
+		c.endData()
+		c.srv.forget(c)
+	}()
 	if c.shaken {
 		_ = c.flush()
 		c.top.Close()
 	}
-	c.raw.Close()
-	c.guard.stop()
-	c.cancel()
-	c.srv.forget(c)
 }
 
 func (c *conn) remote() string { return c.raw.RemoteAddr().String() }

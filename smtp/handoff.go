@@ -59,7 +59,8 @@ type view struct {
 }
 
 // Read implements net.Conn.
-func (v *view) Read(p []byte) (int, error) {
+func (v *view) Read(p []byte) (n int, err error) {
+	defer v.rescue(&err)
 	if v.dead {
 		return 0, net.ErrClosed
 	}
@@ -67,7 +68,8 @@ func (v *view) Read(p []byte) (int, error) {
 }
 
 // Write implements net.Conn: it takes the library's replies.
-func (v *view) Write(p []byte) (int, error) {
+func (v *view) Write(p []byte) (n int, err error) {
+	defer v.rescue(&err)
 	if v.dead {
 		return 0, net.ErrClosed
 	}
@@ -76,7 +78,8 @@ func (v *view) Write(p []byte) (int, error) {
 }
 
 // Close implements net.Conn.
-func (v *view) Close() error {
+func (v *view) Close() (err error) {
+	defer v.rescue(&err)
 	if v.dead {
 		return nil
 	}

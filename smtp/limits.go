@@ -6,9 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
-
-	"pecd/clock"
+	"sync/atomic"
 )
 
 // clientKey is what limits are counted by: the IPv4 address or the IPv6 /64 of
@@ -60,68 +58,12 @@ func (l *connLimits) leave(k netip.Prefix) {
 	}
 }
 
-const (
-	authBurst  = 20              // failed logins of one client before it has to wait
-	authRefill = 6 * time.Second // one more attempt for every authRefill waited
-	authTable  = 16384           // clients remembered
-)
-
-// authLimits is a token bucket of failed logins for each client.
-type authLimits struct {
-	clk clock.Clock
-
-	mu sync.Mutex
-	by map[netip.Prefix]bucket
+// inFlight counts the octets of the messages being received, over all
+// connections of a server. A limit of zero or less is none.
+type inFlight struct {
+	limit  int64
+	octets atomic.Int64
 }
 
-type bucket struct {
-	full time.Time // when all tokens are back
-}
-
-func newAuthLimits(clk clock.Clock) *authLimits {
-	return &authLimits{clk: clk, by: make(map[netip.Prefix]bucket)}
-}
-
-// take spends one attempt of k; false: none is left.
-func (l *authLimits) take(k netip.Prefix) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.clk.Now()
-	full := l.by[k].full
-	if full.Before(now) {
-		full = now
-	}
-	full = full.Add(authRefill)
-	if full.Sub(now) > authBurst*authRefill {
-		return false
-	}
-	if _, known := l.by[k]; !known && len(l.by) >= authTable {
-		l.forget(now)
-	}
-	l.by[k] = bucket{full}
-	return true
-}
-
-// give returns the attempt of a login that succeeded.
-func (l *authLimits) give(k netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b, ok := l.by[k]; ok {
-		l.by[k] = bucket{b.full.Add(-authRefill)}
-	}
-}
-
-// forget makes room: first the clients whose tokens are all back, then any.
-func (l *authLimits) forget(now time.Time) {
-	for k, b := range l.by {
-		if !b.full.After(now) {
-			delete(l.by, k)
-		}
-	}
-	for k := range l.by {
-		if len(l.by) < authTable {
-			return
-		}
-		delete(l.by, k)
-	}
-}
+// full reports whether no other message may begin.
+func (f *inFlight) full() bool { return f.limit > 0 && f.octets.Load() >= f.limit }

@@ -74,31 +74,65 @@ func TestLimits_ClientKey(t *testing.T) {
 	}
 }
 
-func TestLimits_FailedLoginsComeBack(t *testing.T) {
-	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
-	l := newAuthLimits(clk)
-	k := netip.MustParsePrefix("192.0.2.1/32")
-	for i := range authBurst {
-		if !l.take(k) {
-			t.Fatalf("attempt %d refused", i)
+// stalled begins a message and sends n octets of it, which the server has
+// when stalled returns.
+func stalled(t *testing.T, s *Server, c *client, n int) {
+	t.Helper()
+	before := s.flight.octets.Load()
+	c.envelope(testLogin, "x@beta.example")
+	c.cmd("DATA", "354 ")
+	c.send(strings.Repeat("x", n-2) + "\r\n")
+	waitFor(t, func() bool { return s.flight.octets.Load() == before+int64(n) })
+}
+
+func TestLimits_OctetsInFlight(t *testing.T) {
+	p := &fakePoint{}
+	s := NewMX(quiet(ServerConfig{MaxInFlight: 1000}), p)
+	addr := serve(t, s, false)
+	a, b, c := exchange(t, addr), exchange(t, addr), exchange(t, addr)
+	stalled(t, s, a, 500)
+	stalled(t, s, b, 600)
+	c.envelope(testLogin, "x@beta.example")
+	c.cmd("DATA", "452 4.3.1 ")
+	// What has begun goes on.
+	a.send(strings.Repeat("x", 5000) + "\r\n")
+	a.cmd(".", "250 ")
+	if n := s.flight.octets.Load(); n != 600 {
+		t.Errorf("%d octets in flight", n)
+	}
+	c.cmd("DATA", "354 ")
+	c.cmd("x\r\n.", "250 ")
+	// What is broken off counts no more.
+	stalled(t, s, a, 500)
+	c.envelope(testLogin, "x@beta.example")
+	c.cmd("DATA", "452 4.3.1 ")
+	b.Close()
+	waitFor(t, func() bool { return s.flight.octets.Load() == 500 })
+	c.cmd("DATA", "354 ")
+	c.cmd("a\nb\r\n.", "5")
+	a.cmd(".", "250 ")
+	if n := s.flight.octets.Load(); n != 0 {
+		t.Errorf("%d octets in flight after all", n)
+	}
+}
+
+func TestLimits_OctetsInFlightDefaults(t *testing.T) {
+	for _, tt := range []struct {
+		s    *Server
+		want int64
+	}{
+		{NewSubmission(ServerConfig{}, fakeAuth{}, &fakePoint{}), 8 << 30},
+		{NewMX(ServerConfig{}, &fakePoint{}), 4 << 30},
+		{NewMX(ServerConfig{MaxInFlight: 7}, &fakePoint{}), 7},
+	} {
+		if tt.s.flight.limit != tt.want {
+			t.Errorf("limit %d, want %d", tt.s.flight.limit, tt.want)
 		}
 	}
-	if l.take(k) {
-		t.Error("one too many")
-	}
-	l.give(k)
-	if !l.take(k) || l.take(k) {
-		t.Error("a login that succeeded costs nothing")
-	}
-	clk.Advance(authRefill)
-	if !l.take(k) || l.take(k) {
-		t.Error("one attempt comes back")
-	}
-	for i := range authTable + 100 {
-		l.take(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
-	}
-	if len(l.by) > authTable {
-		t.Errorf("%d clients remembered", len(l.by))
+	none := inFlight{limit: -1}
+	none.octets.Store(1 << 60)
+	if none.full() {
+		t.Error("no limit")
 	}
 }
 
@@ -161,6 +195,67 @@ func TestTimeouts_IdleClient(t *testing.T) {
 	defer ticking(clk, time.Minute)()
 	c.expect("421 4.4.2 ")
 	c.closed()
+}
+
+// stepped is a submission listener on a clock that stands still.
+func stepped(t *testing.T, cfg ServerConfig) (*clock.Manual, string) {
+	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	cfg.Clock = clk
+	return clk, startSubmission(t, &fakePoint{}, cfg)
+}
+
+func TestTimeouts_Login(t *testing.T) {
+	clk, addr := stepped(t, ServerConfig{CommandTimeout: time.Hour})
+	late, early := dial(t, addr), dial(t, addr)
+	for _, c := range []*client{late, early} {
+		c.cmd("EHLO x", "250-")
+		c.startTLS()
+		c.cmd("EHLO x", "250-")
+	}
+	early.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
+	dribbling, silent := dial(t, addr), dial(t, addr)
+	// Commands do not help, nor does half a login.
+	for n := range 7 {
+		clk.Advance(DefaultLoginTimeout / 8)
+		late.alive()
+		early.alive()
+		if n < 4 { // what a server leaves unread may cost its last reply
+			dribbling.send("N")
+		}
+	}
+	late.cmd("AUTH LOGIN", "334 ")
+	stop := ticking(clk, DefaultLoginTimeout/16)
+	for _, c := range []*client{late, dribbling, silent} {
+		c.expect("421 4.4.2 ")
+		c.closed()
+	}
+	stop()
+	early.alive()
+	clk.Advance(DefaultLoginTimeout)
+	early.alive()
+}
+
+func TestTimeouts_STARTTLSDoesNotRestartTheLogin(t *testing.T) {
+	clk, addr := stepped(t, ServerConfig{LoginTimeout: time.Minute})
+	a, b := dial(t, addr), dial(t, addr)
+	for _, c := range []*client{a, b} {
+		c.cmd("EHLO x", "250-")
+	}
+	clk.Advance(59 * time.Second)
+	a.startTLS()
+	a.cmd("EHLO x", "250-")
+	b.cmd("STARTTLS", "220 ") // and no handshake
+	defer ticking(clk, time.Second)()
+	a.expect("421 4.4.2 ")
+	a.closed()
+	b.closed()
+}
+
+func TestTimeouts_NoLoginAtTheMX(t *testing.T) {
+	clk, addr := manual(t, &fakePoint{}, ServerConfig{LoginTimeout: time.Second})
+	c := exchange(t, addr)
+	clk.Advance(time.Minute)
+	c.alive()
 }
 
 func TestTimeouts_CommandInDribbles(t *testing.T) {

@@ -23,7 +23,9 @@ const (
 	// VerifyNone encrypts to whoever answers: the practice between providers,
 	// where the signature on the message proves who sent it (pec-rules §1.8).
 	VerifyNone TLSVerify = iota
-	// VerifyPeer demands a certificate for the server's name under the roots.
+	// VerifyPeer demands a certificate for the server's name under the roots
+	// where TLS is required. Elsewhere a stranger in between could have hidden
+	// STARTTLS just as well, and many servers have a certificate of their own.
 	VerifyPeer
 )
 

@@ -34,26 +34,56 @@ type remote struct {
 	guard *guard
 	left  time.Duration // of the reply being read
 
-	ext     map[string]string // EHLO keyword -> parameters
-	secured bool
-	dirty   bool // a transaction was begun since the last RSET
-	broken  bool
-	idle    time.Time // since when it is in the pool
+	ext      map[string]string // EHLO keyword -> parameters
+	required bool              // opened where TLS was required
+	dirty    bool              // a transaction was begun since the last RSET
+	broken   bool
+	idle     time.Time // since when it is in the pool
 }
 
-// open dials addr and brings the connection to where mail can be sent.
+// tlsUse is what a connection does about TLS.
+type tlsUse uint8
+
+const (
+	useOffered  tlsUse = iota // use it where it is offered
+	useRequired               // demand it, with the certificate RelayConfig asks for
+	useNone                   // do without: it failed on the connection before
+)
+
+// errNoTLS is in the chain of an error that a connection in clear avoids.
+var errNoTLS = errors.New("TLS failed")
+
+func noTLS(reply string, err error) error {
+	return failed(reply, fmt.Errorf("%w: %w", errNoTLS, err))
+}
+
+// open connects to addr. A server that offers STARTTLS and cannot do it gets
+// the message in clear on a new connection, unless TLS is required.
 func (r *Relay) open(ctx context.Context, t target, addr string, requireTLS bool) (*remote, error) {
+	if requireTLS {
+		return r.connect(ctx, t, addr, useRequired)
+	}
+	c, err := r.connect(ctx, t, addr, useOffered)
+	if err == nil || !errors.Is(err, errNoTLS) || ctx.Err() != nil {
+		return c, err
+	}
+	r.cfg.Logger.Info("smtp: relay goes on in clear", "host", t.host, "addr", addr, "err", err)
+	return r.connect(ctx, t, addr, useNone)
+}
+
+// connect dials addr and brings the connection to where mail can be sent.
+func (r *Relay) connect(ctx context.Context, t target, addr string, use tlsUse) (*remote, error) {
 	dctx, done := within(ctx, r.cfg.Clock, r.cfg.Timeouts.Connect)
 	nc, err := r.cfg.Dial(dctx, "tcp", addr)
 	done()
 	if err != nil {
 		return nil, failed("451 4.4.1 connessione non riuscita / could not connect", err)
 	}
-	c := &remote{cfg: &r.cfg, key: t.key(), host: t.host, raw: nc, top: nc, guard: newGuard(r.cfg.Clock, nc)}
+	c := &remote{cfg: &r.cfg, key: t.key(), host: t.host, raw: nc, top: nc, guard: newGuard(r.cfg.Clock, nc), required: use == useRequired}
 	c.br = bufio.NewReaderSize(c, 2*maxReplyLine)
 	release := c.bind(ctx)
 	defer release()
-	if err := c.prepare(ctx, requireTLS); err != nil {
+	if err := c.prepare(ctx, use); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -74,7 +104,7 @@ func (c *remote) bind(ctx context.Context) (release func()) {
 	}
 }
 
-func (c *remote) prepare(ctx context.Context, requireTLS bool) error {
+func (c *remote) prepare(ctx context.Context, use tlsUse) error {
 	greeting, err := c.read(c.cfg.Timeouts.Greeting)
 	if err != nil {
 		return err
@@ -85,13 +115,20 @@ func (c *remote) prepare(ctx context.Context, requireTLS bool) error {
 	if err := c.hello(); err != nil {
 		return err
 	}
-	if _, offered := c.ext["STARTTLS"]; offered {
+	_, offered := c.ext["STARTTLS"]
+	switch {
+	case offered && use != useNone:
 		if err := c.startTLS(ctx); err != nil {
 			return err
 		}
-		return c.hello()
-	}
-	if requireTLS {
+		// A server that does not like our side of the handshake (TLS 1.3)
+		// hangs up only now.
+		err := c.hello()
+		if c.broken {
+			err = noTLS("451 4.7.5 connessione caduta dopo STARTTLS / connection lost after STARTTLS", err)
+		}
+		return err
+	case use == useRequired:
 		return failed("451 4.7.4 il server non offre STARTTLS, richiesto / STARTTLS required but not offered", nil)
 	}
 	return nil
@@ -124,11 +161,12 @@ func (c *remote) hello() error {
 func (c *remote) startTLS(ctx context.Context) error {
 	rep, err := c.command("STARTTLS", c.cfg.Timeouts.Command)
 	if err != nil {
-		return err
+		return noTLS("451 4.7.5 connessione caduta dopo STARTTLS / connection lost after STARTTLS", err)
 	}
 	if rep.code != 220 {
-		return failed("451 4.7.5 STARTTLS rifiutato / STARTTLS refused: "+rep.String(), nil)
+		return failed("451 4.7.5 STARTTLS rifiutato / STARTTLS refused: "+rep.String(), errNoTLS)
 	}
+	// Somebody in between, not a server that cannot do better.
 	if c.br.Buffered() > 0 {
 		return failed("451 4.7.5 dati in chiaro dopo STARTTLS / cleartext after STARTTLS", nil)
 	}
@@ -137,14 +175,14 @@ func (c *remote) startTLS(ctx context.Context) error {
 		cfg = c.cfg.TLS.Clone()
 	}
 	cfg.ServerName = c.host
-	cfg.InsecureSkipVerify = c.cfg.VerifyTLS == VerifyNone // see TLSVerify
+	cfg.InsecureSkipVerify = !c.required || c.cfg.VerifyTLS == VerifyNone // see TLSVerify
 	ctx, done := within(ctx, c.cfg.Clock, c.cfg.Timeouts.Connect)
 	defer done()
 	tc := tls.Client(c.raw, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return failed("451 4.7.5 cifratura TLS non riuscita / TLS handshake failed", err)
+		return noTLS("451 4.7.5 cifratura TLS non riuscita / TLS handshake failed", err)
 	}
-	c.top, c.secured = tc, true
+	c.top = tc
 	c.br.Reset(c)
 	return nil
 }

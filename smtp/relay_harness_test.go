@@ -54,6 +54,7 @@ type mailer struct {
 	greeting, ehlo, data, final string
 	caps                        []string
 	tls                         bool
+	breakTLS                    func(p *peer)                   // instead of the handshake; then it hangs up
 	rcpt                        func(n int, line string) string // n counts within a transaction
 	mail                        func(line string) string
 	drop                        string // the verb after which it hangs up
@@ -61,6 +62,7 @@ type mailer struct {
 
 	mu       sync.Mutex
 	conns    atomic.Int32
+	secured  atomic.Int32 // MAILs under TLS
 	heard    []string
 	messages [][]byte
 }
@@ -127,6 +129,10 @@ func (m *mailer) serve(p *peer) {
 				p.say("250%c%s", " -"[min(1, len(caps)-1-i)], c)
 			}
 		case "STARTTLS":
+			if m.breakTLS != nil {
+				m.breakTLS(p)
+				return
+			}
 			p.say("220 go")
 			tc := tls.Server(p.Conn, serverTLS())
 			if tc.Handshake() != nil {
@@ -135,6 +141,9 @@ func (m *mailer) serve(p *peer) {
 			p.Conn, p.br = tc, bufio.NewReader(tc)
 		case "MAIL":
 			rcpts = 0
+			if _, secured := p.Conn.(*tls.Conn); secured {
+				m.secured.Add(1)
+			}
 			if m.mail != nil {
 				p.say("%s", m.mail(line))
 				continue

@@ -35,12 +35,14 @@ func newPool(clk clock.Clock, limit int) *pool {
 	return p
 }
 
-// get takes the connection to key that was used last.
+// get takes the connection to key that was used last. One that was opened
+// where TLS is required is not used elsewhere, nor the other way round: of the
+// latter nobody looked at the certificate.
 func (p *pool) get(key string, requireTLS bool) *remote {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, c := range slices.Backward(p.idle) {
-		if c.key == key && (c.secured || !requireTLS) {
+		if c.key == key && c.required == requireTLS {
 			p.idle = slices.Delete(p.idle, i, i+1)
 			return c
 		}

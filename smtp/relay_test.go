@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"pecd/clock"
+	"pecd/pipeline"
 )
 
 func TestRelay_ReplyDecides(t *testing.T) {
@@ -180,9 +182,22 @@ func TestRelay_TLS(t *testing.T) {
 		{"offered, required", true, nil, true, "ok", true},
 		{"required by policy", false, func(c *RelayConfig) { c.RequireTLSFor = func(d string) bool { return d == "beta.example" } }, false, "temporary", false},
 		{"verified", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer }, true, "ok", true},
-		{"not to be verified", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer; c.TLS = nil }, false, "temporary", false},
+		{"not to be verified, required", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer; c.TLS = nil }, true, "temporary", false},
+		{"not to be verified, required by policy", true, func(c *RelayConfig) {
+			c.VerifyTLS, c.TLS = VerifyPeer, nil
+			c.RequireTLSFor = func(d string) bool { return d == "beta.example" }
+		}, false, "temporary", false},
+		{"self-signed, ordinary", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer; c.TLS = nil }, false, "ok", true},
+		{"certificate of another name, required", true, func(c *RelayConfig) {
+			addr := c.Routes["*"]
+			c.VerifyTLS, c.Routes = VerifyPeer, map[string]string{"*": "other.example:25"}
+			c.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+		}, true, "temporary", false},
 		{"nobody looks", true, func(c *RelayConfig) { c.TLS = nil }, true, "ok", true},
-		{"no common version", true, func(c *RelayConfig) { c.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} }, false, "temporary", false},
+		{"no common version", true, func(c *RelayConfig) { c.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} }, true, "temporary", false},
+		{"no common version, ordinary", true, func(c *RelayConfig) { c.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} }, false, "ok", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := &mailer{tls: tt.offered}
@@ -190,13 +205,77 @@ func TestRelay_TLS(t *testing.T) {
 			d := dispatch("a\r\n", "x@beta.example")
 			d.RequireTLS = tt.require
 			wantKinds(t, send(t, r, d), tt.want)
-			if secured := len(m.lines("STARTTLS")) == 1 && len(m.lines("MAIL")) == 1; secured != tt.secured {
-				t.Errorf("secured: %v", secured)
+			if n := m.secured.Load(); (n == 1) != tt.secured {
+				t.Errorf("%d under TLS", n)
 			}
 			if tt.want != "ok" && len(m.lines("MAIL")) > 0 {
 				t.Error("MAIL was sent")
 			}
 		})
+	}
+}
+
+// A server that offers STARTTLS and cannot do it gets mail in clear on one more
+// connection, but where TLS is required.
+func TestRelay_BrokenSTARTTLS(t *testing.T) {
+	for name, broken := range map[string]func(*peer){
+		"refused":  func(p *peer) { p.say("454 4.7.0 TLS not available") },
+		"hangs up": func(*peer) {},
+		"no handshake": func(p *peer) {
+			p.say("220 go")
+			_, _ = p.br.Peek(1)
+			p.say("500 what?")
+		},
+		"wants a certificate of ours": func(p *peer) {
+			p.say("220 go")
+			cfg := serverTLS()
+			cfg.ClientAuth = tls.RequireAnyClientCert
+			_ = tls.Server(p.Conn, cfg).Handshake()
+		},
+		"silent": func(p *peer) {
+			p.say("220 go")
+			_, _ = io.Copy(io.Discard, p)
+		},
+	} {
+		for _, required := range []bool{false, true} {
+			m := &mailer{tls: true, breakTLS: broken}
+			r := relayTo(t, listen(t, m.serve), func(c *RelayConfig) {
+				c.Timeouts = shortTimeouts()
+				c.Timeouts.Connect = 300 * time.Millisecond
+			})
+			d := dispatch("a\r\n", "x@beta.example")
+			d.RequireTLS = required
+			want, conns, mails := "ok", int32(2), 1
+			if required {
+				want, conns, mails = "temporary", 1, 0
+			}
+			res := send(t, r, d)
+			wantKinds(t, res, want)
+			if m.conns.Load() != conns || len(m.lines("MAIL")) != mails || m.secured.Load() != 0 {
+				t.Errorf("%s, required %v: %d connections, heard %q", name, required, m.conns.Load(), m.lines(""))
+			}
+			if required && !strings.Contains(res[0].Reply, "STARTTLS") && !strings.Contains(res[0].Reply, "TLS") {
+				t.Errorf("%s: reply %q", name, res[0].Reply)
+			}
+		}
+	}
+}
+
+// What was opened without a look at the certificate is not used where it
+// matters, nor the other way round.
+func TestRelay_VerifiedConnectionsAreKeptApart(t *testing.T) {
+	m := &mailer{tls: true}
+	r := relayTo(t, listen(t, m.serve), func(c *RelayConfig) { c.VerifyTLS = VerifyPeer })
+	ordinary, certified := dispatch("a\r\n", "x@beta.example"), dispatch("a\r\n", "x@beta.example")
+	certified.RequireTLS = true
+	for i, d := range []pipeline.Dispatch{ordinary, certified, ordinary, certified} {
+		wantKinds(t, send(t, r, d), "ok")
+		if want := int32(min(i+1, 2)); m.conns.Load() != want {
+			t.Errorf("after %d: %d connections, want %d", i+1, m.conns.Load(), want)
+		}
+	}
+	if m.secured.Load() != 4 {
+		t.Errorf("%d under TLS", m.secured.Load())
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"pecd/clock"
+	"pecd/directory"
 	"pecd/pipeline"
 )
 
@@ -26,6 +27,10 @@ const (
 	DefaultCommandTimeout = 5 * time.Minute // RFC 5321 §4.5.3.2.7
 	DefaultDataTimeout    = 3 * time.Minute // RFC 5321 §4.5.3.2.5
 	DefaultAuthDelay      = time.Second
+	DefaultLoginTimeout   = 2 * time.Minute
+
+	DefaultMaxInFlight   = 8 << 30 // octets, at a submission listener
+	DefaultMaxInFlightMX = 4 << 30
 )
 
 // ServerConfig is what both listeners need. Zero fields take the defaults above.
@@ -44,8 +49,17 @@ type ServerConfig struct {
 	// is how long it may be silent inside a message; one that sends less than
 	// 1 KiB a second over that time is cut off too.
 	CommandTimeout, DataTimeout time.Duration
-	// AuthDelay is how long the answer to a wrong password is held back.
-	AuthDelay time.Duration
+	// MaxInFlight bounds the octets of messages being received, over all
+	// connections: beyond it no other message may begin. Those that have begun
+	// go on to their own limit. Negative: no limit.
+	MaxInFlight int64
+
+	// Of submission only. Guesses counts failed logins; listeners of one node
+	// share it, nil makes one for this listener. AuthDelay is how long the
+	// answer to a wrong password is held back. LoginTimeout is how long a
+	// client may take from connecting to a login that succeeds.
+	Guesses                 *directory.Guesses
+	AuthDelay, LoginTimeout time.Duration
 }
 
 func (c ServerConfig) withDefaults() ServerConfig {
@@ -79,6 +93,12 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	if c.AuthDelay <= 0 {
 		c.AuthDelay = DefaultAuthDelay
 	}
+	if c.LoginTimeout <= 0 {
+		c.LoginTimeout = DefaultLoginTimeout
+	}
+	if c.Guesses == nil {
+		c.Guesses = directory.NewGuesses(c.Clock)
+	}
 	return c
 }
 
@@ -90,6 +110,7 @@ type Server struct {
 	logins *logins // nil at the MX
 	lib    *gosmtp.Server
 	limits *connLimits
+	flight inFlight
 
 	loops sync.WaitGroup // accept loops and the library's
 
@@ -105,23 +126,27 @@ type Server struct {
 // NewSubmission returns the listener for holders (RFC 6409): TLS and a login
 // come before anything else.
 func NewSubmission(cfg ServerConfig, auth Authenticator, acc pipeline.Acceptor) *Server {
-	s := newServer(cfg, submission{acc})
-	s.logins = &logins{auth: auth, clk: s.cfg.Clock, delay: s.cfg.AuthDelay, limits: newAuthLimits(s.cfg.Clock), stopping: s.stopping}
+	s := newServer(cfg, submission{acc}, DefaultMaxInFlight)
+	s.logins = &logins{auth: auth, clk: s.cfg.Clock, delay: s.cfg.AuthDelay, guesses: s.cfg.Guesses, stopping: s.stopping}
 	return s
 }
 
 // NewMX returns the listener for other servers. It offers STARTTLS and accepts
 // cleartext, as ordinary mail arrives that way (pec-rules §1.8).
 func NewMX(cfg ServerConfig, rcv pipeline.Receiver) *Server {
-	return newServer(cfg, exchanger{rcv})
+	return newServer(cfg, exchanger{rcv}, DefaultMaxInFlightMX)
 }
 
-func newServer(cfg ServerConfig, d door) *Server {
+func newServer(cfg ServerConfig, d door, maxInFlight int64) *Server {
 	cfg = cfg.withDefaults()
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = maxInFlight
+	}
 	s := &Server{
 		cfg: cfg, door: d, limits: newConnLimits(cfg.MaxConns, cfg.MaxConnsPerIP),
 		conns: make(map[*conn]struct{}), empty: make(chan struct{}), listeners: make(map[net.Listener]*handoff),
 	}
+	s.flight.limit = cfg.MaxInFlight
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.lib = gosmtp.NewServer(gosmtp.BackendFunc(s.newSession))
 	s.lib.Domain = cfg.Hostname
@@ -280,12 +305,3 @@ func (s *Server) each(f func(*conn)) {
 		f(c)
 	}
 }
-
-// libraryLog passes the library's complaints to the log.
-type libraryLog struct{ l *slog.Logger }
-
-// Printf implements gosmtp.Logger.
-func (g libraryLog) Printf(format string, v ...any) { g.l.Error("smtp: "+format, "args", v) }
-
-// Println implements gosmtp.Logger.
-func (g libraryLog) Println(v ...any) { g.l.Error("smtp: library", "args", v) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-sasl"
 	gosmtp "github.com/emersion/go-smtp"
@@ -106,7 +107,7 @@ func (s *session) Auth(name string) (sasl.Server, error) {
 	case s.open:
 		return nil, badSequence().err()
 	}
-	if m := s.srv.logins.mechanism(name, s.c, func(login string) { s.user = login }); m != nil {
+	if m := s.srv.logins.mechanism(name, s.c, func(login string) { s.user, s.c.loginBy = login, time.Time{} }); m != nil {
 		return m, nil
 	}
 	return nil, authMechanism().err()

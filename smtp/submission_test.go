@@ -3,6 +3,7 @@
 package smtp
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
@@ -10,9 +11,12 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"pecd/clock"
+	"pecd/directory"
 	"pecd/fault"
 )
 
@@ -117,25 +121,68 @@ func TestSubmission_WrongPasswordThreeTimes(t *testing.T) {
 	c.closed()
 }
 
-func TestSubmission_FailedLoginsOfOneClient(t *testing.T) {
-	addr := startSubmission(t, &fakePoint{}, ServerConfig{})
-	for i := 0; i < authBurst; {
-		c := dial(t, addr)
-		c.cmd("EHLO x", "250-")
-		c.startTLS()
-		c.cmd("EHLO x", "250-")
-		for range maxLogins - 1 {
-			c.cmd("AUTH PLAIN "+plain(testLogin, "no"), "535 ")
-			i++
-		}
-		c.cmd("QUIT", "221 2.0.0 ")
-	}
+// ready is a client under TLS that has not logged in.
+func ready(t *testing.T, addr string) *client {
+	t.Helper()
 	c := dial(t, addr)
 	c.cmd("EHLO x", "250-")
 	c.startTLS()
 	c.cmd("EHLO x", "250-")
-	c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "421 4.7.0 ")
-	c.closed()
+	return c
+}
+
+// Failed logins count over all listeners of a node.
+func TestSubmission_FailedLoginsOfOneClient(t *testing.T) {
+	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	cfg := ServerConfig{Guesses: directory.NewGuesses(clk)}
+	addr, other := startSubmission(t, &fakePoint{}, cfg), startSubmission(t, &fakePoint{}, cfg)
+	for range 10 {
+		// Neither a right password nor a directory out of order costs anything.
+		c := ready(t, addr)
+		c.cmd("AUTH PLAIN "+plain("rotto@alfa.example", "x"), "454 ")
+		c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
+		c = ready(t, addr)
+		for range maxLogins - 1 {
+			c.cmd("AUTH PLAIN "+plain(testLogin, "no"), "535 ")
+		}
+		addr, other = other, addr
+	}
+	for _, a := range []string{addr, other} {
+		c := ready(t, a)
+		c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "421 4.7.0 ")
+		c.closed()
+	}
+	clk.Advance(time.Minute)
+	ready(t, addr).cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
+}
+
+// crowd lets nobody in before all are there.
+type crowd struct {
+	fakeAuth
+	missing sync.WaitGroup
+}
+
+func (c *crowd) Authenticate(ctx context.Context, login, password string) (string, error) {
+	c.missing.Done()
+	c.missing.Wait()
+	return c.fakeAuth.Authenticate(ctx, login, password)
+}
+
+func TestSubmission_ManyLoginsAtOnce(t *testing.T) {
+	const office = 64
+	auth := &crowd{}
+	auth.missing.Add(office)
+	addr := serve(t, NewSubmission(quiet(ServerConfig{}), auth, &fakePoint{}), false)
+	clients := make([]*client, office)
+	for i := range clients {
+		clients[i] = ready(t, addr)
+	}
+	for _, c := range clients {
+		c.send("AUTH PLAIN " + plain(testLogin, testPassword) + "\r\n")
+	}
+	for _, c := range clients {
+		c.expect("235 2.7.0 ")
+	}
 }
 
 func TestSubmission_ImplicitTLS(t *testing.T) {

@@ -81,6 +81,10 @@ func tooManyConnections() answer {
 	return answer{421, [3]int{4, 7, 0}, "troppe connessioni, riprovare piu' tardi / too many connections, try again later"}
 }
 
+func tooMuchInFlight() answer {
+	return answer{452, [3]int{4, 3, 1}, "troppi messaggi in arrivo, riprovare piu' tardi / too much mail in transit, try again later"}
+}
+
 func tooManyErrors() answer {
 	return answer{421, [3]int{4, 7, 0}, "troppi errori o comandi a vuoto / too many errors or idle commands"}
 }

@@ -85,6 +85,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		Signer: n.signer, Verifier: verifier, Builder: pec.Builder{Provider: provider, Location: zone, Secret: secret},
 		Clock: clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
+		RequireTLS: cfg.Relay.RequireTLS,
 	}
 	return n, nil
 }
@@ -152,10 +153,6 @@ func (n *node) openRelay() (*smtp.Relay, error) {
 	}
 	return smtp.NewRelay(smtp.RelayConfig{
 		Hostname: n.cfg.Hostname, TLS: tlsConfig, VerifyTLS: verify, Routes: n.cfg.Relay.Routes, Clock: n.clock, Logger: n.log,
-		RequireTLSFor: func(domain string) bool {
-			_, certified := n.index.ProviderOfDomain(domain)
-			return certified && n.cfg.Relay.RequireTLS
-		},
 	}), nil
 }
 
@@ -269,15 +266,18 @@ func (n *node) listen() (out []listening, err error) {
 		}
 	}()
 	c := n.cfg
+	guesses := directory.NewGuesses(n.clock) // one count for whoever tries passwords, by whatever door
 	mail := smtp.ServerConfig{
 		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
 		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
+		Guesses: guesses,
 	}
 	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
 	exchange.MaxMessage += envelopeAllowance
 	box := imap.Config{
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
+		Guesses: guesses,
 	}
 	access := &pipeline.Access{Core: n.core}
 	incoming := &pipeline.Incoming{Core: n.core}
