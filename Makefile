@@ -10,7 +10,7 @@ FUZZTIME  ?= 60s
 SHORTFUZZ ?= 5s
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
-TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc
+TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc strace=strace
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 

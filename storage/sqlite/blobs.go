@@ -34,8 +34,8 @@ type newFile struct {
 // settle decides what becomes of the file once the outcome of its step is known.
 func (f *newFile) settle(q *request) {
 	// The writer names the files it had a use for. After a commit of unknown
-	// outcome a row may refer to the file: it stays, and is swept at the next
-	// start where that is not so.
+	// outcome a row may refer to the file: it stays, and is set aside at the
+	// next start where that is not so.
 	keep := q.unsure
 	if q.run != nil {
 		_, keep = q.run.files[f]
@@ -47,7 +47,7 @@ func (f *newFile) settle(q *request) {
 	case !keep:
 		err = f.area.remove(f.name)
 	}
-	_ = err // an orphan, swept at the next start
+	_ = err // an orphan, set aside at the next start
 }
 
 // blob prepares a blob. With bytes set it brings them even where the store

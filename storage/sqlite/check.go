@@ -62,7 +62,7 @@ var invariants = [...]string{
 }
 
 // Check implements storage.Store. Files that no row names are counted in the
-// log: they take up space and are removed at the next start.
+// log: they take up space and are set aside at the next start.
 func (s *Store) Check(ctx context.Context, report func(storage.Problem) error) error {
 	const op = "sqlite.Check"
 	for _, query := range invariants {

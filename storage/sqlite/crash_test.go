@@ -31,6 +31,13 @@ func TestMain(m *testing.M) {
 		fmt.Println("E", crashChild(dir, os.Getenv(crashRound)))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(orderDir); dir != "" {
+		if err := orderChild(dir); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 // fileArea lays out the files of a store: blobs/<2 hex>/<name> hold committed
-// bytes, spool/<name> bytes on their way in. Both lie in one file system, so
-// that a spool becomes a blob by being renamed.
+// bytes, spool/<name> bytes on their way in, lost/<name> files found in blobs
+// that no row names. All lie in one file system: files are moved by renaming.
 type fileArea struct {
 	dir string
 
@@ -26,22 +26,36 @@ type fileArea struct {
 func newFileArea(dir string) *fileArea { return &fileArea{dir: dir, made: make(map[string]bool)} }
 
 func (a *fileArea) spoolPath(name string) string { return filepath.Join(a.dir, "spool", name) }
+func (a *fileArea) lostDir() string              { return filepath.Join(a.dir, "lost") }
 func (a *fileArea) blobDir(name string) string   { return filepath.Join(a.dir, "blobs", name[:2]) }
 func (a *fileArea) blobPath(name string) string  { return filepath.Join(a.blobDir(name), name) }
 
 // create makes the directories of a new store and brings their names to stable storage.
 func (a *fileArea) create() error {
 	for _, dir := range []string{a.dir, filepath.Join(a.dir, "blobs"), filepath.Join(a.dir, "spool")} {
-		if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		if err := syncDir(filepath.Dir(dir)); err != nil {
+		if err := makeDirs(dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// makeDirs creates dir and what is missing above it, from the top, each name
+// on stable storage before the next.
+func makeDirs(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeDirs(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(above)
 }
 
 // makeDir creates the directory of a blob's file, once.
@@ -69,9 +83,22 @@ func newName() string {
 	return hex.EncodeToString(b[:])
 }
 
-// publish brings a finished file to stable storage under its name in blobs:
-// the bytes first, the name second, and the name's directory last.
+// publish brings a finished file to stable storage under its name in blobs.
+// When that fails no name of it is left: no row refers to the file, and what a
+// failed sync has dropped is not brought back by another.
 func (a *fileArea) publish(f *os.File, name string) error {
+	err := a.bringOut(f, name)
+	if err != nil {
+		// How far it got is not known. What cannot be removed either is found
+		// at the next start.
+		os.Remove(a.spoolPath(name))
+		os.Remove(a.blobPath(name))
+	}
+	return err
+}
+
+// bringOut syncs the bytes first, the name second, and the name's directory last.
+func (a *fileArea) bringOut(f *os.File, name string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -94,10 +121,12 @@ func (a *fileArea) write(r io.ReaderAt, off, n int64) (name string, err error) {
 	_, err = io.Copy(f, io.NewSectionReader(r, off, n))
 	if err == nil {
 		err = a.publish(f, name)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	} else {
 		os.Remove(a.spoolPath(name))
-		os.Remove(a.blobPath(name))
+	}
+	// Everything was synced: closing has nothing left that could fail.
+	f.Close()
+	if err != nil {
 		return "", err
 	}
 	return name, nil

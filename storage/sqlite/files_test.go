@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -85,24 +86,39 @@ func TestFailedStepFiles(t *testing.T) {
 	}
 }
 
-// TestSweep: files without a row go at the next start, others stay.
-func TestSweep(t *testing.T) {
-	dir := t.TempDir()
-	s := openAt(t, dir, Options{})
+// TestPublishFails: a file that cannot be published leaves no name behind, and
+// the disk is not asked again for its bytes.
+func TestPublishFails(t *testing.T) {
+	s := openAt(t, t.TempDir(), Options{})
 	in := inboxOf(t, s, "a@x.it")
 	b, a, sp := large(s, in, noise(300_000))
-	commit(t, s, b, a)
-	sp.Close()
-	os.MkdirAll(s.files.blobDir("ab"), 0o700)
-	for _, name := range []string{"ab00", "ab01"} {
-		os.WriteFile(s.files.blobPath(name), []byte("x"), 0o600)
+	name := sp.(*spool).name
+	// Nobody makes a directory here, not even root.
+	if err := os.WriteFile(s.files.blobDir(name), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	os.WriteFile(s.files.spoolPath("cd"), []byte("x"), 0o600)
-	wantClean(t, s)
-	wantFiles(t, s, 3, 1)
-	s.Close()
-	s = openAt(t, dir, Options{})
-	wantFiles(t, s, 1, 0)
+	step := new(storage.Step).Add(b, a)
+	for range 2 {
+		if err := s.Commit(t.Context(), step); !fault.Is(err, fault.Temporary) {
+			t.Fatalf("published in a file: %v", err)
+		}
+		wantFiles(t, s, 0, 0)
+	}
+	if err := sp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The same for a file that is a copy of a part.
+	for sub := range 256 {
+		os.WriteFile(s.files.blobDir(fmt.Sprintf("%02x", sub)), nil, 0o600)
+	}
+	b, a, sp = large(s, in, noise(400_000))
+	b.Blob.Len = 100_000
+	if err := s.Commit(t.Context(), new(storage.Step).Add(b, a)); !fault.Is(err, fault.Temporary) {
+		t.Fatalf("copied into a file: %v", err)
+	}
+	wantFiles(t, s, 0, 1) // the whole is the caller's still
+	sp.Close()
+	wantFiles(t, s, 0, 0)
 	wantClean(t, s)
 }
 

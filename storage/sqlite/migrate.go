@@ -22,7 +22,8 @@ var schema embed.FS
 const applicationID = 0x70656364
 
 // migrate brings the database to the newest schema, one transaction a version.
-func migrate(ctx context.Context, c *sql.Conn) error {
+// For one that has no schema it asks fresh whether it may be a new one.
+func migrate(ctx context.Context, c *sql.Conn, fresh func() error) error {
 	const op = "sqlite.Open"
 	files, err := fs.Glob(schema, "schema/*.sql") // sorted
 	if err != nil {
@@ -41,6 +42,11 @@ func migrate(ctx context.Context, c *sql.Conn) error {
 	if version > len(files) {
 		return fault.New(op, fault.Unsupported, fmt.Errorf(
 			"pecd.db has schema version %d, this program knows versions up to %d: start a newer pecd", version, len(files)))
+	}
+	if version == 0 {
+		if err := fresh(); err != nil {
+			return err
+		}
 	}
 	for i := version; i < len(files); i++ {
 		text, err := fs.ReadFile(schema, files[i])

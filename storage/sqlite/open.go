@@ -88,8 +88,9 @@ type Store struct {
 var _ storage.Store = (*Store)(nil)
 
 // Open opens the store in dir, creating it where there is none, and takes it
-// for this process alone: a directory in use fails with fault.Conflict. Files
-// that a crash left without a row are removed.
+// for this process alone: a directory in use fails with fault.Conflict, and so
+// does one whose database is missing beside files of messages. Spools that a
+// crash left are removed; files of messages that no row names go to lost/.
 func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	const op = "sqlite.Open"
 	dir, err := filepath.Abs(dir)
@@ -103,11 +104,13 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		packers: make(chan *flate.Writer, runtime.GOMAXPROCS(0)),
 	}
 	s.jobs = newJobIndex(s.watch)
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return nil, ioFailed(op, err)
-	}
 	if err := s.files.create(); err != nil {
 		return nil, ioFailed(op, err)
+	}
+	if info, err := os.Stat(dir); err != nil {
+		return nil, ioFailed(op, err)
+	} else if m := info.Mode().Perm(); m&0o077 != 0 {
+		s.opts.Logger.Warn("the store's directory is open to others than its owner: chmod 700", "dir", dir, "mode", m.String())
 	}
 	if s.lock, err = lockDir(dir); err != nil {
 		return nil, err
@@ -120,6 +123,9 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 
 func (s *Store) start(ctx context.Context) error {
 	path := filepath.Join(s.files.dir, "pecd.db")
+	if err := s.files.prepareDatabase(path); err != nil {
+		return err
+	}
 	w, err := newWriter(ctx, s, path)
 	if err != nil {
 		return err

@@ -24,7 +24,8 @@ type spool struct {
 	size int64
 	err  error // of a write: the contents are no longer whole
 
-	// The life of the file. Its name is that of a blob once it is published.
+	// The life of the file. Its name is that of a blob once it is published,
+	// and empty again where that failed.
 	name      string
 	published bool
 	claimed   bool // a commit is under way that may refer to the file
@@ -148,7 +149,7 @@ func (p *spool) Close() error {
 // discard removes the file unless it is, or may be, referred to.
 func (p *spool) discard() error {
 	switch {
-	case p.taken:
+	case p.taken, p.name == "":
 		return nil
 	case p.published:
 		return p.files.remove(p.name)
@@ -169,8 +170,7 @@ func (p *spool) claim() (name string, ok bool, err error) {
 	}
 	if !p.published {
 		if err := p.files.publish(p.file, p.name); err != nil {
-			// Where the name has got to is not known: an orphan is swept at the next start.
-			p.err, p.taken = ioFailed("sqlite.Spool", err), true
+			p.err, p.name = ioFailed("sqlite.Spool", err), ""
 			return "", false, p.err
 		}
 		p.published = true

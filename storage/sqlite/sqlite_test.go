@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -226,6 +227,32 @@ func TestCommitOutcomeUnknown(t *testing.T) {
 	wantClean(t, s)
 	if js, err := s.TakeDue(t.Context(), "k", time.Now(), 10, 0); len(js) != 1 || err != nil {
 		t.Fatal(js, err)
+	}
+}
+
+// TestGivenUp: a connection that is given up takes its transaction and its locks
+// along, and one that is closed leaves no log behind.
+func TestGivenUp(t *testing.T) {
+	s := openAt(t, t.TempDir(), Options{})
+	inboxOf(t, s, "a@x.it")
+	// The writer is idle.
+	for _, q := range []string{"BEGIN IMMEDIATE", "UPDATE mailboxes SET used = 7"} {
+		if err := s.writer.exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.writer.giveUp()
+	start := time.Now()
+	inboxOf(t, s, "b@x.it")
+	if d := time.Since(start); d > 5*time.Second {
+		t.Fatalf("the next step took %v", d)
+	}
+	wantClean(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(s.files.dir, "pecd.db-wal")); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the log is left: %v", err)
 	}
 }
 

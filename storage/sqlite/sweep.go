@@ -4,12 +4,16 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
 
-// sweep removes what a crash left behind: unfinished spools, and files that no
-// row names. It runs before the first step is taken.
+// sweep clears up what a crash left behind, before the first step is taken.
+// Unfinished spools were never acknowledged: they are removed. A file that no
+// row names may be all there is of a message, where the database is an older
+// copy than the files: it is set aside in lost/, and never deleted here.
 func (s *Store) sweep(ctx context.Context) error {
 	spools, err := os.ReadDir(s.files.spoolPath(""))
 	if err != nil {
@@ -20,18 +24,37 @@ func (s *Store) sweep(ctx context.Context) error {
 			return ioFailed("sqlite.Open", err)
 		}
 	}
-	orphans := 0
+	if len(spools) > 0 {
+		s.opts.Logger.Info("removed unfinished spools of an interrupted run", "count", len(spools))
+	}
+	lost := 0
 	err = s.eachFile(ctx, func(path string, known bool) error {
 		if known {
 			return nil
 		}
-		orphans++
-		return ioFailed("sqlite.Open", os.Remove(path))
+		lost++
+		return ioFailed("sqlite.Open", s.files.setAside(path))
 	})
-	if orphans+len(spools) > 0 {
-		s.opts.Logger.Info("removed files left by an interrupted run", "spools", len(spools), "blobs", orphans)
+	if lost > 0 {
+		dir := s.files.lostDir()
+		s.opts.Logger.Warn("moved message files that no row names to lost/", "count", lost, "dir", dir)
+		err = errors.Join(err, ioFailed("sqlite.Open", syncDir(dir)))
 	}
 	return err
+}
+
+// setAside moves a file from blobs to lost/, beside whatever is there.
+func (a *fileArea) setAside(path string) error {
+	if err := makeDirs(a.lostDir()); err != nil {
+		return err
+	}
+	to := filepath.Join(a.lostDir(), filepath.Base(path))
+	if _, err := os.Lstat(to); err == nil {
+		to += "." + newName() // a rename would replace it
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(path, to)
 }
 
 // eachFile calls fn for every file below blobs and says whether a row names it.

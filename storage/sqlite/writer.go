@@ -64,7 +64,7 @@ func newWriter(ctx context.Context, s *Store, path string) (*writer, error) {
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, w.conn); err != nil {
+	if err := migrate(ctx, w.conn, s.files.refuseFiles); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
 	return w, nil
@@ -105,7 +105,13 @@ func (w *writer) disconnect() error {
 	if w.conn == nil {
 		return nil
 	}
-	err := errors.Join(w.conn.Close(), w.db.Close())
+	var errs []error
+	// The engine keeps a connection with statements open behind our back, with
+	// its transaction and its locks.
+	for _, st := range w.stmts {
+		errs = append(errs, st.Close())
+	}
+	err := errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
 	w.conn, w.db, w.stmts = nil, nil, nil
 	return err
 }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"pecd/fault"
+)
+
+// prepareDatabase makes sure that the database file is there, that it is not a
+// new one in the place of one that was lost, and that only its owner reads it.
+// The engine gives its other files the mode of the database file.
+func (a *fileArea) prepareDatabase(path string) error {
+	const op = "sqlite.Open"
+	size, err := fileSize(path)
+	if err != nil {
+		return ioFailed(op, err)
+	}
+	if size == 0 {
+		if err := a.refuseFiles(); err != nil {
+			return err
+		}
+		// The engine deletes a log it finds beside an empty database.
+		if err := refuseLog(path); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return ioFailed(op, err)
+	}
+	if err := f.Close(); err != nil {
+		return ioFailed(op, err)
+	}
+	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+		if err := private(path + suffix); err != nil {
+			return ioFailed(op, err)
+		}
+	}
+	return nil
+}
+
+// refuseFiles fails with fault.Conflict where there are files of messages: a
+// database without a schema has taken the place of theirs, and to begin with it
+// would make orphans of them all.
+func (a *fileArea) refuseFiles() error {
+	const op = "sqlite.Open"
+	n, err := a.count()
+	if err != nil {
+		return ioFailed(op, err)
+	}
+	if n == 0 {
+		return nil
+	}
+	return fault.Say(op, fault.Conflict, fmt.Sprintf(
+		"%s: database assente accanto a %d file di messaggi: ripristinarlo, oppure svuotare blobs/ di propria mano / "+
+			"database missing beside %d message files: restore it, or empty blobs/ yourself", a.dir, n, n))
+}
+
+// refuseLog fails with fault.Conflict where the log of a lost database is left:
+// it holds what was acknowledged last.
+func refuseLog(path string) error {
+	const op = "sqlite.Open"
+	n, err := fileSize(path + "-wal")
+	if err != nil {
+		return ioFailed(op, err)
+	}
+	if n == 0 {
+		return nil
+	}
+	return fault.Say(op, fault.Conflict, path+": database assente accanto al suo registro pecd.db-wal: ripristinarlo, oppure togliere il registro di propria mano / "+
+		"database missing beside its log pecd.db-wal: restore it, or remove the log yourself")
+}
+
+// count returns how many files are below blobs.
+func (a *fileArea) count() (n int, err error) {
+	err = filepath.WalkDir(filepath.Join(a.dir, "blobs"), func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			n++
+		}
+		return err
+	})
+	return n, err
+}
+
+// fileSize returns the size of a file, 0 where there is none.
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// private takes a file away from everybody but its owner. None is no error.
+func private(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.Mode().Perm() == 0o600 {
+		return err
+	}
+	return os.Chmod(path, 0o600)
+}
