@@ -7,7 +7,7 @@
 
 GO        ?= go
 FUZZTIME  ?= 60s
-SHORTFUZZ ?= 5s
+SHORTFUZZ ?= 4s
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc strace=strace
@@ -37,14 +37,8 @@ lint:
 	$(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
 
-# A fuzz target is a function FuzzX in a test file; go test runs one at a time.
-# Left alone it spends most of a minute on shortening each new input: 20x bounds that.
 fuzz:
-	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]+:[0-9]+:func | |' | sort -u | \
-	while read -r dir name; do \
-		echo "fuzz $$dir $$name for $(FUZZTIME)"; \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$dir || exit 1; \
-	done
+	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)
 
 packages:
 	@missing=""; \
