@@ -207,13 +207,15 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	stopTaking()
 	grace, cancel := context.WithTimeout(context.Background(), shutdownWait)
 	defer cancel()
+	var closing sync.WaitGroup // ends with grace at the latest
 	for _, s := range servers {
-		wg.Go(func() {
+		closing.Go(func() {
 			if serr := s.proto.Shutdown(grace); serr != nil {
 				n.log.Warn("listener stopped hard", "service", s.name, "error", serr)
 			}
 		})
 	}
+	closing.Wait()
 	finished := make(chan struct{})
 	wg.Go(func() {
 		jobs.Wait()
