@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -257,13 +258,18 @@ func TestProtocolNoise(t *testing.T) {
 		[]byte("a1 LOGIN {99999999999999999999}\r\n"),
 		[]byte("a1 SEARCH " + strings.Repeat("(", 200_000)),
 	}
+	var all sync.WaitGroup
 	for _, p := range []string{"ALFA", "BETA"} {
 		for _, key := range []string{"SUBMISSION", "SMTPS", "MX", "IMAP", "IMAPS", "HTTP", "METRICS"} {
-			for _, b := range noise {
-				throwAt(d.get(t, p+"_"+key), b)
-			}
+			addr := d.get(t, p+"_"+key)
+			all.Go(func() {
+				for _, b := range noise {
+					throwAt(addr, b)
+				}
+			})
 		}
 	}
+	all.Wait()
 	d.submission(t, d.standard(t, "ALFA", 5)).Close()
 	d.openInbox(t, d.standard(t, "BETA", 5)).client.Close()
 }

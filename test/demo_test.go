@@ -34,6 +34,11 @@ func TestDemoFirstStart(t *testing.T) {
 	}
 
 	t.Run("env", func(t *testing.T) { checkEnv(t, d) })
+	// Through the admin sockets of the nodes that hold the stores.
+	t.Run("verify while running", func(t *testing.T) {
+		verifyClean(t, filepath.Join(d.dir, "alfa.toml"))
+		verifyClean(t, filepath.Join(d.dir, "beta.toml"))
+	})
 
 	sender := d.openInbox(t, d.named(t, "ALFA_STANDARD"))
 	count := len(sender.refresh())
@@ -153,7 +158,7 @@ func startServe(t testing.TB, d *demo, name string) *proc {
 	return p
 }
 
-// verifyClean wants `pecd verify` of a stopped node to find nothing.
+// verifyClean wants `pecd verify` of a node, running or stopped, to find nothing.
 func verifyClean(t testing.TB, config string) {
 	t.Helper()
 	r := runWithin(t, 10*minute, pecd(t), "verify", "--config", config, "--json")

@@ -306,7 +306,11 @@ func (n *node) listen() (out []listening, err error) {
 		}
 		out = append(out, listening{s.name, s.proto(), l, s.implicit})
 	}
-	return out, nil
+	l, err := n.listenAdmin()
+	if err != nil {
+		return out, fmt.Errorf("admin socket: %w", err)
+	}
+	return append(out, listening{"admin", newHTTPServer(n.adminHandler()), l, false}), nil
 }
 
 func (n *node) workers() []*pipeline.Worker {

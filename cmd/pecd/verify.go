@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"pecd/storage"
 )
@@ -16,7 +18,7 @@ import (
 var errProblems = errors.New("problems found")
 
 type verifyCmd struct {
-	Config string `required:"" type:"path" placeholder:"FILE" help:"Configuration of the node; it must be stopped."`
+	Config string `required:"" type:"path" placeholder:"FILE" help:"Configuration of the node, running or stopped."`
 	JSON   bool   `help:"Print JSON."`
 }
 
@@ -49,20 +51,12 @@ func (c *verifyCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(e.stderr, cfg.Log)
+	f, running, err := askVerify(e.ctx, cfg)
+	if err == nil && !running {
+		f, err = c.stopped(e, cfg)
+	}
 	if err != nil {
 		return err
-	}
-	n, err := openNode(e.ctx, cfg, e.clock, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.close()) }()
-	f := &findings{Problems: []problem{}}
-	for _, check := range []func(context.Context, *findings) error{n.verifyStore, n.verifyMessages, n.verifyTransactions} {
-		if err := check(e.ctx, f); err != nil {
-			return err
-		}
 	}
 	if err := f.print(e.stdout, c.JSON); err != nil {
 		return err
@@ -71,6 +65,63 @@ func (c *verifyCmd) Run(e *env) (err error) {
 		return errProblems
 	}
 	return nil
+}
+
+// stopped verifies the store of a node that does not run.
+func (c *verifyCmd) stopped(e *env, cfg *Config) (f *findings, err error) {
+	log, err := newLogger(e.stderr, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	n, err := openNode(e.ctx, cfg, e.clock, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	return n.verify(e.ctx)
+}
+
+func (n *node) verify(ctx context.Context) (*findings, error) {
+	f := &findings{Problems: []problem{}}
+	for _, check := range []func(context.Context, *findings) error{n.verifyStore, n.verifyMessages, n.verifyTransactions} {
+		if err := check(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// liveReadings is how often a running node is read before a finding counts, and
+// livePause the time between.
+const (
+	liveReadings = 3
+	livePause    = time.Second
+)
+
+// verifyLive verifies while mail moves. What one reading finds may be a message
+// that was between two of its looks; what every reading finds is a problem.
+func (n *node) verifyLive(ctx context.Context) (*findings, error) {
+	f, err := n.verify(ctx)
+	for range liveReadings - 1 {
+		if err != nil || len(f.Problems) == 0 {
+			return f, err
+		}
+		timer, stop := n.clock.After(livePause)
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil, ctx.Err()
+		case <-timer:
+		}
+		before := make(map[problem]bool)
+		for _, p := range f.Problems {
+			before[p] = true
+		}
+		if f, err = n.verify(ctx); err == nil {
+			f.Problems = slices.DeleteFunc(f.Problems, func(p problem) bool { return !before[p] })
+		}
+	}
+	return f, err
 }
 
 func (n *node) verifyStore(ctx context.Context, f *findings) error {
