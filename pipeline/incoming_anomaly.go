@@ -27,6 +27,9 @@ func (i *Incoming) malformed(ctx context.Context, m *arrived, reason, english st
 // the whole message is refused, so that its sender learns of it.
 func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason, english string) (string, error) {
 	const op = "pipeline.ordinary"
+	if m.in.scan.HasNUL { // no IMAP literal may carry it (RFC 9051 §4.3)
+		return "", fault.Say(op, fault.Invalid, "presenza di caratteri NUL / NUL characters present")
+	}
 	boxes, err := i.known(ctx, m.Recipients)
 	if err != nil {
 		return "", err

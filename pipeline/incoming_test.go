@@ -67,6 +67,7 @@ func TestPec_1_5_DecisionTable(t *testing.T) {
 		{"ordinary mail, blocked mailbox", func([]byte) []byte { return []byte(ordinary) }, "spenta@beta.example", "", "", fault.Disabled},
 		{"stranger among the recipients", func(b []byte) []byte { return b }, "carla@beta.example", "anomalia", "non compreso", 0},
 		{"loop", func([]byte) []byte { return []byte(strings.Repeat("Received: by x\r\n", 60) + ordinary) }, bruno, "", "", fault.Invalid},
+		{"NUL in ordinary mail", func([]byte) []byte { return []byte(ordinary + "a\x00b\r\n") }, bruno, "", "", fault.Invalid},
 		{"nothing at all", func([]byte) []byte { return nil }, bruno, "anomalia", "ordinaria", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
