@@ -36,12 +36,12 @@ func NewGuesses(clk clock.Clock) *Guesses {
 func (g *Guesses) Allowed(remote net.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.full[guesser(remote)].Sub(g.clk.Now()) <= (guessBurst-1)*guessRefill
+	return g.full[ClientNetwork(remote)].Sub(g.clk.Now()) <= (guessBurst-1)*guessRefill
 }
 
 // Failed counts a password that was wrong.
 func (g *Guesses) Failed(remote net.Addr) {
-	k := guesser(remote)
+	k := ClientNetwork(remote)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.clk.Now()
@@ -78,9 +78,10 @@ func minTime(a, b time.Time) time.Time {
 	return b
 }
 
-// guesser is the IPv4 address or the IPv6 /64 of a client: one customer has a
-// whole /64.
-func guesser(a net.Addr) netip.Prefix {
+// ClientNetwork is what every bound on a client is counted by: its IPv4 address,
+// or the /64 of its IPv6 address, since one customer has a whole /64. It is the
+// zero Prefix for an address without IP.
+func ClientNetwork(a net.Addr) netip.Prefix {
 	if a == nil {
 		return netip.Prefix{}
 	}

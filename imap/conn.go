@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"pecd/directory"
 )
 
 const (
@@ -73,12 +75,8 @@ func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	if ap, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		c.remote = ap.Addr().Unmap()
-		bits := c.remote.BitLen()
-		if c.remote.Is6() {
-			bits = 64
-		}
-		c.network, _ = c.remote.Prefix(bits)
 	}
+	c.network = directory.ClientNetwork(raw.RemoteAddr())
 	c.in = bufio.NewReaderSize(beforeRead{c}, inBuffer)
 	c.loginBy = c.after(srv.timing.login)
 	c.readBy.Store(c.loginBy)

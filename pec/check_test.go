@@ -185,11 +185,11 @@ func TestPrimary(t *testing.T) {
 		"a@x.example": true, "A@X.EXAMPLE": true, "second@x.example": true, "b@x.example": false, "B@x.example": false,
 		"both@x.example": true, "neither@x.example": true, "": true,
 	} {
-		if got := pec.IsPrimary(h, recipient); got != want {
+		if got := pec.Primaries(h)(recipient); got != want {
 			t.Errorf("%q: %v", recipient, got)
 		}
 	}
-	if !pec.IsPrimary(rfc822.Header{}, "a@x.example") {
+	if !pec.Primaries(rfc822.Header{})("a@x.example") {
 		t.Error("without To and Cc")
 	}
 }

@@ -19,9 +19,6 @@ func Primaries(h rfc822.Header) func(recipient string) bool {
 	}
 }
 
-// IsPrimary is Primaries for one recipient.
-func IsPrimary(h rfc822.Header, recipient string) bool { return Primaries(h)(recipient) }
-
 func addressSet(h rfc822.Header, field string) map[string]bool {
 	set := make(map[string]bool)
 	// What the list says beyond its limit, or where it is no list, leaves a

@@ -26,9 +26,7 @@ func (w *world) forge(p *provider, d pec.Draft, original string) []byte {
 		original = ""
 	}
 	h := sha256.New()
-	h.Write(d.Before)
-	io.WriteString(h, original)
-	h.Write(d.After)
+	check(w.t, d.WriteEntity(h, strings.NewReader(original)))
 	der, err := p.core.Signer.Sign(context.Background(), [32]byte(h.Sum(nil)), w.clock.Now())
 	check(w.t, err)
 	head, tail := d.Seal(der, p.core.Signer.MicAlg())

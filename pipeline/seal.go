@@ -38,13 +38,13 @@ func (o *original) reader() io.Reader { return io.NewSectionReader(o.r, o.off, o
 func (c *Core) seal(ctx context.Context, d pec.Draft, o *original, at time.Time) (*storage.NewBody, error) {
 	const op = "pipeline.seal"
 	h := sha256.New()
-	h.Write(d.Before)
+	var enclosed io.Reader
 	if d.WithOriginal {
-		if _, err := io.Copy(h, o.reader()); err != nil {
-			return nil, fault.New(op, fault.Temporary, err)
-		}
+		enclosed = o.reader()
 	}
-	h.Write(d.After)
+	if err := d.WriteEntity(h, enclosed); err != nil {
+		return nil, fault.New(op, fault.Temporary, err)
+	}
 	p7s, err := c.Signer.Sign(ctx, [32]byte(h.Sum(nil)), at)
 	if err != nil {
 		return nil, fault.New(op, fault.Temporary, err)

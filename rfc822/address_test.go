@@ -91,24 +91,3 @@ func TestFoldCase(t *testing.T) {
 		}
 	}
 }
-
-func TestFormatAddress(t *testing.T) {
-	tests := []struct{ name, address, want string }{
-		{"", "a@b", "a@b"},
-		{"Per conto di: a@b", "posta-certificata@c", `"Per conto di: a@b" <posta-certificata@c>`},
-		{`a"b\c`, "a@b", `"a\"b\\c" <a@b>`},
-		{"x\r\nBcc: y", "a@b", `"x  Bcc: y" <a@b>`},
-		{"città", "a@b", "=?UTF-8?Q?citt=C3=A0?= <a@b>"},
-		{"=?utf-8?Q?x?=", "a@b", "=?UTF-8?Q?=3D=3Futf-8=3FQ=3Fx=3F=3D?= <a@b>"},
-		{"x", "a@b>\r\nBcc: c@d, <e@f", `"x" <a@bBccc@de@f>`},
-		{" ", "a@b", "a@b"},
-	}
-	for _, tt := range tests {
-		if got := FormatAddress(tt.name, tt.address); got != tt.want {
-			t.Errorf("%q %q: %s, want %s", tt.name, tt.address, got, tt.want)
-		}
-	}
-	if got := FormatAddress(strings.Repeat("è", 5000), "a@b"); len(got) > 998 {
-		t.Errorf("%d octets", len(got))
-	}
-}

@@ -163,25 +163,3 @@ func checkEncoded(t interface{ Fatalf(string, ...any) }, name, text string) {
 		t.Fatalf("%q came back as %q by %q", want, got, field)
 	}
 }
-
-func TestFormatAddressRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.StringN(0, 60, 190).Draw(t, "name")
-		checkFormatted(t, name, "mario.rossi@pec.example")
-		line := FormatAddress(name, rapid.String().Draw(t, "address"))
-		if strings.ContainsAny(line, "\r\n\x00") || !isASCII(line) {
-			t.Fatalf("%q", line)
-		}
-	})
-}
-
-func checkFormatted(t interface{ Fatalf(string, ...any) }, name, address string) {
-	line := FormatAddress(name, address)
-	list, err := ParseAddressList(line)
-	if err != nil || len(list) != 1 || list[0].Address != address {
-		t.Fatalf("%q gives %q, read as %v %v", name, line, list, err)
-	}
-	if want := strings.Trim(noControls(name), " "); list[0].Name != want {
-		t.Fatalf("%q came back as %q by %q", want, list[0].Name, line)
-	}
-}

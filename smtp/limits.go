@@ -3,27 +3,10 @@
 package smtp
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 )
-
-// clientKey is what limits are counted by: the IPv4 address or the IPv6 /64 of
-// the peer, since one customer has a whole /64.
-func clientKey(a net.Addr) netip.Prefix {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := ap.Addr().Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits)
-	return p
-}
 
 // connLimits counts open connections. A limit of zero or less is none.
 type connLimits struct {

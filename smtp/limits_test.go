@@ -57,23 +57,6 @@ func TestLimits_TotalConnections(t *testing.T) {
 	}
 }
 
-func TestLimits_ClientKey(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.7:25":              "192.0.2.7/32",
-		"[::ffff:192.0.2.7]:25":     "192.0.2.7/32",
-		"[2001:db8:1:2:3:4:5:6]:25": "2001:db8:1:2::/64",
-		"[fe80::1%eth0]:25":         "fe80::/64",
-	} {
-		ap, err := net.ResolveTCPAddr("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := clientKey(ap).String(); got != want {
-			t.Errorf("%s: %s, want %s", addr, got, want)
-		}
-	}
-}
-
 // stalled begins a message and sends n octets of it, which the server has
 // when stalled returns.
 func stalled(t *testing.T, s *Server, c *client, n int) {

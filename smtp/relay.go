@@ -63,14 +63,12 @@ type RelayConfig struct {
 	Routes   map[string]string
 	Resolver Resolver // net.DefaultResolver by default
 	// Dial opens connections, net.Dialer's by default.
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	Clock    clock.Clock
-	Logger   *slog.Logger
-	Timeouts Timeouts
-	MaxIdle  int // idle connections kept in all; negative: none
-	// RequireTLSFor forbids cleartext to a domain, beside what a Dispatch asks.
-	RequireTLSFor func(domain string) bool
-	VerifyTLS     TLSVerify
+	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	Timeouts  Timeouts
+	MaxIdle   int // idle connections kept in all; negative: none
+	VerifyTLS TLSVerify
 }
 
 func (c RelayConfig) withDefaults() RelayConfig {
@@ -91,9 +89,6 @@ func (c RelayConfig) withDefaults() RelayConfig {
 	}
 	if c.MaxIdle == 0 {
 		c.MaxIdle = DefaultMaxIdle
-	}
-	if c.RequireTLSFor == nil {
-		c.RequireTLSFor = func(string) bool { return false }
 	}
 	c.Timeouts = c.Timeouts.withDefaults()
 	return c
@@ -143,7 +138,7 @@ func (r *Relay) Send(ctx context.Context, d pipeline.Dispatch) []pipeline.Recipi
 	r.busy.Add(1)
 	defer r.busy.Done()
 	j := &job{Dispatch: d, results: make([]pipeline.RecipientResult, len(d.Recipients))}
-	j.tls = d.RequireTLS || r.cfg.RequireTLSFor(d.Domain)
+	j.tls = d.RequireTLS
 	for i, rcpt := range d.Recipients {
 		j.results[i].Recipient = rcpt
 		j.left = append(j.left, i)

@@ -180,13 +180,8 @@ func TestRelay_TLS(t *testing.T) {
 		{"not offered", false, nil, false, "ok", false},
 		{"not offered, required", false, nil, true, "temporary", false},
 		{"offered, required", true, nil, true, "ok", true},
-		{"required by policy", false, func(c *RelayConfig) { c.RequireTLSFor = func(d string) bool { return d == "beta.example" } }, false, "temporary", false},
 		{"verified", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer }, true, "ok", true},
 		{"not to be verified, required", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer; c.TLS = nil }, true, "temporary", false},
-		{"not to be verified, required by policy", true, func(c *RelayConfig) {
-			c.VerifyTLS, c.TLS = VerifyPeer, nil
-			c.RequireTLSFor = func(d string) bool { return d == "beta.example" }
-		}, false, "temporary", false},
 		{"self-signed, ordinary", true, func(c *RelayConfig) { c.VerifyTLS = VerifyPeer; c.TLS = nil }, false, "ok", true},
 		{"certificate of another name, required", true, func(c *RelayConfig) {
 			addr := c.Routes["*"]

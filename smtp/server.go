@@ -226,7 +226,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, h *handoff, implici
 }
 
 func (s *Server) admit(nc net.Conn, h *handoff, implicitTLS bool) {
-	key := clientKey(nc.RemoteAddr())
+	key := directory.ClientNetwork(nc.RemoteAddr())
 	if !s.limits.enter(key) {
 		s.cfg.Logger.Warn("smtp: too many connections", "remote", nc.RemoteAddr().String())
 		if !implicitTLS {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,9 +42,7 @@ func envelopeFile(t *testing.T) (file, ca, index string) {
 	m := pec.Message{ID: "x.1@alfa.example", Sender: "anna@alfa.example", Recipients: []pec.Recipient{{Address: "bruno@beta.example"}}, Subject: "prova", HasSubject: true}
 	d := b.TransportEnvelope(m, now, h, false)
 	sum := sha256.New()
-	sum.Write(d.Before)
-	io.WriteString(sum, originalMail)
-	sum.Write(d.After)
+	must(t, d.WriteEntity(sum, strings.NewReader(originalMail)))
 	der, err := s.Sign(context.Background(), [32]byte(sum.Sum(nil)), now)
 	must(t, err)
 	head, tail := d.Seal(der, s.MicAlg())

@@ -5,7 +5,6 @@ package storagetest
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"pecd/fault"
 	"pecd/storage"
@@ -121,7 +120,7 @@ func testAccountsMany(e *env) {
 	if err := e.Mailboxes(e.ctx, "", func(storage.Mailbox) error { return stop }); !errors.Is(err, stop) {
 		e.Fatal(err)
 	}
-	if m := must(e.Mailbox(e.ctx, "m0000@x.it"))(e); m.Created.IsZero() || m.Created.After(time.Now().Add(24*time.Hour)) && m.Created.Before(at) {
+	if m := must(e.Mailbox(e.ctx, "m0000@x.it"))(e); m.Created.IsZero() { // dated by the store where the step does not
 		e.Fatalf("created %v", m.Created)
 	}
 }
