@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package alarm is the board of what an operator must look at now: conditions
+// that last, each under a fixed name, raised and cleared by the part that sees
+// them. A change is logged once; what is raised can be listed, and is collected
+// as a metric elsewhere.
+package alarm
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"pecd/clock"
+)
+
+// The names. They are label values of a metric and keys of operators' rules:
+// none is renamed.
+const (
+	IndexStale      = "index_stale"       // the provider index was not refreshed in time
+	IndexRefused    = "index_refused"     // a fetched index was refused; the old one stays in use
+	RevocationStale = "revocation_stale"  // a revocation list is past its time
+	ScannerDown     = "scanner_down"      // the antivirus engine does not answer: mail waits
+	ScannerBlind    = "scanner_blind"     // the engine does not report what policy refuses
+	ClockDeviation  = "clock_deviation"   // the clock is off by more than the law tolerates
+	ClockUnchecked  = "clock_unchecked"   // no time source answers
+	SealOverdue     = "ledger_overdue"    // a day of the log is not sealed in time
+	StampOverdue    = "timestamp_overdue" // a sealed day has no time stamp yet
+	LedgerBroken    = "ledger_broken"     // the log's chain does not hold
+)
+
+// Alarm is one condition that lasts.
+type Alarm struct {
+	Name  string
+	Text  string // what is wrong, for the operator; no message contents, no secrets
+	Since time.Time
+}
+
+// Board holds what is raised. It is safe for concurrent use.
+type Board struct {
+	clk clock.Clock
+	log *slog.Logger
+
+	mu     sync.Mutex
+	raised map[string]Alarm
+}
+
+// NewBoard returns an empty board.
+func NewBoard(clk clock.Clock, log *slog.Logger) *Board {
+	return &Board{clk: clk, log: log, raised: make(map[string]Alarm)}
+}
+
+// Raise raises an alarm, or renews the text of one that is raised. Since stays
+// that of the first time.
+func (b *Board) Raise(name, text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a, again := b.raised[name]
+	if !again {
+		a = Alarm{Name: name, Since: b.clk.Now()}
+	}
+	changed := !again || a.Text != text
+	a.Text = text
+	b.raised[name] = a
+	if changed {
+		b.log.Error("alarm", "alarm", name, "text", text)
+	}
+}
+
+// Clear ends an alarm. One that is not raised is passed over.
+func (b *Board) Clear(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a, ok := b.raised[name]; ok {
+		delete(b.raised, name)
+		b.log.Info("alarm cleared", "alarm", name, "after", b.clk.Now().Sub(a.Since).Round(time.Second).String())
+	}
+}
+
+// Raised lists what is raised, by name.
+func (b *Board) Raised() []Alarm {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]Alarm, 0, len(b.raised))
+	for _, a := range b.raised {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b Alarm) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
