@@ -68,9 +68,9 @@ func (w *Worker) Run(ctx, work context.Context) {
 // wait sleeps until the queue changes or its next job falls due.
 func (w *Worker) wait(ctx context.Context, changed, freed <-chan struct{}) {
 	d := idleWait
-	if next, ok, err := w.Store.NextDue(ctx, w.Kind); err == nil && ok {
-		// A job that is due but was not taken waits for its lane or a slot:
-		// the end of another job tells of itself.
+	if next, ok, err := w.Store.NextDue(ctx, w.Kind, w.PerLane); err == nil && ok {
+		// A job that is due but was not taken waits for a slot: the end of
+		// another job tells of itself.
 		if left := next.Sub(w.Clock.Now()); left > 0 {
 			d = min(d, left)
 		}

@@ -170,6 +170,13 @@ type RetryJob struct {
 	LastError string
 }
 
+// HoldJob sets or ends an operator's hold; NotFound where the job is gone. It
+// does not concern a job that somebody has: what it does with it stands.
+type HoldJob struct {
+	ID   JobID
+	Held bool
+}
+
 // PutTransaction records a transaction with its recipients. Recipients are
 // added to one that exists already (a message taken in charge in parts); what
 // is known of it and of its recipients stays.
@@ -186,13 +193,8 @@ type MarkRecipient struct {
 	Outcome    Outcome
 	OutcomeAt  time.Time
 	OutcomeRef string
-}
 
-// AppendRecord writes to the PEC log.
-type AppendRecord struct {
-	Record Record
-
-	Seq int64 // set by Commit
+	FirstNoticeAt, SecondNoticeAt time.Time
 }
 
 func (*NewBody) op()        {}
@@ -210,4 +212,4 @@ func (*FinishJob) op()      {}
 func (*RetryJob) op()       {}
 func (*PutTransaction) op() {}
 func (*MarkRecipient) op()  {}
-func (*AppendRecord) op()   {}
+func (*HoldJob) op()        {}

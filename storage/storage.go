@@ -30,6 +30,7 @@ type Store interface {
 	Transactions
 	Accounts
 	Log
+	Quarantine
 
 	// Commit applies the operations of s in order, all or none, durably. The
 	// fields of an operation documented as "set by Commit" are valid
@@ -184,6 +185,12 @@ type Job struct {
 	LastError string
 	Payload   []byte // the worker's own encoding
 	Body      BodyID // 0 for none
+	// Expires is when the job is handed out whatever its due time, its lane or a
+	// hold say, so that its worker gives it up in time. Zero: never.
+	Expires time.Time
+	// Held is an operator's hold: the job is handed out by TakeJob or once it
+	// has expired only.
+	Held bool
 }
 
 // Queue hands out jobs. A taken job is held by this Store until a step removes
@@ -194,12 +201,22 @@ type Queue interface {
 	// first, holding at most perLane jobs of one lane at a time (0: no bound).
 	// Jobs without a lane are not bounded.
 	TakeDue(ctx context.Context, kind string, now time.Time, limit, perLane int) ([]Job, error)
+	// TakeJob takes one job, whatever its due time, lane or hold. It fails with
+	// NotFound where there is none, with Conflict where somebody has it.
+	TakeJob(ctx context.Context, id JobID) (Job, error)
 	// Release gives taken jobs back unchanged.
 	Release(ids ...JobID)
-	// NextDue returns the earliest due time among the jobs of a kind that
-	// nobody holds; ok is false without any. It may lie in the past, where the
-	// lane is full: then WatchQueue tells when to try again.
-	NextDue(ctx context.Context, kind string) (at time.Time, ok bool, err error)
+	// PauseLane keeps TakeDue from handing out jobs of a lane until the instant
+	// given, but for those that have expired; from then on one at a time, until
+	// ResumeLane. It is forgotten with the process. A lane is "" for none: that
+	// one cannot be paused.
+	PauseLane(kind, lane string, until time.Time)
+	// ResumeLane ends a pause.
+	ResumeLane(kind, lane string)
+	// NextDue returns the earliest instant at which TakeDue with the same
+	// perLane has a job of the kind to hand out while those taken stay taken; ok
+	// is false where it will not have one by time alone.
+	NextDue(ctx context.Context, kind string, perLane int) (at time.Time, ok bool, err error)
 	// WatchQueue is Watch for the jobs of a kind: it tells that a job was
 	// enqueued, rescheduled, finished or released.
 	WatchQueue(kind string) (changed <-chan struct{}, cancel func())
@@ -227,6 +244,7 @@ type Transaction struct {
 	Sender     string
 	MsgID      string // the client's Message-ID with brackets, "" for none
 	Subject    string
+	ReplyTo    string // where answers go as certified (daticert.xml, risposte)
 	Provider   string // name of the sender's provider
 	Receipt    string // completa, breve, sintetica
 	At         time.Time
@@ -245,6 +263,9 @@ type TxRecipient struct {
 	OutcomeAt time.Time
 	// OutcomeRef is the Message-ID of the receipt or notice that told it.
 	OutcomeRef string
+	// FirstNoticeAt and SecondNoticeAt are the instants of the notices of
+	// elapsed time (RFC 6109 §3.1.6), zero before them.
+	FirstNoticeAt, SecondNoticeAt time.Time
 }
 
 // Transactions reads the state of certified messages.
@@ -257,20 +278,4 @@ type Transactions interface {
 	EachTransaction(ctx context.Context, from time.Time, fn func(Transaction) error) error
 	// Done returns those of keys that a Once of an earlier step has claimed.
 	Done(ctx context.Context, keys []string) ([]string, error)
-}
-
-// Record is one entry of the PEC log (see package ledger for the contents).
-type Record struct {
-	Seq     int64 // set by the store, gapless
-	At      time.Time
-	Event   string
-	ID      string // identificativo, "" for none
-	Mailbox string // the own mailbox concerned, "" for none
-	Data    []byte // JSON
-}
-
-// Log reads the PEC log.
-type Log interface {
-	// Records calls fn for every record with Seq ≥ from in order.
-	Records(ctx context.Context, from int64, fn func(Record) error) error
 }

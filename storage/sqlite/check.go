@@ -20,7 +20,8 @@ import (
 var invariants = [...]string{
 	`SELECT 'body ' || id, printf('%d references are counted, %d are there', refs, n) FROM (
 		SELECT b.id, b.refs, (SELECT count(*) FROM messages m WHERE m.body = b.id) +
-			(SELECT count(*) FROM jobs j WHERE j.body = b.id) AS n FROM bodies b)
+			(SELECT count(*) FROM jobs j WHERE j.body = b.id) +
+			(SELECT count(*) FROM quarantine q WHERE q.body = b.id) AS n FROM bodies b)
 		WHERE refs <> n OR n = 0`,
 	`SELECT 'blob ' || id, printf('%d references are counted, %d are there', refs, n) FROM (
 		SELECT l.id, l.refs, (SELECT count(*) FROM bodies b WHERE b.blob = l.id) AS n FROM blobs l)
@@ -54,9 +55,14 @@ var invariants = [...]string{
 	`SELECT 'mailbox ' || b.id, 'has no INBOX' FROM mailboxes b
 		WHERE NOT EXISTS (SELECT 1 FROM folders WHERE mailbox = b.id AND name = 'INBOX')`,
 	`SELECT 'record ' || r.seq, 'has no predecessor' FROM records r
-		WHERE r.seq > 1 AND NOT EXISTS (SELECT 1 FROM records p WHERE p.seq = r.seq - 1)`,
-	`SELECT 'records', printf('%d were written, the last is %d', s.seq, coalesce((SELECT max(seq) FROM records), 0))
-		FROM sqlite_sequence s WHERE s.name = 'records' AND s.seq <> coalesce((SELECT max(seq) FROM records), 0)`,
+		WHERE r.seq > 1 AND NOT EXISTS (SELECT 1 FROM records p WHERE p.seq = r.seq - 1)
+			AND NOT EXISTS (SELECT 1 FROM seals s WHERE s.last = r.seq - 1 AND s.purged)`,
+	`SELECT 'records', printf('%d were written, the last is %d', s.seq, n) FROM sqlite_sequence s, (SELECT max(
+			coalesce((SELECT max(seq) FROM records), 0), coalesce((SELECT max(last) FROM seals WHERE purged), 0)) AS n)
+		WHERE s.name = 'records' AND s.seq <> n`,
+	`SELECT 'seal ' || s.number, printf('from record %d does not continue record %d', s.first, coalesce(p.last, 0))
+		FROM seals s LEFT JOIN seals p ON p.number = s.number - 1
+		WHERE s.first <> coalesce(p.last, 0) + 1 OR s.before <> coalesce(p.head, zeroblob(32))`,
 	`SELECT 'table ' || "table", printf('row %d refers to a row of %s that is not there', rowid, parent) FROM pragma_foreign_key_check`,
 	`SELECT 'database', integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'`,
 }
@@ -78,6 +84,9 @@ func (s *Store) Check(ctx context.Context, report func(storage.Problem) error) e
 				return err
 			}
 		}
+	}
+	if err := s.checkChain(ctx, report); err != nil {
+		return failed(op, err)
 	}
 	if err := s.checkBlobs(ctx, report); err != nil {
 		return failed(op, err)

@@ -33,6 +33,8 @@ func TestCheckFinds(t *testing.T) {
 		{"UPDATE folders SET name = 'x'", "mailbox 1: has no INBOX"},
 		{"UPDATE records SET seq = 9 WHERE seq = 2", "record 3: has no predecessor"},
 		{"DELETE FROM records WHERE seq = 3", "records: 3 were written, the last is 2"},
+		{"UPDATE records SET data = x'01' WHERE seq = 2", "record 2: the chain breaks"},
+		{"UPDATE records SET hash = zeroblob(32) WHERE seq = 3", "record 3: the chain breaks"},
 		{"INSERT INTO vanished VALUES (1, 2, 1, 1)", "uid 1: is recorded as vanished"},
 		{"INSERT INTO vanished VALUES (1, 99, 8, 9)", "vanished to 9 at modseq 99"},
 		{"DELETE FROM bodies WHERE id = 2", "refers to a row of bodies"},

@@ -155,6 +155,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 	case *storage.RetryJob:
 		p.bytes += len(op.Payload)
 		return retryJob(op), nil
+	case *storage.HoldJob:
+		return holdJob(op), nil
 	case *storage.PutTransaction:
 		p.rows += len(op.Transaction.Recipients)
 		return putTransaction(op)
@@ -163,6 +165,18 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 	case *storage.AppendRecord:
 		p.bytes += len(op.Record.Data)
 		return appendRecord(op)
+	case *storage.PutSeal:
+		return putSeal(op)
+	case *storage.StampSeal:
+		return stampSeal(op)
+	case *storage.PurgeSeal:
+		p.rows += maxSharedRows // a whole day
+		return purgeSeal(op), nil
+	case *storage.PutQuarantined:
+		return p.putQuarantined(op)
+	case *storage.PurgeQuarantined:
+		p.rows += maxSharedRows
+		return purgeQuarantined(op), nil
 	case *storage.PutTier:
 		return putTier(op)
 	case *storage.PutDomain:

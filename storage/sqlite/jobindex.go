@@ -12,52 +12,45 @@ import (
 )
 
 // jobIndex knows of every job when it is due, in which lane it waits and
-// whether it is held: some 100 bytes a job, so that taking due jobs costs the
-// same whether ten wait or a million, and that a full lane is passed over at
-// once. It follows the database: changes are applied in the order of commits.
+// whether somebody has it: some 150 bytes a job, so that taking due jobs costs
+// the same whether ten wait or a million, and that a full or paused lane is
+// passed over at once. It follows the database: changes are applied in the
+// order of commits.
 type jobIndex struct {
 	watch *watchers
 
-	mu    sync.Mutex
-	jobs  map[storage.JobID]*jobEntry
-	kinds map[string]*jobKind
+	mu     sync.Mutex
+	jobs   map[storage.JobID]*jobEntry
+	kinds  map[string]*jobKind
+	pauses map[laneName]int64 // Unix nanoseconds; a lane may be empty for a moment
 }
 
-type jobEntry struct {
-	id   storage.JobID
-	due  int64 // Unix nanoseconds
-	lane *jobLane
-	pos  int // in lane.jobs; -1: held
-}
-
-// jobLane is the jobs of one kind and lane.
-type jobLane struct {
-	name string
-	kind *jobKind
-	jobs jobHeap // those that nobody holds
-	held int
-	pos  int // in kind.lanes; -1: no job waits
-}
-
-// jobKind is the lanes of one kind, those with waiting jobs in a heap by their
-// earliest job.
+// jobKind is the lanes of one kind, those with waiting jobs in a heap by the
+// instant at which they have something to hand out.
 type jobKind struct {
 	name  string
 	lanes laneHeap
 	named map[string]*jobLane
 }
 
-// jobChange is one committed change: a job that is now due at due and held by
-// nobody, or is gone.
+type laneName struct{ kind, lane string }
+
+// jobChange is one committed change: a job that is now due at due and that
+// nobody has, or is gone.
 type jobChange struct {
-	id         storage.JobID
-	kind, lane string
-	due        int64
-	gone       bool
+	id           storage.JobID
+	kind, lane   string
+	due, expires int64
+	held         bool // by an operator
+	gone         bool
+	// kept: only the hold changed, and whoever has the job still has it.
+	kept bool
 }
 
 func newJobIndex(w *watchers) *jobIndex {
-	return &jobIndex{watch: w, jobs: make(map[storage.JobID]*jobEntry), kinds: make(map[string]*jobKind)}
+	return &jobIndex{
+		watch: w, jobs: make(map[storage.JobID]*jobEntry), kinds: make(map[string]*jobKind), pauses: make(map[laneName]int64),
+	}
 }
 
 // apply takes over committed changes.
@@ -67,9 +60,11 @@ func (x *jobIndex) apply(changes []jobChange) {
 	}
 	x.mu.Lock()
 	for _, c := range changes {
+		had := x.jobs[c.id]
+		taken := c.kept && had != nil && had.taken
 		x.remove(c.id)
 		if !c.gone {
-			x.add(c)
+			x.add(c, taken)
 		}
 	}
 	x.mu.Unlock()
@@ -78,21 +73,19 @@ func (x *jobIndex) apply(changes []jobChange) {
 	}
 }
 
-// reload replaces the index by what the database holds; jobs stay held.
+// reload replaces the index by what the database holds; jobs stay with those who have them.
 func (x *jobIndex) reload(rows []jobChange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	before := x.jobs
 	x.jobs, x.kinds = make(map[storage.JobID]*jobEntry, len(rows)), make(map[string]*jobKind)
 	for _, c := range rows {
-		x.add(c)
-		if e := before[c.id]; e != nil && e.pos < 0 {
-			x.hold(x.jobs[c.id])
-		}
+		had := before[c.id]
+		x.add(c, had != nil && had.taken)
 	}
 }
 
-func (x *jobIndex) add(c jobChange) {
+func (x *jobIndex) add(c jobChange, taken bool) {
 	k := x.kinds[c.kind]
 	if k == nil {
 		k = &jobKind{name: c.kind, named: make(map[string]*jobLane)}
@@ -100,16 +93,20 @@ func (x *jobIndex) add(c jobChange) {
 	}
 	l := k.named[c.lane]
 	if l == nil {
-		l = &jobLane{name: c.lane, kind: k, pos: -1}
+		l = &jobLane{name: c.lane, kind: k, pos: -1, paused: x.pauses[laneName{c.kind, c.lane}]}
 		k.named[c.lane] = l
 	}
-	e := &jobEntry{id: c.id, due: c.due, lane: l}
+	e := &jobEntry{id: c.id, due: c.due, expires: c.expires, held: c.held, lane: l, taken: taken, pos: -1, epos: -1}
 	x.jobs[c.id] = e
-	heap.Push(&l.jobs, e)
+	if taken {
+		l.taken++
+	} else {
+		l.push(e)
+	}
 	l.place()
 }
 
-// remove forgets a job, held or not.
+// remove forgets a job, whoever has it.
 func (x *jobIndex) remove(id storage.JobID) {
 	e := x.jobs[id]
 	if e == nil {
@@ -117,13 +114,13 @@ func (x *jobIndex) remove(id storage.JobID) {
 	}
 	delete(x.jobs, id)
 	l := e.lane
-	if e.pos < 0 {
-		l.held--
+	if e.taken {
+		l.taken--
 	} else {
-		heap.Remove(&l.jobs, e.pos)
+		l.drop(e)
 	}
 	l.place()
-	if len(l.jobs) == 0 && l.held == 0 {
+	if len(l.jobs) == 0 && l.taken == 0 {
 		delete(l.kind.named, l.name)
 		if len(l.kind.named) == 0 {
 			delete(x.kinds, l.kind.name)
@@ -131,37 +128,28 @@ func (x *jobIndex) remove(id storage.JobID) {
 	}
 }
 
-func (x *jobIndex) hold(e *jobEntry) {
-	heap.Remove(&e.lane.jobs, e.pos)
-	e.lane.held++
+// hand gives a waiting job to the caller.
+func (e *jobEntry) hand() {
+	e.lane.drop(e)
+	e.taken = true
+	e.lane.taken++
 	e.lane.place()
 }
 
-// release gives a held job back and reports its kind.
+// release gives a job back and reports its kind.
 func (x *jobIndex) release(id storage.JobID) (kind string, ok bool) {
 	e := x.jobs[id]
-	if e == nil || e.pos >= 0 {
+	if e == nil || !e.taken {
 		return "", false
 	}
-	e.lane.held--
-	heap.Push(&e.lane.jobs, e)
+	e.taken = false
+	e.lane.taken--
+	e.lane.push(e)
 	e.lane.place()
 	return e.lane.kind.name, true
 }
 
-// place puts the lane where it belongs after its jobs have changed.
-func (l *jobLane) place() {
-	switch {
-	case len(l.jobs) == 0 && l.pos >= 0:
-		heap.Remove(&l.kind.lanes, l.pos)
-	case len(l.jobs) > 0 && l.pos < 0:
-		heap.Push(&l.kind.lanes, l)
-	case len(l.jobs) > 0:
-		heap.Fix(&l.kind.lanes, l.pos)
-	}
-}
-
-// take holds up to limit jobs that are due at now and returns them, oldest first.
+// take hands out up to limit jobs that are due at now, oldest first.
 func (x *jobIndex) take(kind string, now int64, limit, perLane int) []storage.JobID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -170,35 +158,89 @@ func (x *jobIndex) take(kind string, now int64, limit, perLane int) []storage.Jo
 		return nil
 	}
 	var out []storage.JobID
-	var full []*jobLane
-	for len(out) < limit && len(k.lanes) > 0 {
+	var passed []*jobLane
+	for len(out) < limit && len(k.lanes) > 0 && k.lanes[0].ready <= now {
 		l := k.lanes[0]
-		if l.jobs[0].due > now {
-			break
-		}
-		if perLane > 0 && l.name != "" && l.held >= perLane {
+		e := l.next(now, perLane)
+		if e == nil {
 			heap.Pop(&k.lanes)
-			full = append(full, l)
+			passed = append(passed, l)
 			continue
 		}
-		out = append(out, l.jobs[0].id)
-		x.hold(l.jobs[0])
+		out = append(out, e.id)
+		e.hand()
 	}
-	for _, l := range full {
+	for _, l := range passed {
 		heap.Push(&k.lanes, l)
 	}
 	return out
 }
 
-// next returns when the earliest job that nobody holds is due.
-func (x *jobIndex) next(kind string) (due int64, ok bool) {
+// takeOne hands out one job. known is false where there is none of that number.
+func (x *jobIndex) takeOne(id storage.JobID) (known, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.jobs[id]
+	if e == nil || e.taken {
+		return e != nil, false
+	}
+	e.hand()
+	return true, true
+}
+
+// next returns when the earliest job may be handed out, lanes left out that are
+// full with perLane jobs.
+func (x *jobIndex) next(kind string, perLane int) (at int64, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	k := x.kinds[kind]
-	if k == nil || len(k.lanes) == 0 {
+	if k == nil {
 		return 0, false
 	}
-	return k.lanes[0].jobs[0].due, true
+	for _, l := range k.lanes {
+		ready, open := l.readyWith(perLane)
+		if open && (!ok || ready < at) {
+			at, ok = ready, true
+		}
+	}
+	return at, ok
+}
+
+// maxPauses is when pauses that are long over are looked for and forgotten.
+const maxPauses = 1024
+
+// pause keeps a lane back until an instant, or ends its pause (0).
+func (x *jobIndex) pause(kind, lane string, until, now int64) {
+	if lane == "" {
+		return
+	}
+	x.mu.Lock()
+	name := laneName{kind, lane}
+	if until == 0 {
+		delete(x.pauses, name)
+	} else {
+		if len(x.pauses) >= maxPauses {
+			x.forgetPauses(now)
+		}
+		x.pauses[name] = until
+	}
+	if k := x.kinds[kind]; k != nil {
+		if l := k.named[lane]; l != nil {
+			l.paused = until
+			l.place()
+		}
+	}
+	x.mu.Unlock()
+	x.watch.notifyQueue(kind)
+}
+
+// forgetPauses drops those that are over and whose lanes have no jobs.
+func (x *jobIndex) forgetPauses(now int64) {
+	for name, until := range x.pauses {
+		if k := x.kinds[name.kind]; until < now && (k == nil || k.named[name.lane] == nil) {
+			delete(x.pauses, name)
+		}
+	}
 }
 
 // list returns the jobs of a kind, "" for all, by due time.
@@ -217,54 +259,4 @@ func (x *jobIndex) list(kind string) []storage.JobID {
 		ids[i] = e.id
 	}
 	return ids
-}
-
-func (e *jobEntry) before(o *jobEntry) bool {
-	return e.due < o.due || e.due == o.due && e.id < o.id
-}
-
-// jobHeap orders the waiting jobs of a lane by due time and age.
-type jobHeap []*jobEntry
-
-func (h jobHeap) Len() int           { return len(h) }
-func (h jobHeap) Less(i, j int) bool { return h[i].before(h[j]) }
-func (h jobHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-func (h *jobHeap) Push(v any) {
-	e := v.(*jobEntry)
-	e.pos = len(*h)
-	*h = append(*h, e)
-}
-func (h *jobHeap) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	e.pos = -1
-	return e
-}
-
-// laneHeap orders lanes by their earliest job.
-type laneHeap []*jobLane
-
-func (h laneHeap) Len() int           { return len(h) }
-func (h laneHeap) Less(i, j int) bool { return h[i].jobs[0].before(h[j].jobs[0]) }
-func (h laneHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-func (h *laneHeap) Push(v any) {
-	l := v.(*jobLane)
-	l.pos = len(*h)
-	*h = append(*h, l)
-}
-func (h *laneHeap) Pop() any {
-	last := len(*h) - 1
-	l := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	l.pos = -1
-	return l
 }

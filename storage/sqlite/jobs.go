@@ -10,13 +10,13 @@ import (
 	"pecd/storage"
 )
 
-const jobColumns = "id, kind, lane, due, created, attempts, last_error, body, payload"
+const jobColumns = "id, kind, lane, due, created, attempts, last_error, body, payload, expires, held"
 
 func scanJob(row scanner) (j storage.Job, err error) {
-	var due, created int64
+	var due, created, expires int64
 	var body sql.NullInt64
-	err = row.Scan(&j.ID, &j.Kind, &j.Lane, &due, &created, &j.Attempts, &j.LastError, &body, &j.Payload)
-	j.Due, j.Created, j.Body = instant(due), instant(created), storage.BodyID(body.Int64)
+	err = row.Scan(&j.ID, &j.Kind, &j.Lane, &due, &created, &j.Attempts, &j.LastError, &body, &j.Payload, &expires, &j.Held)
+	j.Due, j.Created, j.Expires, j.Body = instant(due), instant(created), instant(expires), storage.BodyID(body.Int64)
 	return j, err
 }
 
@@ -44,13 +44,13 @@ func (p *prepared) enqueue(op *storage.Enqueue) (change, error) {
 		if created == 0 {
 			created = nanos(r.now)
 		}
-		n, err := r.insert("INSERT INTO jobs (kind, lane, due, created, attempts, last_error, body, payload) VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
-			j.Kind, j.Lane, nanos(j.Due), created, j.LastError, ref, j.Payload)
+		n, err := r.insert("INSERT INTO jobs (kind, lane, due, created, attempts, last_error, body, payload, expires, held) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+			j.Kind, j.Lane, nanos(j.Due), created, j.LastError, ref, j.Payload, nanos(j.Expires), j.Held)
 		if err != nil {
 			return err
 		}
 		jobID := storage.JobID(n)
-		r.jobs = append(r.jobs, jobChange{id: jobID, kind: j.Kind, lane: j.Lane, due: nanos(j.Due)})
+		r.jobs = append(r.jobs, jobChange{id: jobID, kind: j.Kind, lane: j.Lane, due: nanos(j.Due), expires: nanos(j.Expires), held: j.Held})
 		r.after(func() { op.ID = jobID })
 		return nil
 	}, nil
@@ -84,9 +84,24 @@ func retryJob(op *storage.RetryJob) change {
 			payload, set = op.Payload, "?"
 		}
 		err := r.row("UPDATE jobs SET due = ?, last_error = ?, attempts = attempts + 1, payload = "+set+
-			" WHERE id = ? RETURNING kind, lane", c.due, op.LastError, payload, op.ID).Scan(&c.kind, &c.lane)
+			" WHERE id = ? RETURNING kind, lane, expires, held", c.due, op.LastError, payload, op.ID).Scan(&c.kind, &c.lane, &c.expires, &c.held)
 		if noRows(err) {
 			return absent("sqlite.RetryJob", "job %d", op.ID)
+		}
+		if err != nil {
+			return err
+		}
+		r.jobs = append(r.jobs, c)
+		return nil
+	}
+}
+
+func holdJob(op *storage.HoldJob) change {
+	return func(r *run) error {
+		c := jobChange{id: op.ID, held: op.Held, kept: true}
+		err := r.row("UPDATE jobs SET held = ? WHERE id = ? RETURNING kind, lane, due, expires", op.Held, op.ID).Scan(&c.kind, &c.lane, &c.due, &c.expires)
+		if noRows(err) {
+			return absent("sqlite.HoldJob", "job %d", op.ID)
 		}
 		if err != nil {
 			return err
@@ -99,9 +114,9 @@ func retryJob(op *storage.RetryJob) change {
 // loadJobs builds the index of jobs from the database.
 func (s *Store) loadJobs(ctx context.Context) error {
 	rows, err := all(ctx, s.read, func(row scanner) (c jobChange, err error) {
-		err = row.Scan(&c.id, &c.kind, &c.lane, &c.due)
+		err = row.Scan(&c.id, &c.kind, &c.lane, &c.due, &c.expires, &c.held)
 		return c, err
-	}, "SELECT id, kind, lane, due FROM jobs")
+	}, "SELECT id, kind, lane, due, expires, held FROM jobs")
 	if err != nil {
 		return err
 	}
@@ -138,6 +153,35 @@ func (s *Store) TakeDue(ctx context.Context, kind string, now time.Time, limit, 
 	return out, nil
 }
 
+// TakeJob implements storage.Queue.
+func (s *Store) TakeJob(ctx context.Context, id storage.JobID) (storage.Job, error) {
+	const op = "sqlite.TakeJob"
+	known, ok := s.jobs.takeOne(id)
+	switch {
+	case !known:
+		return storage.Job{}, absent(op, "job %d", id)
+	case !ok:
+		return storage.Job{}, conflict(op, "job %d is being done", id)
+	}
+	j, err := s.job(ctx, id)
+	if err == nil {
+		return j, nil
+	}
+	s.Release(id)
+	if noRows(err) {
+		return j, absent(op, "job %d", id)
+	}
+	return j, failed(op, err)
+}
+
+// PauseLane implements storage.Queue.
+func (s *Store) PauseLane(kind, lane string, until time.Time) {
+	s.jobs.pause(kind, lane, nanos(until), s.opts.Clock.Now().UnixNano())
+}
+
+// ResumeLane implements storage.Queue.
+func (s *Store) ResumeLane(kind, lane string) { s.jobs.pause(kind, lane, 0, 0) }
+
 // Release implements storage.Queue.
 func (s *Store) Release(ids ...storage.JobID) {
 	kinds := make(map[string]struct{})
@@ -153,11 +197,10 @@ func (s *Store) Release(ids ...storage.JobID) {
 	}
 }
 
-// NextDue implements storage.Queue. The job may be one whose lane is full: a
-// worker that got nothing for a due time in the past waits for WatchQueue.
-func (s *Store) NextDue(_ context.Context, kind string) (time.Time, bool, error) {
-	due, ok := s.jobs.next(kind)
-	return instant(due), ok, nil
+// NextDue implements storage.Queue.
+func (s *Store) NextDue(_ context.Context, kind string, perLane int) (time.Time, bool, error) {
+	at, ok := s.jobs.next(kind, perLane)
+	return instant(at), ok, nil
 }
 
 // Jobs implements storage.Queue.

@@ -53,12 +53,28 @@ func migrate(ctx context.Context, c *sql.Conn, fresh func() error) error {
 		if err != nil {
 			return err
 		}
-		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\nCOMMIT;",
-			text, applicationID, i+1)
-		if _, err := c.ExecContext(ctx, script); err != nil {
+		if err := upgrade(ctx, c, string(text), i+1); err != nil {
 			_, _ = c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // fails where nothing was begun
 			return fmt.Errorf("%s: %w", files[i], err)
 		}
 	}
 	return nil
 }
+
+// upgrade applies one version in one transaction.
+func upgrade(ctx context.Context, c *sql.Conn, text string, version int) error {
+	script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;", text, applicationID, version)
+	if _, err := c.ExecContext(ctx, script); err != nil {
+		return err
+	}
+	if version == chainVersion {
+		if err := chainOldRecords(ctx, c); err != nil {
+			return err
+		}
+	}
+	_, err := c.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// chainVersion is the version that gave the log its chain.
+const chainVersion = 2

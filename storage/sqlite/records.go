@@ -4,9 +4,14 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"strings"
 
+	"pecd/ledger"
 	"pecd/storage"
 )
+
+const recordColumns = "seq, at, event, id, mailbox, data, hash"
 
 func appendRecord(op *storage.AppendRecord) (change, error) {
 	rec := op.Record
@@ -14,25 +19,102 @@ func appendRecord(op *storage.AppendRecord) (change, error) {
 		return nil, invalid("sqlite.AppendRecord", "record without event")
 	}
 	return func(r *run) error {
-		seq, err := r.insert("INSERT INTO records (at, event, id, mailbox, data) VALUES (?, ?, ?, ?, ?)",
-			nanos(rec.At), rec.Event, rec.ID, rec.Mailbox, rec.Data)
+		last, err := r.logHead()
+		if err != nil {
+			return err
+		}
+		seq := last.seq + 1
+		hash := ledger.Link(last.hash, seq, rec.Data)
+		_, err = r.exec("INSERT INTO records ("+recordColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
+			seq, nanos(rec.At), rec.Event, rec.ID, address(rec.Mailbox), rec.Data, hash[:])
+		if err != nil {
+			return err
+		}
+		*last = logHead{seq, hash}
 		r.after(func() { op.Seq = seq })
-		return err
+		return nil
 	}, nil
+}
+
+// logHead is the end of the log's chain.
+type logHead struct {
+	seq  int64
+	hash [32]byte
+}
+
+// logHead reads the end of the log once for a step; whoever appends moves it.
+func (r *run) logHead() (*logHead, error) {
+	if r.head != nil {
+		return r.head, nil
+	}
+	head, err := scanHead(r.row(headQuery))
+	if err != nil {
+		return nil, err
+	}
+	r.head = &head
+	return r.head, nil
+}
+
+// headQuery finds the last record. Where all were purged, the last seal knows.
+const headQuery = `SELECT * FROM (SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1)
+	UNION ALL SELECT * FROM (SELECT last, head FROM seals ORDER BY number DESC LIMIT 1) ORDER BY 1 DESC LIMIT 1`
+
+func scanHead(row scanner) (logHead, error) {
+	var h logHead
+	var hash []byte
+	err := row.Scan(&h.seq, &hash)
+	if noRows(err) {
+		return logHead{}, nil
+	}
+	copy(h.hash[:], hash)
+	return h, err
 }
 
 func scanRecord(row scanner) (rec storage.Record, err error) {
 	var at int64
-	err = row.Scan(&rec.Seq, &at, &rec.Event, &rec.ID, &rec.Mailbox, &rec.Data)
+	var hash []byte
+	err = row.Scan(&rec.Seq, &at, &rec.Event, &rec.ID, &rec.Mailbox, &rec.Data, &hash)
 	rec.At = instant(at)
+	copy(rec.Hash[:], hash)
 	return rec, err
 }
 
 // Records implements storage.Log.
 func (s *Store) Records(ctx context.Context, from int64, fn func(storage.Record) error) error {
+	return s.eachRecord(ctx, from, "", nil, fn)
+}
+
+// FindRecords implements storage.Log.
+func (s *Store) FindRecords(ctx context.Context, q storage.RecordQuery, fn func(storage.Record) error) error {
+	var where strings.Builder
+	var args []any
+	and := func(clause string, arg any) {
+		where.WriteString(" AND " + clause)
+		args = append(args, arg)
+	}
+	if !q.From.IsZero() {
+		and("at >= ?", nanos(q.From))
+	}
+	if !q.To.IsZero() {
+		and("at < ?", nanos(q.To))
+	}
+	// The second half of a clause lets the engine see that a partial index fits.
+	if q.ID != "" {
+		and("id = ? AND id <> ''", q.ID)
+	}
+	if q.Mailbox != "" {
+		and("mailbox = ? AND mailbox <> ''", address(q.Mailbox))
+	}
+	if q.Event != "" {
+		and("event = ?", q.Event)
+	}
+	return s.eachRecord(ctx, 0, where.String(), args, fn)
+}
+
+func (s *Store) eachRecord(ctx context.Context, from int64, and string, args []any, fn func(storage.Record) error) error {
+	query := "SELECT " + recordColumns + " FROM records WHERE seq >= ?" + and + " ORDER BY seq LIMIT ?"
 	for {
-		recs, err := all(ctx, s.read, scanRecord,
-			"SELECT seq, at, event, id, mailbox, data FROM records WHERE seq >= ? ORDER BY seq LIMIT ?", from, chunk)
+		recs, err := all(ctx, s.read, scanRecord, query, append(append([]any{from}, args...), chunk)...)
 		if err != nil {
 			return failed("sqlite.Records", err)
 		}
@@ -46,4 +128,50 @@ func (s *Store) Records(ctx context.Context, from int64, fn func(storage.Record)
 			return nil
 		}
 	}
+}
+
+// LogState implements storage.Log.
+func (s *Store) LogState(ctx context.Context) (storage.LogState, error) {
+	const op = "sqlite.LogState"
+	var st storage.LogState
+	err := s.read.snapshot(ctx, func(tx *sql.Tx) error {
+		last, err := scanHead(tx.QueryRowContext(ctx, headQuery))
+		if err != nil {
+			return err
+		}
+		st.Last, st.Head = last.seq, last.hash
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(min(seq), ?) FROM records", last.seq+1).Scan(&st.First); err != nil {
+			return err
+		}
+		var before []byte
+		err = tx.QueryRowContext(ctx, "SELECT head FROM seals WHERE last = ? ORDER BY number LIMIT 1", st.First-1).Scan(&before)
+		if noRows(err) {
+			return nil
+		}
+		copy(st.Before[:], before)
+		return err
+	})
+	return st, failed(op, err)
+}
+
+// chainOldRecords fills in the hashes of records written before there were any.
+func chainOldRecords(ctx context.Context, c *sql.Conn) error {
+	rows, err := c.QueryContext(ctx, "SELECT seq, data FROM records ORDER BY seq")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var head [32]byte
+	for rows.Next() {
+		var seq int64
+		var data []byte
+		if err := rows.Scan(&seq, &data); err != nil {
+			return err
+		}
+		head = ledger.Link(head, seq, data)
+		if _, err := c.ExecContext(ctx, "UPDATE records SET hash = ? WHERE seq = ?", head[:], seq); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }

@@ -32,6 +32,7 @@ type run struct {
 	blobs  map[*newBlob]storage.BlobID
 	files  map[*newFile]int64 // the new files that rows refer to
 	once   map[string]bool    // keys claimed by this step
+	head   *logHead           // end of the log, once the step has appended to it
 
 	folders []storage.FolderID
 	jobs    []jobChange

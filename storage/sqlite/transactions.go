@@ -61,9 +61,9 @@ func putTransaction(op *storage.PutTransaction) (change, error) {
 		// The first of two messages with one identifier is the one on record;
 		// the assignment is there for RETURNING.
 		var num, seq int64
-		err := r.row(`INSERT INTO transactions (id, own, sender, msgid, subject, provider, receipt, at, size)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET id = id RETURNING num`,
-			t.ID, t.Own, t.Sender, t.MsgID, t.Subject, t.Provider, t.Receipt, nanos(t.At), t.Size).Scan(&num)
+		err := r.row(`INSERT INTO transactions (id, own, sender, msgid, subject, reply_to, provider, receipt, at, size)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET id = id RETURNING num`,
+			t.ID, t.Own, t.Sender, t.MsgID, t.Subject, t.ReplyTo, t.Provider, t.Receipt, nanos(t.At), t.Size).Scan(&num)
 		if err != nil {
 			return err
 		}
@@ -72,10 +72,10 @@ func putTransaction(op *storage.PutTransaction) (change, error) {
 		}
 		for _, rc := range t.Recipients {
 			seq++
-			_, err := r.exec(`INSERT INTO recipients (tx, seq, address, key, external, taken, outcome, outcome_at, outcome_ref)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			_, err := r.exec(`INSERT INTO recipients (tx, seq, address, key, external, taken, outcome, outcome_at, outcome_ref, first_notice, second_notice)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 				num, seq, rc.Address, address(rc.Address), rc.External, nanos(rc.TakenAt),
-				string(rc.Outcome), nanos(rc.OutcomeAt), rc.OutcomeRef)
+				string(rc.Outcome), nanos(rc.OutcomeAt), rc.OutcomeRef, nanos(rc.FirstNoticeAt), nanos(rc.SecondNoticeAt))
 			if err != nil {
 				return err
 			}
@@ -88,9 +88,11 @@ func markRecipient(op *storage.MarkRecipient) change {
 	return func(r *run) error {
 		_, err := r.exec(`UPDATE recipients SET
 			taken = coalesce(nullif(?, 0), taken), outcome = coalesce(nullif(outcome, ''), ?),
-			outcome_at = coalesce(nullif(outcome_at, 0), ?), outcome_ref = coalesce(nullif(outcome_ref, ''), ?)
+			outcome_at = coalesce(nullif(outcome_at, 0), ?), outcome_ref = coalesce(nullif(outcome_ref, ''), ?),
+			first_notice = coalesce(nullif(first_notice, 0), ?), second_notice = coalesce(nullif(second_notice, 0), ?)
 			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
-			nanos(op.TakenAt), string(op.Outcome), nanos(op.OutcomeAt), op.OutcomeRef, op.ID, op.Own, address(op.Address))
+			nanos(op.TakenAt), string(op.Outcome), nanos(op.OutcomeAt), op.OutcomeRef,
+			nanos(op.FirstNoticeAt), nanos(op.SecondNoticeAt), op.ID, op.Own, address(op.Address))
 		return err
 	}
 }
@@ -101,24 +103,25 @@ type transaction struct {
 	storage.Transaction
 }
 
-const transactionColumns = "num, id, own, sender, msgid, subject, provider, receipt, at, size"
+const transactionColumns = "num, id, own, sender, msgid, subject, reply_to, provider, receipt, at, size"
 
 func scanTransaction(row scanner) (t transaction, err error) {
-	err = row.Scan(&t.num, &t.ID, &t.Own, &t.Sender, &t.MsgID, &t.Subject, &t.Provider, &t.Receipt, &t.at, &t.Size)
+	err = row.Scan(&t.num, &t.ID, &t.Own, &t.Sender, &t.MsgID, &t.Subject, &t.ReplyTo, &t.Provider, &t.Receipt, &t.at, &t.Size)
 	t.At = instant(t.at)
 	return t, err
 }
 
 func scanRecipient(row scanner) (rc storage.TxRecipient, err error) {
-	var taken, at int64
-	err = row.Scan(&rc.Address, &rc.External, &taken, &rc.Outcome, &at, &rc.OutcomeRef)
+	var taken, at, first, second int64
+	err = row.Scan(&rc.Address, &rc.External, &taken, &rc.Outcome, &at, &rc.OutcomeRef, &first, &second)
 	rc.TakenAt, rc.OutcomeAt = instant(taken), instant(at)
+	rc.FirstNoticeAt, rc.SecondNoticeAt = instant(first), instant(second)
 	return rc, err
 }
 
 func (s *Store) recipients(ctx context.Context, t *transaction) (err error) {
 	t.Recipients, err = all(ctx, s.read, scanRecipient,
-		"SELECT address, external, taken, outcome, outcome_at, outcome_ref FROM recipients WHERE tx = ? ORDER BY seq", t.num)
+		"SELECT address, external, taken, outcome, outcome_at, outcome_ref, first_notice, second_notice FROM recipients WHERE tx = ? ORDER BY seq", t.num)
 	return err
 }
 

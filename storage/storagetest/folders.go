@@ -47,7 +47,7 @@ func testEmpty(e *env) {
 	e.wants(fault.NotFound, err)
 	equal(e, "grants", len(must(e.Grants(e.ctx, "nobody"))(e)), 0)
 	equal(e, "jobs", len(must(e.TakeDue(e.ctx, "k", at, 10, 0))(e)), 0)
-	_, ok, err := e.NextDue(e.ctx, "k")
+	_, ok, err := e.NextDue(e.ctx, "k", 0)
 	if ok || err != nil {
 		e.Fatalf("next due: %v, %v", ok, err)
 	}

@@ -40,7 +40,7 @@ func testJobs(e *env) {
 	js := must(e.TakeDue(e.ctx, "relay", at, 10, 0))(e)
 	equal(e, "taken", fmt.Sprintf("%+v", js), fmt.Sprintf("%+v", []storage.Job{want}))
 	equal(e, "held", len(e.take("relay", time.Hour, 10, 0)), 0)
-	if _, ok, err := e.NextDue(e.ctx, "relay"); ok || err != nil {
+	if _, ok, err := e.NextDue(e.ctx, "relay", 0); ok || err != nil {
 		e.Fatalf("next due of a held job: %v", err)
 	}
 	e.Release(q.ID, 999)
@@ -49,7 +49,7 @@ func testJobs(e *env) {
 
 	e.ok(&storage.RetryJob{ID: q.ID, Due: at.Add(time.Minute), LastError: "451 later"})
 	want.Due, want.LastError, want.Attempts = at.Add(time.Minute), "451 later", 1
-	due, ok, err := e.NextDue(e.ctx, "relay")
+	due, ok, err := e.NextDue(e.ctx, "relay", 0)
 	if err != nil || !ok || !due.Equal(want.Due) {
 		e.Fatalf("next due %v, %v, %v", due, ok, err)
 	}

@@ -58,6 +58,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"Jobs", testJobs},
 		{"JobsOrder", testJobsOrder},
 		{"JobsLanes", testJobsLanes},
+		{"JobsPause", testJobsPause},
+		{"JobsHold", testJobsHold},
 		{"JobsReopen", testJobsReopen},
 		{"JobsWatch", testJobsWatch},
 		{"JobsMany", testJobsMany},
@@ -65,6 +67,10 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"Transactions", testTransactions},
 		{"TransactionsMany", testTransactionsMany},
 		{"Records", testRecords},
+		{"LogChain", testLogChain},
+		{"FindRecords", testFindRecords},
+		{"Seals", testSeals},
+		{"Quarantine", testQuarantine},
 		{"Accounts", testAccounts},
 		{"AccountsRefused", testAccountsRefused},
 		{"AccountsMany", testAccountsMany},
@@ -299,7 +305,9 @@ func (e *env) dump() string {
 	err = errors.Join(err,
 		e.Store.Jobs(e.ctx, "", func(j storage.Job) error { return line(j) }),
 		e.EachTransaction(e.ctx, time.Time{}, func(t storage.Transaction) error { return line(t) }),
-		e.Store.Records(e.ctx, 0, func(r storage.Record) error { return line(r) }))
+		e.Store.Records(e.ctx, 0, func(r storage.Record) error { return line(r) }),
+		e.Seals(e.ctx, 0, func(s storage.Seal) error { return line(s) }),
+		e.EachQuarantined(e.ctx, time.Time{}, func(q storage.Quarantined) error { return line(q) }))
 	if err != nil {
 		e.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func testOnce(e *env) {
 
 func sample(id string, own bool) storage.Transaction {
 	return storage.Transaction{
-		ID: id, Own: own, Sender: "Mittente@x.it", MsgID: "<m@x.it>", Subject: "Oggetto è", Provider: "Alfa",
+		ID: id, Own: own, Sender: "Mittente@x.it", MsgID: "<m@x.it>", Subject: "Oggetto è", ReplyTo: "Altri <r@x.it>", Provider: "Alfa",
 		Receipt: "completa", At: at, Size: 12345,
 		Recipients: []storage.TxRecipient{{Address: "Zeta@y.it"}, {Address: "b@z.it", External: true}, {Address: "a@y.it"}},
 	}
@@ -55,6 +55,11 @@ func testTransactions(e *env) {
 	want(own)
 	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "zeta@y.it", Outcome: storage.Failed, OutcomeAt: at.Add(2), OutcomeRef: "<r@y.it>"})
 	own.Recipients[0].Outcome, own.Recipients[0].OutcomeAt, own.Recipients[0].OutcomeRef = storage.Failed, at.Add(2), "<r@y.it>"
+	want(own)
+	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "a@y.it", FirstNoticeAt: at.Add(3)},
+		&storage.MarkRecipient{ID: "id1", Own: true, Address: "a@y.it", SecondNoticeAt: at.Add(4)},
+		&storage.MarkRecipient{ID: "id1", Own: true, Address: "a@y.it", FirstNoticeAt: at.Add(9), SecondNoticeAt: at.Add(9)})
+	own.Recipients[2].FirstNoticeAt, own.Recipients[2].SecondNoticeAt = at.Add(3), at.Add(4)
 	want(own)
 	want(other)
 	before := e.dump()
@@ -158,6 +163,7 @@ func testRecords(e *env) {
 		equal(e, "gapless", r.Seq, int64(i+1))
 	}
 	a.Record.Seq, b.Record.Seq = 1, 2
+	a.Record.Hash, b.Record.Hash = got[0].Hash, got[1].Hash // testLogChain looks at them
 	equal(e, "contents", fmt.Sprintf("%+v", got[:2]), fmt.Sprintf("%+v", []storage.Record{a.Record, b.Record}))
 	read(n + 2)
 	equal(e, "from", len(got), 2)

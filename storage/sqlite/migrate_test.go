@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"testing"
+
+	"pecd/ledger"
+	"pecd/storage"
+)
+
+// TestMigrateChainsOldRecords: a log from before the chain gets one, and goes on.
+func TestMigrateChainsOldRecords(t *testing.T) {
+	dir := t.TempDir()
+	text, err := fs.ReadFile(schema, "schema/0001_initial.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "pecd.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf(`%s
+		PRAGMA application_id = %d; PRAGMA user_version = 1;
+		INSERT INTO records (at, event, id, mailbox, data) VALUES (1, 'a', '', '', x'61'), (2, 'b', '', '', NULL);
+		INSERT INTO jobs (kind, lane, due, created, attempts, last_error) VALUES ('k', 'l', 0, 0, 0, '');`, text, applicationID)
+	if _, err := db.Exec(script); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openAt(t, dir, Options{})
+	commit(t, s, &storage.AppendRecord{Record: storage.Record{Event: "c", Data: []byte("c")}})
+	wantClean(t, s)
+	st, err := s.LogState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := ledger.Link(ledger.Link(ledger.Link([32]byte{}, 1, []byte("a")), 2, nil), 3, []byte("c")); st.Head != want || st.Last != 3 {
+		t.Fatalf("log ends at %d with %x, want %x", st.Last, st.Head, want)
+	}
+	if jobs, err := s.TakeDue(t.Context(), "k", s.opts.Clock.Now(), 1, 1); err != nil || len(jobs) != 1 || !jobs[0].Expires.IsZero() || jobs[0].Held {
+		t.Fatalf("jobs %+v, %v", jobs, err)
+	}
+}
