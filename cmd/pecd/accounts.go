@@ -15,31 +15,7 @@ import (
 
 	"pecd/directory"
 	"pecd/storage"
-	"pecd/storage/sqlite"
 )
-
-// nodeFlag names the node whose store an administration command works on.
-type nodeFlag struct {
-	Config string `required:"" type:"path" placeholder:"FILE" help:"Configuration of the node; it must be stopped."`
-}
-
-// with opens the node's store for one command.
-func (f nodeFlag) with(e *env, do func(ctx context.Context, st storage.Store, d *directory.Directory) error) (err error) {
-	cfg, err := readConfig(f.Config)
-	if err != nil {
-		return err
-	}
-	st, err := sqlite.Open(e.ctx, cfg.path(cfg.Store.Dir), sqlite.Options{Clock: e.clock})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	d := directory.New(st, e.clock)
-	if err := d.Seed(e.ctx); err != nil {
-		return err
-	}
-	return do(e.ctx, st, d)
-}
 
 type domainCmd struct {
 	Add  domainAddCmd  `cmd:"" help:"Add a certified domain."`
@@ -53,9 +29,11 @@ type domainAddCmd struct {
 
 // Run adds the domain.
 func (c *domainAddCmd) Run(e *env) error {
-	return c.with(e, func(ctx context.Context, _ storage.Store, d *directory.Directory) error {
-		return d.CreateDomain(ctx, c.Name, storage.DomainCertified)
-	})
+	return c.perform(e, e.stdout, "domain add", c, openStore)
+}
+
+func (c *domainAddCmd) do(ctx context.Context, k call) error {
+	return k.node.users.CreateDomain(ctx, c.Name, storage.DomainCertified)
 }
 
 type domainListCmd struct {
@@ -65,19 +43,23 @@ type domainListCmd struct {
 
 // Run lists the domains.
 func (c *domainListCmd) Run(e *env) error {
-	return c.with(e, func(ctx context.Context, st storage.Store, _ *directory.Directory) error {
-		all, err := st.Domains(ctx)
-		if err != nil {
+	return c.perform(e, e.stdout, "domain list", c, openStore)
+}
+
+func (c *domainListCmd) do(ctx context.Context, k call) error {
+	all, err := k.node.store.Domains(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(k.out).Encode(all)
+	}
+	for _, d := range all {
+		if _, err := fmt.Fprintf(k.out, "%s\t%s\n", d.Name, d.State); err != nil {
 			return err
 		}
-		if c.JSON {
-			return json.NewEncoder(e.stdout).Encode(all)
-		}
-		for _, d := range all {
-			fmt.Fprintf(e.stdout, "%s\t%s\n", d.Name, d.State)
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 type mailboxCmd struct {
@@ -95,25 +77,27 @@ type mailboxAddCmd struct {
 	Holder   string `help:"Name of the holder."`
 	Ordinary bool   `default:"true" negatable:"" help:"Open to ordinary mail."`
 	Service  bool   `help:"Service mailbox of the provider (RFC 6109 §2.2.5)."`
+	Password string `kong:"-"` // from standard input; travels over the admin socket at most
 }
 
 // Run creates the mailbox; the password comes from standard input, so that it
 // is in no process list.
-func (c *mailboxAddCmd) Run(e *env) error {
-	password, err := readPassword()
+func (c *mailboxAddCmd) Run(e *env) (err error) {
+	if c.Password, err = readPassword(); err != nil {
+		return err
+	}
+	return c.perform(e, e.stdout, "mailbox add", c, openStore)
+}
+
+func (c *mailboxAddCmd) do(ctx context.Context, k call) error {
+	hash, err := directory.HashPassword(c.Password)
 	if err != nil {
 		return err
 	}
-	return c.with(e, func(ctx context.Context, _ storage.Store, d *directory.Directory) error {
-		hash, err := directory.HashPassword(password)
-		if err != nil {
-			return err
-		}
-		_, err = d.CreateMailbox(ctx, directory.NewMailbox{
-			Address: c.Address, Tier: c.Tier, Holder: c.Holder, Ordinary: c.Ordinary, Service: c.Service, User: &directory.NewUser{Hash: hash},
-		})
-		return err
+	_, err = k.node.users.CreateMailbox(ctx, directory.NewMailbox{
+		Address: c.Address, Tier: c.Tier, Holder: c.Holder, Ordinary: c.Ordinary, Service: c.Service, User: &directory.NewUser{Hash: hash},
 	})
+	return err
 }
 
 func readPassword() (string, error) {
@@ -135,18 +119,20 @@ type mailboxListCmd struct {
 
 // Run lists the mailboxes.
 func (c *mailboxListCmd) Run(e *env) error {
-	return c.with(e, func(ctx context.Context, st storage.Store, _ *directory.Directory) error {
-		w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
-		enc := json.NewEncoder(e.stdout)
-		err := st.Mailboxes(ctx, strings.ToLower(c.Domain), func(m storage.Mailbox) error {
-			if c.JSON {
-				return enc.Encode(m)
-			}
-			_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", m.Address, m.Tier, m.State, m.Messages, m.Used)
-			return err
-		})
-		return errors.Join(err, w.Flush())
+	return c.perform(e, e.stdout, "mailbox list", c, openStore)
+}
+
+func (c *mailboxListCmd) do(ctx context.Context, k call) error {
+	w := tabwriter.NewWriter(k.out, 0, 8, 2, ' ', 0)
+	enc := json.NewEncoder(k.out)
+	err := k.node.store.Mailboxes(ctx, strings.ToLower(c.Domain), func(m storage.Mailbox) error {
+		if c.JSON {
+			return enc.Encode(m)
+		}
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", m.Address, m.Tier, m.State, m.Messages, m.Used)
+		return err
 	})
+	return errors.Join(err, w.Flush())
 }
 
 type mailboxStateCmd struct {
@@ -157,9 +143,11 @@ type mailboxStateCmd struct {
 
 // Run changes the state.
 func (c *mailboxStateCmd) Run(e *env) error {
-	return c.with(e, func(ctx context.Context, _ storage.Store, d *directory.Directory) error {
-		return d.SetMailboxState(ctx, c.Address, storage.MailboxState(c.State))
-	})
+	return c.perform(e, e.stdout, "mailbox state", c, openStore)
+}
+
+func (c *mailboxStateCmd) do(ctx context.Context, k call) error {
+	return k.node.users.SetMailboxState(ctx, c.Address, storage.MailboxState(c.State))
 }
 
 type mailboxOrdinaryCmd struct {
@@ -170,23 +158,27 @@ type mailboxOrdinaryCmd struct {
 
 // Run opens or closes the mailbox to ordinary mail.
 func (c *mailboxOrdinaryCmd) Run(e *env) error {
-	return c.with(e, func(ctx context.Context, _ storage.Store, d *directory.Directory) error {
-		return d.SetOrdinary(ctx, c.Address, c.Mail == "open")
-	})
+	return c.perform(e, e.stdout, "mailbox ordinary", c, openStore)
+}
+
+func (c *mailboxOrdinaryCmd) do(ctx context.Context, k call) error {
+	return k.node.users.SetOrdinary(ctx, c.Address, c.Mail == "open")
 }
 
 type mailboxPasswordCmd struct {
 	nodeFlag
-	Login string `arg:"" help:"The user."`
+	Login    string `arg:"" help:"The user."`
+	Password string `kong:"-"` // as in mailboxAddCmd
 }
 
 // Run sets the password.
-func (c *mailboxPasswordCmd) Run(e *env) error {
-	password, err := readPassword()
-	if err != nil {
+func (c *mailboxPasswordCmd) Run(e *env) (err error) {
+	if c.Password, err = readPassword(); err != nil {
 		return err
 	}
-	return c.with(e, func(ctx context.Context, _ storage.Store, d *directory.Directory) error {
-		return d.SetPassword(ctx, c.Login, password)
-	})
+	return c.perform(e, e.stdout, "mailbox password", c, openStore)
+}
+
+func (c *mailboxPasswordCmd) do(ctx context.Context, k call) error {
+	return k.node.users.SetPassword(ctx, c.Login, c.Password)
 }

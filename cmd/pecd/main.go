@@ -31,8 +31,9 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a node. / Avvia un nodo."`
 	Verify  verifyCmd  `cmd:"" help:"Read every message back and check the store's promises. / Verifica l'archivio."`
 	Unwrap  unwrapCmd  `cmd:"" help:"Say what a PEC message is and take the original out. / Apre un messaggio di posta certificata."`
-	Mailbox mailboxCmd `cmd:"" help:"Mailboxes of a stopped node. / Caselle di un nodo fermo."`
-	Domain  domainCmd  `cmd:"" help:"Domains of a stopped node. / Domini di un nodo fermo."`
+	Status  statusCmd  `cmd:"" help:"What a node is at and what needs a person. / Stato e allarmi del nodo."`
+	Mailbox mailboxCmd `cmd:"" help:"Mailboxes. / Caselle."`
+	Domain  domainCmd  `cmd:"" help:"Domains. / Domini."`
 	Config  configCmd  `cmd:"" help:"Configuration. / Configurazione."`
 }
 

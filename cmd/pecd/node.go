@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"pecd/alarm"
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/imap"
@@ -44,6 +45,8 @@ type node struct {
 	tlsCert *serverCertificate
 	core    *pipeline.Core
 	relay   *smtp.Relay
+	alarms  *alarm.Board
+	running bool // serves; false where a command opened it
 	// own judges what this provider signed itself, also with certificates that
 	// have left the index since.
 	own *signer.Verifier
@@ -52,7 +55,7 @@ type node struct {
 // openNode opens the store and reads keys, trust and index. It refuses to go
 // on with a signing certificate that breaks the profile.
 func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (_ *node, err error) {
-	n := &node{cfg: cfg, log: log.With("node", cfg.Node), clock: clk}
+	n := newNode(cfg, clk, log)
 	zone, err := time.LoadLocation(cfg.Zone)
 	if err != nil {
 		return nil, fmt.Errorf("zone: %w", err)
@@ -71,10 +74,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	if n.relay, err = n.openRelay(); err != nil {
 		return nil, err
 	}
-	if n.store, err = sqlite.Open(ctx, cfg.path(cfg.Store.Dir), sqlite.Options{Clock: clk, Logger: n.log}); err != nil {
+	if err := n.openStore(ctx); err != nil {
 		return nil, err
 	}
-	n.users = directory.New(n.store, clk)
 	// MIME delimiters must not be foreseen by whoever chooses an identifier.
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
@@ -88,6 +90,29 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		RequireTLS: cfg.Relay.RequireTLS,
 	}
 	return n, nil
+}
+
+func newNode(cfg *Config, clk clock.Clock, log *slog.Logger) *node {
+	log = log.With("node", cfg.Node)
+	return &node{cfg: cfg, log: log, clock: clk, alarms: alarm.NewBoard(clk, log)}
+}
+
+// openStore opens a node for commands that need its store alone: keys and index
+// may still be missing.
+func openStore(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (*node, error) {
+	n := newNode(cfg, clk, log)
+	return n, n.openStore(ctx)
+}
+
+func (n *node) openStore(ctx context.Context) (err error) {
+	if n.store, err = sqlite.Open(ctx, n.cfg.path(n.cfg.Store.Dir), sqlite.Options{Clock: n.clock, Logger: n.log}); err != nil {
+		return err
+	}
+	n.users = directory.New(n.store, n.clock)
+	if err := n.users.Seed(ctx); err != nil {
+		return errors.Join(err, n.store.Close())
+	}
+	return nil
 }
 
 func openSigner(cfg *Config, p pec.Provider, clk clock.Clock) (*signer.Signer, error) {
@@ -158,7 +183,9 @@ func (n *node) openRelay() (*smtp.Relay, error) {
 
 // close closes what openNode opened.
 func (n *node) close() error {
-	n.relay.Close()
+	if n.relay != nil {
+		n.relay.Close()
+	}
 	return n.store.Close()
 }
 
@@ -172,6 +199,7 @@ type server interface {
 // node. ready is called once every listener is bound.
 func (n *node) run(ctx context.Context, ready func()) (err error) {
 	defer func() { err = errors.Join(err, n.close()) }()
+	n.running = true
 	work, stopWork := context.WithCancel(context.Background())
 	take, stopTaking := context.WithCancel(work)
 	var wg, jobs sync.WaitGroup
@@ -310,7 +338,7 @@ func (n *node) listen() (out []listening, err error) {
 	if err != nil {
 		return out, fmt.Errorf("admin socket: %w", err)
 	}
-	return append(out, listening{"admin", newHTTPServer(n.adminHandler()), l, false}), nil
+	return append(out, listening{"admin", n.newAdminServer(), l, false}), nil
 }
 
 func (n *node) workers() []*pipeline.Worker {

@@ -18,8 +18,8 @@ import (
 var errProblems = errors.New("problems found")
 
 type verifyCmd struct {
-	Config string `required:"" type:"path" placeholder:"FILE" help:"Configuration of the node, running or stopped."`
-	JSON   bool   `help:"Print JSON."`
+	nodeFlag
+	JSON bool `help:"Print JSON."`
 }
 
 // findings is what verify prints.
@@ -46,39 +46,22 @@ func (f *findings) add(where, format string, args ...any) {
 
 // Run reads everything back: the store's own promises, the signatures of what
 // this provider issued, and the invariants of pec-rules §1.7.
-func (c *verifyCmd) Run(e *env) (err error) {
-	cfg, err := readConfig(c.Config)
+func (c *verifyCmd) Run(e *env) error {
+	return c.perform(e, e.stdout, "verify", c, openNode)
+}
+
+func (c *verifyCmd) do(ctx context.Context, k call) error {
+	f, err := k.node.verifyLive(ctx)
 	if err != nil {
 		return err
 	}
-	f, running, err := askVerify(e.ctx, cfg)
-	if err == nil && !running {
-		f, err = c.stopped(e, cfg)
-	}
-	if err != nil {
-		return err
-	}
-	if err := f.print(e.stdout, c.JSON); err != nil {
+	if err := f.print(k.out, c.JSON); err != nil {
 		return err
 	}
 	if len(f.Problems) > 0 {
 		return errProblems
 	}
 	return nil
-}
-
-// stopped verifies the store of a node that does not run.
-func (c *verifyCmd) stopped(e *env, cfg *Config) (f *findings, err error) {
-	log, err := newLogger(e.stderr, cfg.Log)
-	if err != nil {
-		return nil, err
-	}
-	n, err := openNode(e.ctx, cfg, e.clock, log)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, n.close()) }()
-	return n.verify(e.ctx)
 }
 
 func (n *node) verify(ctx context.Context) (*findings, error) {

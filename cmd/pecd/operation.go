@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"pecd/clock"
+)
+
+// operation is a command that works on an open node (ADR 0009 §1). Its value
+// travels as JSON to the node that runs; where none runs the command opens the
+// node's store and does it itself.
+type operation interface {
+	do(ctx context.Context, c call) error
+}
+
+// call is what an operation is done with.
+type call struct {
+	node  *node
+	out   io.Writer
+	actor string // who asked, for the log: the operating system's user
+}
+
+// operations makes an empty value of each operation, by the words of its command.
+func operations() map[string]func() operation {
+	return map[string]func() operation{
+		"verify":           func() operation { return new(verifyCmd) },
+		"status":           func() operation { return new(statusCmd) },
+		"domain add":       func() operation { return new(domainAddCmd) },
+		"domain list":      func() operation { return new(domainListCmd) },
+		"mailbox add":      func() operation { return new(mailboxAddCmd) },
+		"mailbox list":     func() operation { return new(mailboxListCmd) },
+		"mailbox state":    func() operation { return new(mailboxStateCmd) },
+		"mailbox ordinary": func() operation { return new(mailboxOrdinaryCmd) },
+		"mailbox password": func() operation { return new(mailboxPasswordCmd) },
+	}
+}
+
+// opener opens a node that does not run.
+type opener func(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (*node, error)
+
+// nodeFlag names the node an operation works on.
+type nodeFlag struct {
+	Config string `required:"" type:"path" placeholder:"FILE" json:"-" help:"Configuration of the node, running or stopped."`
+}
+
+// perform does an operation on the node: in the running one, else here, with
+// what open opens. Its output goes to w.
+func (f nodeFlag) perform(e *env, w io.Writer, name string, op operation, open opener) error {
+	cfg, err := readConfig(f.Config)
+	if err != nil {
+		return err
+	}
+	running, err := askNode(e.ctx, cfg, w, name, op)
+	if running || err != nil {
+		return err
+	}
+	log, err := newLogger(e.stderr, cfg.Log)
+	if err != nil {
+		return err
+	}
+	n, err := open(e.ctx, cfg, e.clock, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(op.do(e.ctx, call{node: n, out: w, actor: processUser()}), n.close())
+}
