@@ -6,114 +6,26 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 )
 
-// Config is what a node must know before it can read its store. Domains,
-// mailboxes, users and tiers live in the store. The doc tags make the printed
-// reference; relative paths are relative to the file's folder.
-type Config struct {
-	Node     string         `toml:"node" doc:"Name of this node in logs."`
-	Hostname string         `toml:"hostname" doc:"Public host name: SMTP greeting, trace lines, EHLO of the relay."`
-	Zone     string         `toml:"zone" doc:"Legal time of receipts (RFC 6109 §4.2)."`
-	Provider ProviderConfig `toml:"provider" doc:"The PEC provider (gestore) this node works for."`
-	Store    StoreConfig    `toml:"store" doc:"Where mail, queue and log are kept."`
-	Signing  SigningConfig  `toml:"signing" doc:"Key and certificate that sign envelopes and receipts (RFC 6109 §5.5)."`
-	Trust    TrustConfig    `toml:"trust" doc:"Whose signatures are believed."`
-	Index    IndexConfig    `toml:"index" doc:"The PEC providers directory (IGPEC, RFC 6109 §4.5)."`
-	TLS      TLSConfig      `toml:"tls" doc:"Certificate of all listeners; re-read when the files change."`
-	Listen   ListenConfig   `toml:"listen" doc:"Listeners, host:port; empty: not served."`
-	Limits   LimitsConfig   `toml:"limits" doc:"Bounds of one message and of the listeners."`
-	Relay    RelayConfig    `toml:"relay" doc:"Delivery to other servers."`
-	Log      LogConfig      `toml:"log" doc:"Operating log on standard error; the PEC log is in the store."`
-	Demo     bool           `toml:"demo" doc:"Marks a demonstration node: it says loudly that it is no accredited provider."`
-	dir      string
-}
-
-// ProviderConfig names the provider.
-type ProviderConfig struct {
-	Name        string `toml:"name" doc:"Name as in the index and in the certificate's O or CN."`
-	Domain      string `toml:"domain" doc:"Mail domain of the service address posta-certificata@domain."`
-	MailReceipt string `toml:"mail_receipt" doc:"Service mailbox for take-charge receipts, published in the index (RFC 6109 §2.2.5)."`
-}
-
-// StoreConfig places the store.
-type StoreConfig struct {
-	Dir string `toml:"dir" doc:"Folder of the embedded store. One process at a time."`
-}
-
-// SigningConfig places the signing key.
-type SigningConfig struct {
-	Certificate    string `toml:"certificate" doc:"PEM: signing certificate, then its CA certificates."`
-	Key            string `toml:"key" doc:"PEM: PKCS#8 private key, encrypted or not."`
-	PassphraseFile string `toml:"passphrase_file" doc:"File with the key's passphrase; empty for a clear key."`
-}
-
-// TrustConfig places the trust anchors.
-type TrustConfig struct {
-	Authorities string   `toml:"authorities" doc:"PEM bundle of the authorities that certify PEC providers (AgID)."`
-	CRLs        []string `toml:"crls" doc:"Revocation lists, PEM or DER files."`
-	RequireCRL  bool     `toml:"require_crl" doc:"Refuse a signature whose revocation cannot be checked."`
-}
-
-// IndexConfig places the provider index.
-type IndexConfig struct {
-	File        string `toml:"file" doc:"LDIF, or signed .ldif.p7m; re-read when it changes."`
-	Authorities string `toml:"authorities" doc:"PEM bundle of the authorities of the signature on a .p7m index; not those of [trust], who certify every provider's mail."`
-}
-
-// TLSConfig places the listeners' certificate.
-type TLSConfig struct {
-	Certificate string `toml:"certificate" doc:"PEM chain."`
-	Key         string `toml:"key" doc:"PEM private key."`
-}
-
-// ListenConfig is the addresses served.
-type ListenConfig struct {
-	Submission string `toml:"submission" doc:"SMTP submission with STARTTLS (587)."`
-	SMTPS      string `toml:"smtps" doc:"SMTP submission with implicit TLS (465)."`
-	MX         string `toml:"mx" doc:"Incoming point (25)."`
-	IMAP       string `toml:"imap" doc:"IMAP with STARTTLS (143)."`
-	IMAPS      string `toml:"imaps" doc:"IMAP with implicit TLS (993)."`
-	HTTP       string `toml:"http" doc:"Health check and, in the demo, the authority's certificate and revocation list."`
-	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`
-}
-
-// LimitsConfig bounds messages and connections.
-type LimitsConfig struct {
-	MessageBytes     int64 `toml:"message_bytes" doc:"One message, octets as submitted (S4-038)."`
-	ProductBytes     int64 `toml:"product_bytes" doc:"Size × recipients of one submission; 0: no bound. The law asks for at least 30 MB."`
-	Recipients       int   `toml:"recipients" doc:"Recipients of one message (S4-035)."`
-	StrictRecipients bool  `toml:"strict_recipients" doc:"Also refuse a To or Cc address that is no SMTP recipient."`
-	Connections      int   `toml:"connections" doc:"Connections of one listener."`
-	ConnectionsPerIP int   `toml:"connections_per_ip" doc:"Connections of one address to one listener."`
-	DeliveryWorkers  int   `toml:"delivery_workers" doc:"Deliveries at once; 0: by the number of cores."`
-	RelayWorkers     int   `toml:"relay_workers" doc:"Relay attempts at once."`
-	RelayPerDomain   int   `toml:"relay_per_domain" doc:"Of them, to one domain."`
-}
-
-// RelayConfig steers the relay.
-type RelayConfig struct {
-	Routes      map[string]string `toml:"routes" doc:"Fixed next hops, domain = \"host:port\"; \"*\" for all others. Without one, MX records decide."`
-	Authorities string            `toml:"authorities" doc:"PEM bundle against which PEC providers' TLS certificates are checked; empty: encrypted but unchecked, as providers do."`
-	RequireTLS  bool              `toml:"require_tls" doc:"Deliver to PEC providers over TLS only (RFC 6109 §5.3)."`
-}
-
-// LogConfig steers the operating log.
-type LogConfig struct {
-	Level  string `toml:"level" doc:"debug, info, warn or error."`
-	Format string `toml:"format" doc:"text or json."`
-}
-
 // defaultConfig holds every default; the reference prints them.
 func defaultConfig() Config {
 	return Config{
-		Zone:   "Europe/Rome",
-		Store:  StoreConfig{Dir: "/var/lib/pecd"},
-		Listen: ListenConfig{Submission: ":587", SMTPS: ":465", MX: ":25", IMAP: ":143", IMAPS: ":993"},
+		Zone:       "Europe/Rome",
+		Store:      StoreConfig{Dir: "/var/lib/pecd"},
+		Trust:      TrustConfig{Revocation: "grace", CRLFetch: true, CRLRefresh: time.Hour, CRLGrace: 24 * time.Hour},
+		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour},
+		Scan:       ScanConfig{Parallel: 4, Timeout: 5 * time.Minute, Bombs: "refuse", Encrypted: "report"},
+		Quarantine: QuarantineConfig{Months: 30},
+		Ledger:     LedgerConfig{Months: 30},
+		Time:       TimeConfig{Tolerance: time.Second, Every: 5 * time.Minute},
+		Listen:     ListenConfig{Submission: ":587", SMTPS: ":465", MX: ":25", IMAP: ":143", IMAPS: ":993"},
 		Limits: LimitsConfig{
 			MessageBytes: 104857600, Recipients: 1000, Connections: 2000, ConnectionsPerIP: 200,
 			RelayWorkers: 32, RelayPerDomain: 4,
@@ -166,12 +78,50 @@ func (c *Config) check() error {
 		// them may sign an index.
 		return fmt.Errorf("index.authorities is missing: whose signature on %s counts?", c.Index.File)
 	}
+	if err := c.checkServices(); err != nil {
+		return err
+	}
 	l := c.Limits
 	if l.MessageBytes <= 0 || l.Recipients <= 0 || l.Connections <= 0 || l.ConnectionsPerIP <= 0 || l.RelayWorkers <= 0 || l.RelayPerDomain <= 0 {
 		return fmt.Errorf("[limits]: every bound but product_bytes and delivery_workers must be positive")
 	}
 	return nil
 }
+
+// checkServices checks the tables whose keys need each other.
+func (c *Config) checkServices() error {
+	switch {
+	case !oneOf(c.Trust.Revocation, "strict", "grace", "off"):
+		return fmt.Errorf("trust.revocation: %q is none of strict, grace, off", c.Trust.Revocation)
+	case c.Trust.CRLRefresh <= 0 || c.Trust.CRLGrace < 0 || c.Trust.CRLMaxAge < 0:
+		return fmt.Errorf("[trust]: crl_refresh must be positive, crl_grace and crl_max_age not negative")
+	case !oneOf(c.Scan.Bombs, "refuse", "report", "pass") || !oneOf(c.Scan.Encrypted, "refuse", "report", "pass"):
+		return fmt.Errorf("[scan]: bombs and encrypted are refuse, report or pass")
+	case len(c.Scan.Clamd) > 0 && (c.Scan.Parallel <= 0 || c.Scan.Timeout <= 0):
+		return fmt.Errorf("[scan]: parallel and timeout must be positive")
+	case len(c.Scan.Clamd) > 0 && c.Quarantine.Recipient == "":
+		return fmt.Errorf("quarantine.recipient is missing: where [scan] finds a virus, the message is kept (pecd quarantine keygen)")
+	case c.Quarantine.Months < 30 || c.Ledger.Months < 30:
+		return fmt.Errorf("quarantine.months and ledger.months: the law asks for at least 30")
+	case c.Ledger.TSA != "" && c.Ledger.TSAAuthorities == "":
+		return fmt.Errorf("ledger.tsa_authorities is missing: whose time stamps count?")
+	case c.Index.URL != "" && !strings.HasPrefix(c.Index.URL, "https://"):
+		return fmt.Errorf("index.url: %q is not https", c.Index.URL)
+	case c.Index.URL != "" && !strings.HasSuffix(c.Index.File, ".p7m"):
+		return fmt.Errorf("index.file: with index.url it is the signed index and its name ends in .p7m")
+	case c.Index.Refresh <= 0 || c.Index.StaleAfter <= 0:
+		return fmt.Errorf("[index]: refresh and stale_after must be positive")
+	case (c.Index.ClientCertificate == "") != (c.Index.ClientKey == ""):
+		return fmt.Errorf("index.client_certificate and index.client_key go together")
+	case c.Publish.Path != "" && (c.Listen.HTTPS == "" || !strings.HasPrefix(c.Publish.Path, "/") || !strings.HasPrefix(c.Publish.URL, "https://")):
+		return fmt.Errorf("publish.path: needs listen.https, a path that begins with /, and publish.url")
+	case len(c.Time.Servers) > 0 && (c.Time.Tolerance <= 0 || c.Time.Every <= 0):
+		return fmt.Errorf("[time]: tolerance and every must be positive")
+	}
+	return nil
+}
+
+func oneOf(s string, all ...string) bool { return slices.Contains(all, s) }
 
 // path resolves a path of the configuration against its folder.
 func (c *Config) path(p string) string {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // writeReference prints the commented configuration from the structs: keys,
@@ -28,6 +29,10 @@ func referenceTable(b *strings.Builder, prefix string, v reflect.Value) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key := f.Tag.Get("toml")
+		if isTables(f.Type) { // one would stand for one more
+			fmt.Fprintf(b, "\n# %s\n", f.Tag.Get("doc"))
+			continue
+		}
 		if key == "" || isTable(f.Type) {
 			continue
 		}
@@ -48,7 +53,13 @@ func referenceTable(b *strings.Builder, prefix string, v reflect.Value) {
 
 func isTable(t reflect.Type) bool { return t.Kind() == reflect.Struct || t.Kind() == reflect.Map }
 
+// isTables says whether a key is an array of tables.
+func isTables(t reflect.Type) bool { return t.Kind() == reflect.Slice && isTable(t.Elem()) }
+
 func tomlValue(v reflect.Value) string {
+	if d, ok := v.Interface().(time.Duration); ok {
+		return strconv.Quote(shortDuration(d))
+	}
 	switch v.Kind() {
 	case reflect.String:
 		return strconv.Quote(v.String())
@@ -60,4 +71,16 @@ func tomlValue(v reflect.Value) string {
 		return "[" + strings.Join(parts, ", ") + "]"
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+// shortDuration leaves out what is zero: "24h", not "24h0m0s".
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -156,7 +156,7 @@ func (n *node) openTrust() (*signer.Verifier, error) {
 		return nil, err
 	}
 	return signer.NewVerifier(signer.VerifierConfig{
-		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, RequireCRL: n.cfg.Trust.RequireCRL,
+		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, RequireCRL: n.cfg.Trust.Revocation == "strict",
 	}), nil
 }
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import "time"
+
+// Config is what a node must know before it can read its store. Domains,
+// mailboxes, users and tiers live in the store. The doc tags make the printed
+// reference; relative paths are relative to the file's folder.
+type Config struct {
+	Node       string           `toml:"node" doc:"Name of this node in logs."`
+	Hostname   string           `toml:"hostname" doc:"Public host name: SMTP greeting, trace lines, EHLO of the relay."`
+	Zone       string           `toml:"zone" doc:"Legal time of receipts (RFC 6109 §4.2)."`
+	Provider   ProviderConfig   `toml:"provider" doc:"The PEC provider (gestore) this node works for."`
+	Store      StoreConfig      `toml:"store" doc:"Where mail, queue and log are kept."`
+	Signing    SigningConfig    `toml:"signing" doc:"Key and certificate that sign envelopes and receipts (RFC 6109 §5.5)."`
+	Trust      TrustConfig      `toml:"trust" doc:"Whose signatures are believed."`
+	Index      IndexConfig      `toml:"index" doc:"The PEC providers directory (IGPEC, RFC 6109 §4.5)."`
+	Publish    PublishConfig    `toml:"publish" doc:"Our own record of the index, served over HTTPS for the central system (RFC 6109 §4.5)."`
+	Scan       ScanConfig       `toml:"scan" doc:"Antivirus. Fails closed: without an answer of the engine nothing is accepted."`
+	Quarantine QuarantineConfig `toml:"quarantine" doc:"Where infected messages are kept for 30 months (RFC 6109 §2.2.4)."`
+	Ledger     LedgerConfig     `toml:"ledger" doc:"The PEC log's daily sealing (RFC 6109 §2.3)."`
+	Time       TimeConfig       `toml:"time" doc:"Watch over the clock. The node never sets it."`
+	TLS        TLSConfig        `toml:"tls" doc:"Certificate of all listeners; re-read when the files change."`
+	Listen     ListenConfig     `toml:"listen" doc:"Listeners, host:port; empty: not served."`
+	Limits     LimitsConfig     `toml:"limits" doc:"Bounds of one message and of the listeners."`
+	Relay      RelayConfig      `toml:"relay" doc:"Delivery to other servers."`
+	Log        LogConfig        `toml:"log" doc:"Operating log on standard error; the PEC log is in the store."`
+	Demo       bool             `toml:"demo" doc:"Marks a demonstration node: it says loudly that it is no accredited provider."`
+	dir        string
+}
+
+// ProviderConfig names the provider.
+type ProviderConfig struct {
+	Name        string `toml:"name" doc:"Name as in the index and in the certificate's O or CN."`
+	Domain      string `toml:"domain" doc:"Mail domain of the service address posta-certificata@domain."`
+	MailReceipt string `toml:"mail_receipt" doc:"Service mailbox for take-charge receipts, published in the index (RFC 6109 §2.2.5)."`
+}
+
+// StoreConfig places the store.
+type StoreConfig struct {
+	Dir string `toml:"dir" doc:"Folder of the embedded store. One process at a time."`
+}
+
+// SigningConfig places the signing key.
+type SigningConfig struct {
+	Certificate    string `toml:"certificate" doc:"PEM: signing certificate, then its CA certificates."`
+	Key            string `toml:"key" doc:"PEM: PKCS#8 private key, encrypted or not."`
+	PassphraseFile string `toml:"passphrase_file" doc:"File with the key's passphrase; empty for a clear key."`
+}
+
+// TrustConfig places the trust anchors.
+type TrustConfig struct {
+	Authorities string        `toml:"authorities" doc:"PEM bundle of the authorities that certify PEC providers (AgID)."`
+	Revocation  string        `toml:"revocation" doc:"strict: a revocation list counts until its nextUpdate; grace: crl_grace longer; off: the lack of one is no failure. Beyond that a message is answered 451 and comes again."`
+	CRLs        []string      `toml:"crls" doc:"Revocation lists, PEM or DER files or folders; re-read every minute."`
+	CRLURLs     []string      `toml:"crl_urls" doc:"Further addresses of revocation lists, beside those that the certificates name."`
+	CRLFetch    bool          `toml:"crl_fetch" doc:"Fetch revocation lists over HTTP from the addresses in the certificates of the index and of the authorities."`
+	CRLRefresh  time.Duration `toml:"crl_refresh" doc:"How often revocation lists are fetched."`
+	CRLGrace    time.Duration `toml:"crl_grace" doc:"How long the last list counts beyond its nextUpdate, with revocation = \"grace\"."`
+	CRLMaxAge   time.Duration `toml:"crl_max_age" doc:"Age at which a list is stale whatever its nextUpdate says; 0: no such age."`
+}
+
+// IndexConfig places the provider index.
+type IndexConfig struct {
+	File              string        `toml:"file" doc:"LDIF, or signed .ldif.p7m; re-read when it changes. With url, where the fetched index is kept."`
+	Authorities       string        `toml:"authorities" doc:"PEM bundle of the authorities of the signature on a .p7m index; not those of [trust], who certify every provider's mail."`
+	URL               string        `toml:"url" doc:"HTTPS address of the whole index; empty: the file is all there is."`
+	ClientCertificate string        `toml:"client_certificate" doc:"PEM chain for the index server (RFC 6109 §5.6)."`
+	ClientKey         string        `toml:"client_key" doc:"PEM private key of it."`
+	TLSAuthorities    string        `toml:"tls_authorities" doc:"PEM bundle against which the index server's TLS certificate is checked; empty: the system's."`
+	Refresh           time.Duration `toml:"refresh" doc:"How often the index is fetched."`
+	StaleAfter        time.Duration `toml:"stale_after" doc:"Age at which an alarm is raised."`
+}
+
+// PublishConfig is our own record of the index.
+type PublishConfig struct {
+	Path             string       `toml:"path" doc:"Path on listen.https, as in LDIFLocationURL; empty: not published."`
+	URL              string       `toml:"url" doc:"Our LDIFLocationURL as published."`
+	ClientAuthority  string       `toml:"client_authorities" doc:"PEM bundle of the authorities of client certificates that may fetch it; empty: anybody."`
+	NextCertificates []string     `toml:"next_certificates" doc:"PEM files of signing certificates published ahead of their use: renewal with overlap."`
+	Units            []UnitConfig `toml:"units" doc:"Secondary operating environments: one [[publish.units]] each with name, mail_receipt, certificates, domains."`
+}
+
+// UnitConfig is a secondary operating environment (RFC 6109 §4.5.7).
+type UnitConfig struct {
+	Name         string   `toml:"name" doc:"providerUnit."`
+	MailReceipt  string   `toml:"mail_receipt" doc:"Its service mailbox."`
+	Certificates []string `toml:"certificates" doc:"PEM files of its signing certificates."`
+	Domains      []string `toml:"domains" doc:"Its managed domains."`
+}
+
+// ScanConfig steers the antivirus.
+type ScanConfig struct {
+	Clamd     []string      `toml:"clamd" doc:"Addresses of clamd, unix:/path or tcp:host:port, tried in turn; empty: no antivirus, for tests only."`
+	Parallel  int           `toml:"parallel" doc:"Messages scanned at once."`
+	Timeout   time.Duration `toml:"timeout" doc:"Longest scan of one message."`
+	Bombs     string        `toml:"bombs" doc:"Archives beyond the engine's limits: refuse, report or pass."`
+	Encrypted string        `toml:"encrypted" doc:"Archives and documents that cannot be looked into: refuse, report or pass."`
+}
+
+// QuarantineConfig steers the quarantine.
+type QuarantineConfig struct {
+	Recipient string `toml:"recipient" doc:"age1… public key to which infected messages are encrypted; needed with [scan]. Made by: pecd quarantine keygen. The private key does not belong on the node."`
+	Months    int    `toml:"months" doc:"How long they are kept."`
+}
+
+// LedgerConfig steers the sealing of the log.
+type LedgerConfig struct {
+	TSA            string `toml:"tsa" doc:"HTTP(S) address of the time-stamping authority (RFC 3161); empty: days are signed and never stamped, for tests only."`
+	TSAAuthorities string `toml:"tsa_authorities" doc:"PEM bundle of the authorities of its certificate."`
+	Months         int    `toml:"months" doc:"How long the log is kept; the law asks for 30."`
+}
+
+// TimeConfig steers the watch over the clock.
+type TimeConfig struct {
+	Servers   []string      `toml:"servers" doc:"NTP servers the clock is compared with; empty: not watched."`
+	Tolerance time.Duration `toml:"tolerance" doc:"Deviation at which an alarm is raised; the law tolerates 1s."`
+	Every     time.Duration `toml:"every" doc:"How often it is measured."`
+}
+
+// TLSConfig places the listeners' certificate.
+type TLSConfig struct {
+	Certificate string `toml:"certificate" doc:"PEM chain."`
+	Key         string `toml:"key" doc:"PEM private key."`
+}
+
+// ListenConfig is the addresses served.
+type ListenConfig struct {
+	Submission string `toml:"submission" doc:"SMTP submission with STARTTLS (587)."`
+	SMTPS      string `toml:"smtps" doc:"SMTP submission with implicit TLS (465)."`
+	MX         string `toml:"mx" doc:"Incoming point (25)."`
+	IMAP       string `toml:"imap" doc:"IMAP with STARTTLS (143)."`
+	IMAPS      string `toml:"imaps" doc:"IMAP with implicit TLS (993)."`
+	HTTP       string `toml:"http" doc:"Health check and, in the demo, the authority's certificate and revocation list."`
+	HTTPS      string `toml:"https" doc:"Our own record of the index, see [publish] (443)."`
+	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`
+}
+
+// LimitsConfig bounds messages and connections.
+type LimitsConfig struct {
+	MessageBytes     int64 `toml:"message_bytes" doc:"One message, octets as submitted (S4-038)."`
+	ProductBytes     int64 `toml:"product_bytes" doc:"Size × recipients of one submission; 0: no bound. The law asks for at least 30 MB."`
+	Recipients       int   `toml:"recipients" doc:"Recipients of one message (S4-035)."`
+	StrictRecipients bool  `toml:"strict_recipients" doc:"Also refuse a To or Cc address that is no SMTP recipient."`
+	Connections      int   `toml:"connections" doc:"Connections of one listener."`
+	ConnectionsPerIP int   `toml:"connections_per_ip" doc:"Connections of one address to one listener."`
+	DeliveryWorkers  int   `toml:"delivery_workers" doc:"Deliveries at once; 0: by the number of cores."`
+	RelayWorkers     int   `toml:"relay_workers" doc:"Relay attempts at once."`
+	RelayPerDomain   int   `toml:"relay_per_domain" doc:"Of them, to one domain."`
+}
+
+// RelayConfig steers the relay.
+type RelayConfig struct {
+	Routes      map[string]string `toml:"routes" doc:"Fixed next hops, domain = \"host:port\"; \"*\" for all others. Without one, MX records decide."`
+	Authorities string            `toml:"authorities" doc:"PEM bundle against which PEC providers' TLS certificates are checked; empty: encrypted but unchecked, as providers do."`
+	RequireTLS  bool              `toml:"require_tls" doc:"Deliver to PEC providers over TLS only (RFC 6109 §5.3)."`
+}
+
+// LogConfig steers the operating log.
+type LogConfig struct {
+	Level  string `toml:"level" doc:"debug, info, warn or error."`
+	Format string `toml:"format" doc:"text or json."`
+}
