@@ -62,6 +62,7 @@ type conn struct {
 	readBy, writeBy atomic.Int64
 	loginBy         int64
 	waiting         atomic.Bool // for the first octet of a command
+	shaking         atomic.Bool // in the TLS handshake
 	closed          sync.Once
 
 	wmu  sync.Mutex
@@ -100,6 +101,11 @@ func (r beforeRead) Read(p []byte) (int, error) {
 // secure runs the TLS handshake.
 func (c *conn) secure() error {
 	t := tls.Server(c.raw, c.srv.cfg.TLS)
+	c.shaking.Store(true)
+	defer c.shaking.Store(false)
+	if c.srv.closing.Load() {
+		return errClosing
+	}
 	if err := t.HandshakeContext(c.ctx); err != nil {
 		return err
 	}
@@ -241,9 +247,10 @@ func (c *conn) Close() error {
 }
 
 // hint tells the connection that the server is closing: it says BYE as soon as
-// it waits for a command. Called with Server.closing set.
+// it waits for a command. A handshake, which may never come, is not waited for.
+// Called with Server.closing set.
 func (c *conn) hint() {
-	if c.waiting.Load() {
+	if c.waiting.Load() || c.shaking.Load() {
 		c.wake()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -194,4 +195,44 @@ func TestShutdownCuts(t *testing.T) {
 		t.Error(err)
 	}
 	s.closed()
+}
+
+// TestShutdown_HandshakeThatNeverComes: who connects and says nothing is not
+// waited for, with implicit TLS and after STARTTLS.
+func TestShutdown_HandshakeThatNeverComes(t *testing.T) {
+	f := newFixture(t)
+	silent, err := net.Dial("tcp", f.tls.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	plain, err := net.Dial("tcp", f.plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScript(t, plain)
+	s.line()
+	s.send("a STARTTLS\r\n")
+	s.expect(`^a OK`)
+	shaking := func() (n int) {
+		f.server.mu.Lock()
+		defer f.server.mu.Unlock()
+		for c := range f.server.conns {
+			if c.shaking.Load() {
+				n++
+			}
+		}
+		return n
+	}
+	for end := time.Now().Add(5 * time.Second); shaking() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d handshakes under way", shaking())
+		}
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := f.server.Shutdown(ctx); err != nil || time.Since(start) > time.Second {
+		t.Errorf("shutdown took %v: %v", time.Since(start), err)
+	}
 }

@@ -113,7 +113,11 @@ type proc struct {
 }
 
 func startProc(binary string, args ...string) (*proc, error) {
-	p := &proc{cmd: exec.Command(binary, args...), exited: make(chan struct{})}
+	return startCommand(exec.Command(binary, args...))
+}
+
+func startCommand(cmd *exec.Cmd) (*proc, error) {
+	p := &proc{cmd: cmd, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = 5 * time.Second
 	// A test run that is itself killed must not leave servers behind.

@@ -29,9 +29,6 @@ import (
 	"pecd/storage/sqlite"
 )
 
-// shutdownWait is how long a stopping node lets running sessions finish.
-const shutdownWait = 10 * time.Second
-
 // node is one provider's server: the rooms wired together.
 type node struct {
 	cfg     *Config
@@ -49,7 +46,8 @@ type node struct {
 	running bool // serves; false where a command opened it
 	// own judges what this provider signed itself, also with certificates that
 	// have left the index since.
-	own *signer.Verifier
+	own     *signer.Verifier
+	sockets *sockets // nil: none are inherited
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -202,7 +200,9 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	n.running = true
 	work, stopWork := context.WithCancel(context.Background())
 	take, stopTaking := context.WithCancel(work)
-	var wg, jobs sync.WaitGroup
+	accept, stopAccepting := context.WithCancel(work)
+	defer stopAccepting()
+	var wg, jobs, accepting sync.WaitGroup
 	defer func() { stopWork(); jobs.Wait(); wg.Wait() }()
 	defer stopTaking()
 
@@ -212,8 +212,8 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	}
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
-		wg.Go(func() {
-			if err := s.proto.Serve(work, s.listener, s.implicit); err != nil && ctx.Err() == nil {
+		accepting.Go(func() {
+			if err := s.proto.Serve(accept, s.listener, s.implicit); err != nil && ctx.Err() == nil {
 				failed <- fmt.Errorf("%s: %w", s.name, err)
 			}
 		})
@@ -233,17 +233,11 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	case err = <-failed:
 	}
 	stopTaking()
-	grace, cancel := context.WithTimeout(context.Background(), shutdownWait)
+	grace, cancel := context.WithTimeout(context.Background(), patience(ctx))
 	defer cancel()
-	var closing sync.WaitGroup // ends with grace at the latest
-	for _, s := range servers {
-		closing.Go(func() {
-			if serr := s.proto.Shutdown(grace); serr != nil {
-				n.log.Warn("listener stopped hard", "service", s.name, "error", serr)
-			}
-		})
-	}
-	closing.Wait()
+	stopAccepting()
+	accepting.Wait()
+	n.endSessions(grace, servers)
 	finished := make(chan struct{})
 	wg.Go(func() {
 		jobs.Wait()
@@ -328,11 +322,14 @@ func (n *node) listen() (out []listening, err error) {
 		if s.address == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", s.address)
+		l, err := n.sockets.listen(s.name, s.address)
 		if err != nil {
 			return out, fmt.Errorf("listen.%s: %w", s.name, err)
 		}
 		out = append(out, listening{s.name, s.proto(), l, s.implicit})
+	}
+	if err := n.sockets.settled(); err != nil {
+		return out, err
 	}
 	l, err := n.listenAdmin()
 	if err != nil {
@@ -367,9 +364,8 @@ func newHTTPServer(h http.Handler) *httpServer {
 }
 
 // Serve implements server; these listeners speak cleartext.
-func (s *httpServer) Serve(_ context.Context, l net.Listener, _ bool) error {
-	if err := s.Server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+func (s *httpServer) Serve(ctx context.Context, l net.Listener, _ bool) error {
+	unhook := context.AfterFunc(ctx, func() { l.Close() })
+	defer unhook()
+	return ignoreClosed(ctx, s.Server.Serve(l))
 }

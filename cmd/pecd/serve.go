@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -12,6 +13,10 @@ type serveCmd struct {
 
 // Run serves one node until it is told to stop.
 func (c *serveCmd) Run(e *env) error {
+	inherited, err := inheritedSockets()
+	if err != nil {
+		return err
+	}
 	cfg, err := readConfig(c.Config)
 	if err != nil {
 		return err
@@ -25,10 +30,19 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return n.run(e.ctx, func() {
+	n.sockets = inherited
+	r, ctx, err := newRestart(e.ctx, c.Config, n)
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	return r.finish(e.ctx, n.run(ctx, func() {
+		r.watch(ctx)
 		if cfg.Demo {
 			fmt.Fprintln(e.stdout, demoWarning)
 		}
 		fmt.Fprintf(e.stdout, "pecd: %s pronto / ready\n", cfg.Node)
-	})
+		if err := notifyReady(); err != nil {
+			n.log.Warn("the service manager was not told that the node is ready", "error", err)
+		}
+	}))
 }
