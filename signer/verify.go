@@ -27,8 +27,9 @@ type VerifierConfig struct {
 	AllowSHA1Digests bool
 	// AllowSHA1 admits certificates that their CA signed with SHA-1, as before 2016.
 	AllowSHA1 bool
-	// RequireCRL makes the lack of a current revocation list a failure.
-	RequireCRL bool
+	// Revocation says what the lack of a current revocation list means. The
+	// zero value: nothing.
+	Revocation RevocationPolicy
 }
 
 // PECConfig returns the configuration that PEC traffic needs, with the anchors
@@ -156,10 +157,5 @@ func (v *Verifier) certificate(leaf *x509.Certificate, extra []*x509.Certificate
 	if r.step != StepOK {
 		return r.step, r.why
 	}
-	for i := range len(r.path) - 1 {
-		if step, why := v.revocation(r.path[i], r.path[i+1], at); step != StepOK {
-			return step, why
-		}
-	}
-	return StepOK, reason{}
+	return v.revocation(r.path, at)
 }

@@ -209,6 +209,7 @@ key = "{{.Name}}/sign.key"
 [trust]
 authorities = "ca.pem"
 crls = ["{{.Name}}/ca.crl"]
+revocation = "off" # the demo's authority issues its list once
 
 [index]
 file = "{{.Name}}/index.ldif"

@@ -37,7 +37,7 @@ type node struct {
 	store   *sqlite.Store
 	users   *directory.Directory
 	index   *directory.LiveIndex
-	crls    *signer.CRLs
+	crls    *signer.RevocationLists
 	signer  *signer.Signer
 	tlsCert *serverCertificate
 	core    *pipeline.Core
@@ -113,53 +113,6 @@ func (n *node) openStore(ctx context.Context) (err error) {
 	return nil
 }
 
-func openSigner(cfg *Config, p pec.Provider, clk clock.Clock) (*signer.Signer, error) {
-	pass, err := cfg.passphrase()
-	if err != nil {
-		return nil, err
-	}
-	key, err := signer.LoadKey(cfg.path(cfg.Signing.Key), pass)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := signer.LoadCertificates(cfg.path(cfg.Signing.Certificate))
-	if err != nil {
-		return nil, err
-	}
-	return signer.New(signer.Identity{Certificate: certs[0], Chain: certs[1:], Key: key}, p.Name, p.ServiceAddress, clk)
-}
-
-// openTrust reads authorities, revocation lists and the provider index.
-func (n *node) openTrust() (*signer.Verifier, error) {
-	authorities, err := signer.LoadCertificates(n.cfg.path(n.cfg.Trust.Authorities))
-	if err != nil {
-		return nil, err
-	}
-	if n.crls, err = signer.LoadCRLs(n.cfg.paths(n.cfg.Trust.CRLs)...); err != nil {
-		return nil, err
-	}
-	n.own = signer.NewVerifier(signer.PECConfig(authorities...))
-	indexAuthorities := authorities
-	if f := n.cfg.Index.Authorities; f != "" {
-		if indexAuthorities, err = signer.LoadCertificates(n.cfg.path(f)); err != nil {
-			return nil, err
-		}
-	}
-	publisher := signer.NewVerifier(signer.VerifierConfig{Roots: indexAuthorities, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true})
-	open := func(p7m []byte) ([]byte, error) {
-		content, _, err := publisher.OpenSigned(p7m, maxIndex, n.clock.Now())
-		return content, err
-	}
-	if n.index, err = directory.NewLiveIndex(n.cfg.path(n.cfg.Index.File), open, n.log, n.clock); err != nil {
-		return nil, err
-	}
-	return signer.NewVerifier(signer.VerifierConfig{
-		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, RequireCRL: n.cfg.Trust.Revocation == "strict",
-	}), nil
-}
-
-const maxIndex = 256 << 20
-
 func (n *node) openRelay() (*smtp.Relay, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	verify := smtp.VerifyNone
@@ -224,7 +177,7 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	}
 	wg.Go(func() { n.tlsCert.run(work, n.clock, n.log) })
 	wg.Go(func() { n.index.Run(work) })
-	wg.Go(func() { n.reloadCRLs(work) })
+	wg.Go(func() { n.crls.Run(work) })
 	if ready != nil {
 		ready()
 	}
@@ -249,24 +202,6 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 		n.log.Warn("jobs under way go back to the queue")
 	}
 	return err
-}
-
-// crlPoll is how soon a newly published revocation list is used: the delay is
-// to be small (RFC 6109 §2.2.2), reading the files is cheap.
-const crlPoll = time.Minute
-
-func (n *node) reloadCRLs(ctx context.Context) {
-	for ctx.Err() == nil {
-		timer, stop := n.clock.After(crlPoll)
-		select {
-		case <-ctx.Done():
-		case <-timer:
-			if err := n.crls.Reload(); err != nil {
-				n.log.Error("revocation lists not reloaded, the old ones stay in use", "error", err)
-			}
-		}
-		stop()
-	}
 }
 
 type listening struct {

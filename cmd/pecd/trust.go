@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"crypto/x509"
+	"path/filepath"
+
+	"pecd/clock"
+	"pecd/directory"
+	"pecd/pec"
+	"pecd/signer"
+)
+
+const (
+	maxIndex = 256 << 20
+	// crlFolder keeps fetched revocation lists, in the store's folder.
+	crlFolder = "crl"
+)
+
+func openSigner(cfg *Config, p pec.Provider, clk clock.Clock) (*signer.Signer, error) {
+	pass, err := cfg.passphrase()
+	if err != nil {
+		return nil, err
+	}
+	key, err := signer.LoadKey(cfg.path(cfg.Signing.Key), pass)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := signer.LoadCertificates(cfg.path(cfg.Signing.Certificate))
+	if err != nil {
+		return nil, err
+	}
+	return signer.New(signer.Identity{Certificate: certs[0], Chain: certs[1:], Key: key}, p.Name, p.ServiceAddress, clk)
+}
+
+// openTrust reads authorities, revocation lists and the provider index.
+func (n *node) openTrust() (*signer.Verifier, error) {
+	authorities, err := signer.LoadCertificates(n.cfg.path(n.cfg.Trust.Authorities))
+	if err != nil {
+		return nil, err
+	}
+	policy := n.cfg.Trust.policy()
+	if n.crls, err = n.openRevocation(authorities, policy); err != nil {
+		return nil, err
+	}
+	n.own = signer.NewVerifier(signer.PECConfig(authorities...))
+	indexAuthorities := authorities
+	if f := n.cfg.Index.Authorities; f != "" {
+		if indexAuthorities, err = signer.LoadCertificates(n.cfg.path(f)); err != nil {
+			return nil, err
+		}
+	}
+	publisher := signer.NewVerifier(signer.VerifierConfig{Roots: indexAuthorities, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true})
+	open := func(p7m []byte) ([]byte, error) {
+		content, _, err := publisher.OpenSigned(p7m, maxIndex, n.clock.Now())
+		return content, err
+	}
+	if n.index, err = directory.NewLiveIndex(n.cfg.path(n.cfg.Index.File), open, n.log, n.clock); err != nil {
+		return nil, err
+	}
+	return signer.NewVerifier(signer.VerifierConfig{
+		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, Revocation: policy,
+	}), nil
+}
+
+// policy is what the configuration wants of revocation lists.
+func (t TrustConfig) policy() signer.RevocationPolicy {
+	modes := map[string]signer.RevocationMode{"strict": signer.RevocationStrict, "grace": signer.RevocationGrace, "off": signer.RevocationOff}
+	return signer.RevocationPolicy{Mode: modes[t.Revocation], Grace: t.CRLGrace, MaxAge: t.CRLMaxAge}
+}
+
+func (n *node) openRevocation(authorities []*x509.Certificate, policy signer.RevocationPolicy) (*signer.RevocationLists, error) {
+	t := n.cfg.Trust
+	cfg := signer.RevocationConfig{
+		Files: n.cfg.paths(t.CRLs), URLs: t.CRLURLs, Policy: policy, Interval: t.CRLRefresh,
+		Dir: filepath.Join(n.cfg.path(n.cfg.Store.Dir), crlFolder), Alarms: n.alarms, Clock: n.clock, Logger: n.log,
+		// Without leave to fetch from them, certificates still tell whose lists count.
+		Watched: func() []*x509.Certificate { return authorities },
+	}
+	if t.CRLFetch {
+		cfg.Watched = func() []*x509.Certificate { return append(n.indexed(), authorities...) }
+	}
+	return signer.OpenRevocationLists(cfg)
+}
+
+// indexed are the certificates in the provider index.
+func (n *node) indexed() []*x509.Certificate {
+	var all []*x509.Certificate
+	if n.index == nil {
+		return nil // it is being read
+	}
+	for _, p := range n.index.Current().Providers() {
+		for _, der := range p.Certificates {
+			if c, err := x509.ParseCertificate(der); err == nil {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
