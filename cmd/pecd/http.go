@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pecd/metrics"
 )
 
 // publicHandler serves what other machines may ask of a node without a login.
@@ -43,11 +45,15 @@ func (n *node) file(contentType, path string) http.HandlerFunc {
 	}
 }
 
-// metricsHandler serves the process's own figures; those of the mail follow
-// from the ledger in a room of their own.
+// metricsHandler serves the process's own figures, the alarms and the clock's
+// deviation; those of the mail follow from the ledger.
 func (n *node) metricsHandler() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(metrics.Alarms(n.alarms))
+	if n.deviation != nil {
+		reg.MustRegister(metrics.ClockOffset(n.deviation.Last))
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
 	return mux

@@ -11,21 +11,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
 	"pecd/alarm"
 	"pecd/clock"
+	"pecd/clock/deviation"
 	"pecd/directory"
-	"pecd/imap"
 	"pecd/pec"
 	"pecd/pipeline"
 	"pecd/signer"
 	"pecd/smtp"
-	"pecd/storage"
 	"pecd/storage/sqlite"
 )
 
@@ -43,7 +40,9 @@ type node struct {
 	core    *pipeline.Core
 	relay   *smtp.Relay
 	alarms  *alarm.Board
-	running bool // serves; false where a command opened it
+	// deviation watches the clock; nil where no time server is configured.
+	deviation *deviation.Monitor
+	running   bool // serves; false where a command opened it
 	// own judges what this provider signed itself, also with certificates that
 	// have left the index since.
 	own     *signer.Verifier
@@ -79,6 +78,11 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		return nil, errors.Join(err, n.store.Close())
+	}
+	if t := cfg.Time; len(t.Servers) > 0 {
+		n.deviation = deviation.New(deviation.Config{
+			Servers: t.Servers, Tolerance: t.Tolerance, Every: t.Every, Clock: clk, Alarms: n.alarms, Logger: n.log,
+		})
 	}
 	n.core = &pipeline.Core{
 		Store: n.store, Mailboxes: mailboxes{n.users, n.store}, Providers: providers{n.index},
@@ -175,9 +179,9 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	for _, w := range n.workers() {
 		jobs.Go(func() { w.Run(take, work) })
 	}
-	wg.Go(func() { n.tlsCert.run(work, n.clock, n.log) })
-	wg.Go(func() { n.index.Run(work) })
-	wg.Go(func() { n.crls.Run(work) })
+	for _, service := range n.services() {
+		wg.Go(func() { service(work) })
+	}
 	if ready != nil {
 		ready()
 	}
@@ -202,105 +206,4 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 		n.log.Warn("jobs under way go back to the queue")
 	}
 	return err
-}
-
-type listening struct {
-	name     string
-	proto    server
-	listener net.Listener
-	implicit bool
-}
-
-// envelopeAllowance is what an envelope, or a receipt, may add to the original
-// it carries: the recipients several times over, and the signature.
-const envelopeAllowance = 8 << 20
-
-// listen binds every configured listener; on an error those bound are closed.
-func (n *node) listen() (out []listening, err error) {
-	defer func() {
-		if err != nil {
-			for _, s := range out {
-				s.listener.Close()
-			}
-		}
-	}()
-	c := n.cfg
-	guesses := directory.NewGuesses(n.clock) // one count for whoever tries passwords, by whatever door
-	mail := smtp.ServerConfig{
-		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
-		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
-		Guesses: guesses,
-	}
-	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
-	exchange.MaxMessage += envelopeAllowance
-	box := imap.Config{
-		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
-		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
-		Guesses: guesses,
-	}
-	access := &pipeline.Access{Core: n.core}
-	incoming := &pipeline.Incoming{Core: n.core}
-	logins := submitters{n.users}
-	for _, s := range []struct {
-		name, address string
-		implicit      bool
-		proto         func() server
-	}{
-		{"submission", c.Listen.Submission, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
-		{"smtps", c.Listen.SMTPS, true, func() server { return smtp.NewSubmission(mail, logins, access) }},
-		{"mx", c.Listen.MX, false, func() server { return smtp.NewMX(exchange, incoming) }},
-		{"imap", c.Listen.IMAP, false, func() server { return imap.NewServer(box) }},
-		{"imaps", c.Listen.IMAPS, true, func() server { return imap.NewServer(box) }},
-		{"http", c.Listen.HTTP, false, func() server { return newHTTPServer(n.publicHandler()) }},
-		{"metrics", c.Listen.Metrics, false, func() server { return newHTTPServer(n.metricsHandler()) }},
-	} {
-		if s.address == "" {
-			continue
-		}
-		l, err := n.sockets.listen(s.name, s.address)
-		if err != nil {
-			return out, fmt.Errorf("listen.%s: %w", s.name, err)
-		}
-		out = append(out, listening{s.name, s.proto(), l, s.implicit})
-	}
-	if err := n.sockets.settled(); err != nil {
-		return out, err
-	}
-	l, err := n.listenAdmin()
-	if err != nil {
-		return out, fmt.Errorf("admin socket: %w", err)
-	}
-	return append(out, listening{"admin", n.newAdminServer(), l, false}), nil
-}
-
-func (n *node) workers() []*pipeline.Worker {
-	deliver := n.cfg.Limits.DeliveryWorkers
-	if deliver <= 0 {
-		deliver = 2 * runtime.NumCPU()
-	}
-	dp := pipeline.NewDeliveryPoint(n.core)
-	rp := pipeline.NewRelayPoint(n.core, n.relay)
-	worker := func(kind string, parallel, perLane int, do func(context.Context, storage.Job) error) *pipeline.Worker {
-		return &pipeline.Worker{Kind: kind, Store: n.store, Clock: n.clock, Logger: n.log, Parallel: parallel, PerLane: perLane, Do: do}
-	}
-	return []*pipeline.Worker{
-		worker(pipeline.JobDeliver, deliver, 0, dp.Deliver),
-		worker(pipeline.JobRelay, n.cfg.Limits.RelayWorkers, n.cfg.Limits.RelayPerDomain, rp.Relay),
-	}
-}
-
-// httpServer lets net/http's server be one of the listeners.
-type httpServer struct{ http.Server }
-
-func newHTTPServer(h http.Handler) *httpServer {
-	return &httpServer{http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
-	}}
-}
-
-// Serve implements server; these listeners speak cleartext.
-func (s *httpServer) Serve(ctx context.Context, l net.Listener, _ bool) error {
-	unhook := context.AfterFunc(ctx, func() { l.Close() })
-	defer unhook()
-	return ignoreClosed(ctx, s.Server.Serve(l))
 }

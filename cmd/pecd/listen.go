@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"pecd/directory"
+	"pecd/imap"
+	"pecd/pipeline"
+	"pecd/smtp"
+)
+
+type listening struct {
+	name     string
+	proto    server
+	listener net.Listener
+	implicit bool
+}
+
+// envelopeAllowance is what an envelope, or a receipt, may add to the original
+// it carries: the recipients several times over, and the signature.
+const envelopeAllowance = 8 << 20
+
+// listen binds every configured listener; on an error those bound are closed.
+func (n *node) listen() (out []listening, err error) {
+	defer func() {
+		if err != nil {
+			for _, s := range out {
+				s.listener.Close()
+			}
+		}
+	}()
+	c := n.cfg
+	guesses := directory.NewGuesses(n.clock) // one count for whoever tries passwords, by whatever door
+	mail := smtp.ServerConfig{
+		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
+		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
+		Guesses: guesses,
+	}
+	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
+	exchange.MaxMessage += envelopeAllowance
+	box := imap.Config{
+		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
+		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
+		Guesses: guesses,
+	}
+	access := &pipeline.Access{Core: n.core}
+	incoming := &pipeline.Incoming{Core: n.core}
+	logins := submitters{n.users}
+	for _, s := range []struct {
+		name, address string
+		implicit      bool
+		proto         func() server
+	}{
+		{"submission", c.Listen.Submission, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
+		{"smtps", c.Listen.SMTPS, true, func() server { return smtp.NewSubmission(mail, logins, access) }},
+		{"mx", c.Listen.MX, false, func() server { return smtp.NewMX(exchange, incoming) }},
+		{"imap", c.Listen.IMAP, false, func() server { return imap.NewServer(box) }},
+		{"imaps", c.Listen.IMAPS, true, func() server { return imap.NewServer(box) }},
+		{"http", c.Listen.HTTP, false, func() server { return newHTTPServer(n.publicHandler()) }},
+		{"metrics", c.Listen.Metrics, false, func() server { return newHTTPServer(n.metricsHandler()) }},
+	} {
+		if s.address == "" {
+			continue
+		}
+		l, err := n.sockets.listen(s.name, s.address)
+		if err != nil {
+			return out, fmt.Errorf("listen.%s: %w", s.name, err)
+		}
+		out = append(out, listening{s.name, s.proto(), l, s.implicit})
+	}
+	if err := n.sockets.settled(); err != nil {
+		return out, err
+	}
+	l, err := n.listenAdmin()
+	if err != nil {
+		return out, fmt.Errorf("admin socket: %w", err)
+	}
+	return append(out, listening{"admin", n.newAdminServer(), l, false}), nil
+}
+
+// httpServer lets net/http's server be one of the listeners.
+type httpServer struct{ http.Server }
+
+func newHTTPServer(h http.Handler) *httpServer {
+	return &httpServer{http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}}
+}
+
+// Serve implements server; these listeners speak cleartext.
+func (s *httpServer) Serve(ctx context.Context, l net.Listener, _ bool) error {
+	unhook := context.AfterFunc(ctx, func() { l.Close() })
+	defer unhook()
+	return ignoreClosed(ctx, s.Server.Serve(l))
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"runtime"
+
+	"pecd/pipeline"
+	"pecd/storage"
+)
+
+// services are what a serving node does beside its listeners and workers, each
+// until its context ends.
+func (n *node) services() []func(context.Context) {
+	all := []func(context.Context){
+		func(ctx context.Context) { n.tlsCert.run(ctx, n.clock, n.log) },
+		n.index.Run, n.crls.Run,
+	}
+	if n.deviation != nil {
+		all = append(all, n.deviation.Run)
+	}
+	return all
+}
+
+func (n *node) workers() []*pipeline.Worker {
+	deliver := n.cfg.Limits.DeliveryWorkers
+	if deliver <= 0 {
+		deliver = 2 * runtime.NumCPU()
+	}
+	dp := pipeline.NewDeliveryPoint(n.core)
+	rp := pipeline.NewRelayPoint(n.core, n.relay)
+	worker := func(kind string, parallel, perLane int, do func(context.Context, storage.Job) error) *pipeline.Worker {
+		return &pipeline.Worker{Kind: kind, Store: n.store, Clock: n.clock, Logger: n.log, Parallel: parallel, PerLane: perLane, Do: do}
+	}
+	return []*pipeline.Worker{
+		worker(pipeline.JobDeliver, deliver, 0, dp.Deliver),
+		worker(pipeline.JobRelay, n.cfg.Limits.RelayWorkers, n.cfg.Limits.RelayPerDomain, rp.Relay),
+	}
+}
