@@ -4,7 +4,8 @@
 // domains, mailboxes, users with their grants and passwords, and the tiers with
 // their figures. The other half is the index of all PEC providers (RFC 6109
 // §4.5), which tells whose certificate signed a message and which domains are
-// certified.
+// certified: LiveIndex has it in use, Fetcher keeps it fresh, and Publisher
+// serves our own record for it.
 //
 // Names are kept in one form: lower case, domains as A-labels. Every function
 // that takes a name brings it into that form first.

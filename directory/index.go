@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha1" // RFC 6109 §4.5.1 identifies certificates by SHA-1; the octets are compared too
 	"crypto/x509"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -40,9 +41,19 @@ type Index struct {
 	domains  map[string]int  // to records
 	certs    map[hash][]cert // by SHA-1 of the DER encoding
 	warnings []string
+
+	// Whose a record is, is told by its dn alone: providerName is free text
+	// that another provider's record may hold as well.
+	owners   []string // of records: nameKey of the providerName in the dn
+	ownNames []string // of records: the same as written
 }
 
 type hash [sha1.Size]byte
+
+func sumOf(der []byte) hash { return sha1.Sum(der) }
+
+// fingerprint is how a certificate is named in texts, as in the index.
+func fingerprint(der []byte) string { return fmt.Sprintf("%X", sumOf(der)) }
 
 type cert struct {
 	der    []byte
@@ -102,7 +113,7 @@ func (x *Index) ProviderByCertificate(c *x509.Certificate) (signer.Origin, bool)
 		return signer.Origin{}, false
 	}
 	var with []int
-	for _, k := range x.certs[sha1.Sum(c.Raw)] {
+	for _, k := range x.certs[sumOf(c.Raw)] {
 		if bytes.Equal(k.der, c.Raw) {
 			with = append(with, k.record)
 		}

@@ -4,7 +4,6 @@ package directory
 
 import (
 	"bytes"
-	"crypto/sha1" // RFC 6109 §4.5.1
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -276,7 +275,7 @@ func (b *indexBuilder) end() error {
 	}
 	present := make(map[hash]bool, len(b.ders))
 	for _, k := range b.ders {
-		sum := hash(sha1.Sum(k.der)) // RFC 6109 §4.5.1
+		sum := sumOf(k.der)
 		if !published[sum] {
 			return lineError(k.line, "%s: certificate with SHA-1 %X has no providerCertificateHash", b.about(), sum)
 		}
@@ -346,5 +345,6 @@ func (b *indexBuilder) finish() (*Index, error) {
 	if b.quiet > 0 {
 		b.x.warnings = append(b.x.warnings, fmt.Sprintf("%d more", b.quiet))
 	}
+	b.x.owners, b.x.ownNames = b.provider, b.dnName
 	return b.x, nil
 }

@@ -4,9 +4,7 @@ package directory
 
 import (
 	"bufio"
-	"crypto/sha1" // RFC 6109 §4.5.1
 	"encoding/base64"
-	"fmt"
 	"io"
 	"strings"
 
@@ -19,47 +17,67 @@ const ldifColumns = 76
 // WriteLDIF writes an index file (RFC 6109 §4.5): the root entry, then the
 // providers in the given order, with the hashes of their certificates. It
 // checks nothing: ReadLDIF does.
+//
+// There is no version line, as in the examples of RFC 6109 §4.5.10: OpenLDAP's
+// slapadd takes it for an attribute and refuses the file.
 func WriteLDIF(w io.Writer, root RootEntry, providers []Provider) error {
 	out := ldifWriter{w: bufio.NewWriter(w)}
-	out.attr("version", "1")
-	out.entry("o=" + rootOrg)
+	out.attr("dn", "o="+rootOrg)
 	out.attr("objectClass", "top", "organization", "LDIFLocationURLObject")
 	out.attr("o", rootOrg)
 	out.attr("LDIFLocationURL", root.LDIFLocationURL)
 	out.attr("description", root.Description)
 	for _, p := range providers {
-		dn := "providerName=" + escapeDN(p.Name) + ",o=" + rootOrg
-		if p.Unit != "" {
-			dn = "providerUnit=" + escapeDN(p.Unit) + "," + dn
-		}
-		out.entry(dn)
-		out.attr("objectClass", "top", "provider")
-		if p.Unit == "" && p.LDIFLocationURL != "" {
-			out.attr("objectClass", "LDIFLocationURLObject")
-			out.attr("LDIFLocationURL", p.LDIFLocationURL)
-		}
-		out.attr("providerName", p.Name)
-		out.attr("providerUnit", p.Unit)
-		for _, der := range p.Certificates {
-			out.attr("providerCertificateHash", fmt.Sprintf("%X", sha1.Sum(der)))
-			out.line("providerCertificate;binary:: " + base64.StdEncoding.EncodeToString(der))
-		}
-		out.attr("mailReceipt", p.MailReceipt)
-		out.attr("managedDomains", p.Domains...)
-		out.attr("description", p.Description)
+		out.w.WriteByte('\n')
+		out.record(p)
 	}
-	if err := out.w.Flush(); err != nil {
-		return fault.New("directory.WriteLDIF", fault.Temporary, err)
+	return out.flush("directory.WriteLDIF")
+}
+
+// writeRecords writes the records alone, as a provider publishes its own (RFC
+// 6109 §4.5: one file relates all of a provider's environments).
+func writeRecords(w io.Writer, records []Provider) error {
+	out := ldifWriter{w: bufio.NewWriter(w)}
+	for i, p := range records {
+		if i > 0 {
+			out.w.WriteByte('\n')
+		}
+		out.record(p)
+	}
+	return out.flush("directory.writeRecords")
+}
+
+// ldifWriter writes folded lines. Errors stay in the bufio.Writer until flush.
+type ldifWriter struct{ w *bufio.Writer }
+
+func (o ldifWriter) flush(op string) error {
+	if err := o.w.Flush(); err != nil {
+		return fault.New(op, fault.Temporary, err)
 	}
 	return nil
 }
 
-// ldifWriter writes folded lines. Errors stay in the bufio.Writer until Flush.
-type ldifWriter struct{ w *bufio.Writer }
-
-func (o ldifWriter) entry(dn string) {
-	o.w.WriteByte('\n')
+// record writes one entry.
+func (o ldifWriter) record(p Provider) {
+	dn := "providerName=" + escapeDN(p.Name) + ",o=" + rootOrg
+	if p.Unit != "" {
+		dn = "providerUnit=" + escapeDN(p.Unit) + "," + dn
+	}
 	o.attr("dn", dn)
+	o.attr("objectClass", "top", "provider")
+	if p.Unit == "" && p.LDIFLocationURL != "" {
+		o.attr("objectClass", "LDIFLocationURLObject")
+		o.attr("LDIFLocationURL", p.LDIFLocationURL)
+	}
+	o.attr("providerName", p.Name)
+	o.attr("providerUnit", p.Unit)
+	for _, der := range p.Certificates {
+		o.attr("providerCertificateHash", fingerprint(der))
+		o.line("providerCertificate;binary:: " + base64.StdEncoding.EncodeToString(der))
+	}
+	o.attr("mailReceipt", p.MailReceipt)
+	o.attr("managedDomains", p.Domains...)
+	o.attr("description", p.Description)
 }
 
 // attr writes one line for each value that is not empty.

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,7 +122,7 @@ func (l *LiveIndex) read() (*Index, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fault.New(op, fault.Invalid, errors.New("no regular file"))
 	}
-	if !strings.HasSuffix(strings.ToLower(l.path), ".p7m") {
+	if !isSigned(l.path) {
 		return ReadLDIF(f)
 	}
 	if l.open == nil {
