@@ -32,6 +32,6 @@ var (
 
 // CheckCertificate runs the steps chain, time and revocation alone.
 func CheckCertificate(cfg VerifierConfig, leaf *x509.Certificate, at time.Time, extra ...*x509.Certificate) (Step, string) {
-	step, why := NewVerifier(cfg).certificate(leaf, extra, at, true)
+	step, why := NewVerifier(cfg).certificate(leaf, extra, at, x509.ExtKeyUsageEmailProtection)
 	return step, why.en
 }

@@ -58,7 +58,7 @@ func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (content []by
 	if verdict = inner.value(verdict, sd, si, bytes.NewReader(sd.content)); !verdict.OK() {
 		return nil, verdict.Certificate, denied(op, because(verdict.Reason, verdict.ReasonEN))
 	}
-	if step, why := inner.certificate(verdict.Certificate, sd.certificates, at, false); step != StepOK {
+	if step, why := inner.certificate(verdict.Certificate, sd.certificates, at, x509.ExtKeyUsageAny); step != StepOK {
 		return nil, verdict.Certificate, denied(op, why)
 	}
 	return sd.content, verdict.Certificate, nil
