@@ -38,6 +38,10 @@ func TestRFC6109_2_2_2_FetchedLists(t *testing.T) {
 		must(t, err)
 		return der
 	}
+	other := *ca.Certificate()
+	other.RawSubject, other.Subject = nil, pkix.Name{CommonName: "Altra CA"}
+	named, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: epoch, NextUpdate: dayOne}, &other, ca.Key())
+	must(t, err)
 	good := crlOf(t, ca, epoch, 30*day)
 	flipped := bytes.Clone(good)
 	flipped[len(flipped)-5] ^= 1
@@ -67,6 +71,7 @@ func TestRFC6109_2_2_2_FetchedLists(t *testing.T) {
 		"a certificate":        {body(ca.Certificate().Raw), signer.StepUnknownRevocation, true, "version"},
 		"data behind it":       {body(append(bytes.Clone(good), 0)), signer.StepUnknownRevocation, true, "after an element"},
 		"wrong signer":         {body(crlOf(t, namesake, epoch, 30*day)), signer.StepUnknownRevocation, true, "known authority"},
+		"another's name":       {body(named), signer.StepUnknownRevocation, true, "known authority"},
 		"signature changed":    {body(flipped), signer.StepUnknownRevocation, true, "known authority"},
 		"content changed":      {body(date), signer.StepUnknownRevocation, true, "known authority"},
 		"RSA-PSS":              {body(special(func(l *x509.RevocationList) { l.SignatureAlgorithm = x509.SHA256WithRSAPSS })), signer.StepUnknownRevocation, true, "unsupported"},

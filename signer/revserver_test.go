@@ -67,8 +67,12 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// silence never answers, until the client goes away.
-func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// silence never answers, until the client goes away: which shows once the
+// request was read.
+func silence(_ http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
 
 // revWorld is revocation lists with everything around them.
 type revWorld struct {
