@@ -48,6 +48,16 @@ const (
 	UsageSample    Kind = "usage.sample" // daily: Size and Messages of a mailbox
 )
 
+// The log itself, and who looked at what is kept.
+const (
+	LedgerSealed    Kind = "ledger.sealed"    // a day of the log was closed; Detail names its file
+	LedgerPurged    Kind = "ledger.purged"    // a sealed day was removed after its time of keeping
+	LedgerExtracted Kind = "ledger.extracted" // an extract was asked for by Actor; Mailbox is the holder's, if it is for one
+	QuarantineRead  Kind = "quarantine.read"  // an infected message was read by Actor
+	AlarmRaised     Kind = "alarm.raised"     // a condition that needs a person; Detail says which
+	AlarmCleared    Kind = "alarm.cleared"    // … and its end
+)
+
 // Kinds lists every kind, in the order above.
 func Kinds() []Kind {
 	return []Kind{
@@ -57,6 +67,8 @@ func Kinds() []Kind {
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample,
+
+		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, AlarmRaised, AlarmCleared,
 	}
 }
 
