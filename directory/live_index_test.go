@@ -192,8 +192,8 @@ func TestSampleSignedIndex(t *testing.T) {
 	}
 	v := signer.NewVerifier(signer.VerifierConfig{Roots: roots})
 	l, err := NewLiveIndex(path, func(p7m []byte) ([]byte, error) {
-		content, _, err := v.OpenSigned(p7m, maxSignedIndex, roots[0].NotBefore.Add(time.Hour))
-		return content, err
+		o, err := v.OpenSigned(p7m, maxSignedIndex, roots[0].NotBefore.Add(time.Hour))
+		return o.Content, err
 	}, log, clock.System{})
 	if err != nil {
 		t.Fatal(err)

@@ -106,9 +106,9 @@ func FuzzVerify(f *testing.F) {
 		if got.OK() && (!got.OriginChecked || !got.Certificate.Equal(leaf)) {
 			t.Errorf("accepted %+v", got)
 		}
-		content, by, err := open.OpenSigned(p7s, 1<<20, dayOne)
-		if err == nil && (by == nil || !bytes.Equal(content, entity)) {
-			t.Errorf("opened %q", content)
+		o, err := open.OpenSigned(p7s, 1<<20, dayOne)
+		if err == nil && (o.By == nil || !bytes.Equal(o.Content, entity)) {
+			t.Errorf("opened %q", o.Content)
 		}
 	})
 }

@@ -54,8 +54,8 @@ func TestRFC6109_4_5_6_SignOpaque(t *testing.T) {
 			t.Run(fmt.Sprint(kind, n), func(t *testing.T) {
 				content := bytes.Repeat([]byte("riga\r\n"), n/6+1)[:n]
 				p7m := signOpaque(t, s, content)
-				if opened, by, err := v.OpenSigned(p7m, n, dayOne); err != nil || !bytes.Equal(opened, content) || !by.Equal(id.Certificate) {
-					t.Errorf("OpenSigned: %d octets, %v", len(opened), err)
+				if o, err := v.OpenSigned(p7m, n, dayOne); err != nil || !bytes.Equal(o.Content, content) || !o.By.Equal(id.Certificate) || !o.SignedAt.Equal(dayOne) {
+					t.Errorf("OpenSigned: %d octets of %v, %v", len(o.Content), o.SignedAt, err)
 				}
 				section, by, err := v.VerifyOpaque(bytes.NewReader(p7m), int64(len(p7m)), dayOne)
 				must(t, err)

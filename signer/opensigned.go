@@ -20,9 +20,16 @@ const maxElements = 1 << 18
 
 var errNotOpaque = errors.New("CMS: signed data without content")
 
+// Opened is what was in an opaque SignedData, and who signed it.
+type Opened struct {
+	Content  []byte
+	By       *x509.Certificate // known also where the signature does not hold
+	SignedAt time.Time         // as the signer claims, zero without a claim
+}
+
 // OpenSigned reads an opaque CMS SignedData, such as the .ldif.p7m of the
-// provider index (RFC 6109 §4.5.6), and returns its content and the signer's
-// certificate once value, chain, validity at the time and revocation hold.
+// provider index (RFC 6109 §4.5.6), and returns its content and who signed it
+// once value, chain, validity at the time and revocation hold.
 // Whether that signer may speak for the content is the caller's decision.
 //
 // p7m is DER or BER, also with the content in chunks, or the same in PEM or as
@@ -30,53 +37,55 @@ var errNotOpaque = errors.New("CMS: signed data without content")
 //
 // Errors: TooLarge; Invalid when the structure is unreadable; Denied when the
 // signature does not hold. The text says why in Italian and English.
-func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (content []byte, by *x509.Certificate, err error) {
+func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (Opened, error) {
 	const op = "signer.OpenSigned"
 	if len(p7m)/2 > limit+maxSignatureBytes {
-		return nil, nil, fault.New(op, fault.TooLarge, nil)
+		return Opened{}, fault.New(op, fault.TooLarge, nil)
 	}
 	ber, err := unwrapCMS(p7m)
 	if err != nil {
-		return nil, nil, invalidCMS(op, err)
+		return Opened{}, invalidCMS(op, err)
 	}
 	sd, err := readSignedData(ber, berLimits{bytes: len(ber), depth: maxDepth, elements: maxElements})
 	if err != nil {
-		return nil, nil, invalidCMS(op, err)
+		return Opened{}, invalidCMS(op, err)
 	}
 	if sd.content == nil || len(sd.signers) == 0 {
-		return nil, nil, invalidCMS(op, errNotOpaque)
+		return Opened{}, invalidCMS(op, errNotOpaque)
 	}
 	if len(sd.content) > limit {
-		return nil, nil, fault.New(op, fault.TooLarge, nil)
+		return Opened{}, fault.New(op, fault.TooLarge, nil)
 	}
-	if by, err = v.openedBy(op, sd, bytes.NewReader(sd.content), at); err != nil {
-		return nil, by, err
+	o, err := v.openedBy(op, sd, bytes.NewReader(sd.content), at)
+	if err == nil {
+		o.Content = sd.content
 	}
-	return sd.content, by, nil
+	return o, err
 }
 
-// openedBy returns the certificate that signed an opaque content, and with it
-// an error when the signature does not hold.
-func (v *Verifier) openedBy(op string, sd *signedData, content io.Reader, at time.Time) (*x509.Certificate, error) {
+// openedBy tells who signed an opaque content, with an error when the signature
+// does not hold.
+func (v *Verifier) openedBy(op string, sd *signedData, content io.Reader, at time.Time) (o Opened, err error) {
 	inner := &Verifier{cfg: v.cfg}
 	inner.cfg.Origins = nil // an index is signed by whoever the caller trusts for it
 	var verdict Verdict
 	si := inner.pick(sd, &verdict)
 	if verdict.Certificate == nil {
-		return nil, invalidCMS(op, errElementMissing)
+		return o, invalidCMS(op, errElementMissing)
 	}
+	o.By, o.SignedAt = verdict.Certificate, si.signingTime()
 	verdict = inner.value(verdict, sd, si, content)
 	switch verdict.Failed {
 	case StepOK:
 	case StepRead:
-		return verdict.Certificate, fault.New(op, fault.Temporary, verdict.Err)
+		return o, fault.New(op, fault.Temporary, verdict.Err)
 	default:
-		return verdict.Certificate, denied(op, because(verdict.Reason, verdict.ReasonEN))
+		return o, denied(op, because(verdict.Reason, verdict.ReasonEN))
 	}
 	if step, why := inner.certificate(verdict.Certificate, sd.certificates, at, x509.ExtKeyUsageAny); step != StepOK {
-		return verdict.Certificate, denied(op, why)
+		return o, denied(op, why)
 	}
-	return verdict.Certificate, nil
+	return o, nil
 }
 
 // invalidCMS is the error for a structure that cannot be read.

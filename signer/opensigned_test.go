@@ -37,10 +37,10 @@ func TestRFC6109_4_5_6_OpenSignedFromOpenSSL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			mustOpenSSL(t, dir, append([]string{args[0], "-sign", "-nodetach", "-binary", "-in", "ldif", "-signer", "cert.pem", "-inkey", "key.pem", "-out", "p7m"}, args[1:]...)...)
-			content, by, err := v.OpenSigned(read(t, dir, "p7m"), len(ldif), dayOne)
+			o, err := v.OpenSigned(read(t, dir, "p7m"), len(ldif), dayOne)
 			must(t, err)
-			if !bytes.Equal(content, ldif) || !by.Equal(id.Certificate) {
-				t.Errorf("%d octets by %s", len(content), by.Subject)
+			if !bytes.Equal(o.Content, ldif) || !o.By.Equal(id.Certificate) {
+				t.Errorf("%d octets by %s", len(o.Content), o.By.Subject)
 			}
 		})
 	}
@@ -100,15 +100,15 @@ func TestOpenSigned(t *testing.T) {
 			if at.IsZero() {
 				at = dayOne
 			}
-			content, by, err := signer.NewVerifier(cfg).OpenSigned(c.p7m, limit, at)
+			o, err := signer.NewVerifier(cfg).OpenSigned(c.p7m, limit, at)
 			if c.ok {
-				if err != nil || !bytes.Equal(content, ldif) || !by.Equal(id.Certificate) {
-					t.Fatalf("%d octets, %v", len(content), err)
+				if err != nil || !bytes.Equal(o.Content, ldif) || !o.By.Equal(id.Certificate) {
+					t.Fatalf("%d octets, %v", len(o.Content), err)
 				}
 				return
 			}
-			if !fault.Is(err, c.kind) || content != nil {
-				t.Fatalf("%d octets, %v", len(content), err)
+			if !fault.Is(err, c.kind) || o.Content != nil {
+				t.Fatalf("%d octets, %v", len(o.Content), err)
 			}
 			if c.kind != fault.TooLarge && !strings.Contains(fault.TextOf(err), " / ") {
 				t.Errorf("text %q", fault.TextOf(err))

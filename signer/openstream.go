@@ -40,10 +40,11 @@ func (v *Verifier) VerifyOpaque(r io.ReaderAt, size int64, at time.Time) (conten
 	if len(o.sd.signers) == 0 {
 		return nil, nil, invalidCMS(op, errNotOpaque)
 	}
-	if by, err = v.openedBy(op, o.sd, o.content(r), at); err != nil {
-		return nil, by, err
+	opened, err := v.openedBy(op, o.sd, o.content(r), at)
+	if err != nil {
+		return nil, opened.By, err
 	}
-	return o.content(r), by, nil
+	return o.content(r), opened.By, nil
 }
 
 // opaqueFile is an opaque SignedData whose content stays in its file.

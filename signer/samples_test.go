@@ -134,9 +134,9 @@ func TestRealIndex(t *testing.T) {
 	must(t, err)
 	v := signer.NewVerifier(signer.PECConfig(root...))
 	p7m := read(t, filepath.Join(samplesDir, "index"), "igpec_sample.ldif.p7m")
-	content, by, err := v.OpenSigned(p7m, 1<<20, root[0].NotBefore.AddDate(0, 1, 0))
+	o, err := v.OpenSigned(p7m, 1<<20, root[0].NotBefore.AddDate(0, 1, 0))
 	must(t, err)
-	if !bytes.Equal(content, read(t, filepath.Join(samplesDir, "index"), "igpec_sample.ldif")) || !by.Equal(root[0]) {
+	if !bytes.Equal(o.Content, read(t, filepath.Join(samplesDir, "index"), "igpec_sample.ldif")) || !o.By.Equal(root[0]) {
 		t.Error("the content is not the index")
 	}
 }

@@ -69,6 +69,7 @@ type IndexConfig struct {
 	ClientCertificate string        `toml:"client_certificate" doc:"PEM chain for the index server (RFC 6109 §5.6)."`
 	ClientKey         string        `toml:"client_key" doc:"PEM private key of it."`
 	TLSAuthorities    string        `toml:"tls_authorities" doc:"PEM bundle against which the index server's TLS certificate is checked; empty: the system's."`
+	Unlisted          bool          `toml:"unlisted" doc:"The index does not hold our own record yet; otherwise one without it is refused."`
 	Refresh           time.Duration `toml:"refresh" doc:"How often the index is fetched."`
 	StaleAfter        time.Duration `toml:"stale_after" doc:"Age at which an alarm is raised."`
 }

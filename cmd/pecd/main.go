@@ -27,14 +27,17 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Demo    demoCmd    `cmd:"" help:"Two complete providers on this machine, with a first certified message. / Due gestori dimostrativi su questa macchina."`
-	Serve   serveCmd   `cmd:"" help:"Run a node. / Avvia un nodo."`
-	Verify  verifyCmd  `cmd:"" help:"Read every message back and check the store's promises. / Verifica l'archivio."`
-	Unwrap  unwrapCmd  `cmd:"" help:"Say what a PEC message is and take the original out. / Apre un messaggio di posta certificata."`
-	Status  statusCmd  `cmd:"" help:"What a node is at and what needs a person. / Stato e allarmi del nodo."`
-	Mailbox mailboxCmd `cmd:"" help:"Mailboxes. / Caselle."`
-	Domain  domainCmd  `cmd:"" help:"Domains. / Domini."`
-	Config  configCmd  `cmd:"" help:"Configuration. / Configurazione."`
+	Demo       demoCmd       `cmd:"" help:"Two complete providers on this machine, with a first certified message. / Due gestori dimostrativi su questa macchina."`
+	Serve      serveCmd      `cmd:"" help:"Run a node. / Avvia un nodo."`
+	Verify     verifyCmd     `cmd:"" help:"Read every message back and check the store's promises. / Verifica l'archivio."`
+	Unwrap     unwrapCmd     `cmd:"" help:"Say what a PEC message is and take the original out. / Apre un messaggio di posta certificata."`
+	Status     statusCmd     `cmd:"" help:"What a node is at and what needs a person. / Stato e allarmi del nodo."`
+	Ledger     ledgerCmd     `cmd:"" help:"The PEC log: prove, search, extract. / Il log dei messaggi PEC."`
+	Quarantine quarantineCmd `cmd:"" help:"Infected messages that are kept. / Messaggi con virus."`
+	Index      indexCmd      `cmd:"" help:"The providers' index. / Indice dei gestori."`
+	Mailbox    mailboxCmd    `cmd:"" help:"Mailboxes. / Caselle."`
+	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
+	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }
 
 // env is what commands take from the outside.

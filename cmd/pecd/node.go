@@ -6,12 +6,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -34,12 +32,15 @@ type node struct {
 	store   *sqlite.Store
 	users   *directory.Directory
 	index   *directory.LiveIndex
-	crls    *signer.RevocationLists
-	signer  *signer.Signer
-	tlsCert *serverCertificate
-	core    *pipeline.Core
-	relay   *smtp.Relay
-	alarms  *alarm.Board
+	fetcher *directory.Fetcher // nil where the index is a file alone
+	// publisher serves our own record of the index; nil where it is not published.
+	publisher *directory.Publisher
+	crls      *signer.RevocationLists
+	signer    *signer.Signer
+	tlsCert   *serverCertificate
+	core      *pipeline.Core
+	relay     *smtp.Relay
+	alarms    *alarm.Board
 	// deviation watches the clock; nil where no time server is configured.
 	deviation *deviation.Monitor
 	running   bool // serves; false where a command opened it
@@ -61,7 +62,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	if n.signer, err = openSigner(cfg, provider, clk); err != nil {
 		return nil, err
 	}
-	verifier, err := n.openTrust()
+	verifier, err := n.openTrust(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +78,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	// MIME delimiters must not be foreseen by whoever chooses an identifier.
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	if err := n.openPublisher(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	if t := cfg.Time; len(t.Servers) > 0 {
@@ -121,14 +125,11 @@ func (n *node) openRelay() (*smtp.Relay, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	verify := smtp.VerifyNone
 	if f := n.cfg.Relay.Authorities; f != "" {
-		pem, err := os.ReadFile(n.cfg.path(f))
+		pool, err := certPool(n.cfg.path(f))
 		if err != nil {
 			return nil, fmt.Errorf("relay.authorities: %w", err)
 		}
-		tlsConfig.RootCAs = x509.NewCertPool()
-		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("relay.authorities: no certificate in %s", f)
-		}
+		tlsConfig.RootCAs = pool
 		verify = smtp.VerifyPeer
 	}
 	return smtp.NewRelay(smtp.RelayConfig{

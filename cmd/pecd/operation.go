@@ -28,15 +28,23 @@ type call struct {
 // operations makes an empty value of each operation, by the words of its command.
 func operations() map[string]func() operation {
 	return map[string]func() operation{
-		"verify":           func() operation { return new(verifyCmd) },
-		"status":           func() operation { return new(statusCmd) },
-		"domain add":       func() operation { return new(domainAddCmd) },
-		"domain list":      func() operation { return new(domainListCmd) },
-		"mailbox add":      func() operation { return new(mailboxAddCmd) },
-		"mailbox list":     func() operation { return new(mailboxListCmd) },
-		"mailbox state":    func() operation { return new(mailboxStateCmd) },
-		"mailbox ordinary": func() operation { return new(mailboxOrdinaryCmd) },
-		"mailbox password": func() operation { return new(mailboxPasswordCmd) },
+		"verify":            func() operation { return new(verifyCmd) },
+		"status":            func() operation { return new(statusCmd) },
+		"domain add":        func() operation { return new(domainAddCmd) },
+		"domain list":       func() operation { return new(domainListCmd) },
+		"ledger verify":     func() operation { return new(ledgerVerifyCmd) },
+		"ledger search":     func() operation { return new(ledgerSearchCmd) },
+		"ledger extract":    func() operation { return new(ledgerExtractCmd) },
+		"quarantine list":   func() operation { return new(quarantineListCmd) },
+		"quarantine export": func() operation { return new(quarantineExportCmd) },
+		"index status":      func() operation { return new(indexStatusCmd) },
+		"index refresh":     func() operation { return new(indexRefreshCmd) },
+		"index accept":      func() operation { return new(indexAcceptCmd) },
+		"mailbox add":       func() operation { return new(mailboxAddCmd) },
+		"mailbox list":      func() operation { return new(mailboxListCmd) },
+		"mailbox state":     func() operation { return new(mailboxStateCmd) },
+		"mailbox ordinary":  func() operation { return new(mailboxOrdinaryCmd) },
+		"mailbox password":  func() operation { return new(mailboxPasswordCmd) },
 	}
 }
 

@@ -20,6 +20,12 @@ func (n *node) services() []func(context.Context) {
 	if n.deviation != nil {
 		all = append(all, n.deviation.Run)
 	}
+	if n.publisher != nil {
+		all = append(all, n.publisher.Run)
+	}
+	if n.fetcher != nil {
+		all = append(all, n.fetcher.Run)
+	}
 	return all
 }
 

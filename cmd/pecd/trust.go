@@ -3,11 +3,11 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"path/filepath"
 
 	"pecd/clock"
-	"pecd/directory"
 	"pecd/pec"
 	"pecd/signer"
 )
@@ -35,7 +35,7 @@ func openSigner(cfg *Config, p pec.Provider, clk clock.Clock) (*signer.Signer, e
 }
 
 // openTrust reads authorities, revocation lists and the provider index.
-func (n *node) openTrust() (*signer.Verifier, error) {
+func (n *node) openTrust(ctx context.Context) (*signer.Verifier, error) {
 	authorities, err := signer.LoadCertificates(n.cfg.path(n.cfg.Trust.Authorities))
 	if err != nil {
 		return nil, err
@@ -52,11 +52,7 @@ func (n *node) openTrust() (*signer.Verifier, error) {
 		}
 	}
 	publisher := signer.NewVerifier(signer.VerifierConfig{Roots: indexAuthorities, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true})
-	open := func(p7m []byte) ([]byte, error) {
-		content, _, err := publisher.OpenSigned(p7m, maxIndex, n.clock.Now())
-		return content, err
-	}
-	if n.index, err = directory.NewLiveIndex(n.cfg.path(n.cfg.Index.File), open, n.log, n.clock); err != nil {
+	if err := n.openIndex(ctx, publisher); err != nil {
 		return nil, err
 	}
 	return signer.NewVerifier(signer.VerifierConfig{

@@ -160,11 +160,11 @@ func (c *unwrapCmd) verifier(now time.Time) (*signer.Verifier, error) {
 			if err != nil {
 				return nil, err
 			}
-			content, _, err := signer.NewVerifier(cfg).OpenSigned(raw, maxIndex, now)
+			o, err := signer.NewVerifier(cfg).OpenSigned(raw, maxIndex, now)
 			if err != nil {
 				return nil, err
 			}
-			ldif = bytes.NewReader(content)
+			ldif = bytes.NewReader(o.Content)
 		}
 		index, err := directory.ReadLDIF(ldif)
 		if err != nil {
