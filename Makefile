@@ -10,7 +10,8 @@ FUZZTIME  ?= 60s
 SHORTFUZZ ?= 4s
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
-TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc strace=strace
+TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc strace=strace \
+            clamd=clamav-daemon
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
@@ -41,7 +42,7 @@ fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)
 
 packages:
-	@missing=""; \
+	@PATH="$$PATH:/usr/sbin"; missing=""; \
 	for t in $(TOOLS); do command -v $${t%%=*} >/dev/null || missing="$$missing $${t#*=}"; done; \
 	if command -v perl >/dev/null; then for m in $(PERLMODS); do perl -M$${m%%=*} -e 1 2>/dev/null || missing="$$missing $${m#*=}"; done; \
 	else missing="$$missing $(foreach m,$(PERLMODS),$(lastword $(subst =, ,$(m))))"; fi; \
