@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"pecd/alarm"
+	"pecd/clock"
+	"pecd/fault"
+)
+
+// Result is the verdict on one message. Refuse and Report are never both set.
+type Result struct {
+	Class  Class
+	Name   string // of what was found, printable ASCII of at most 200 octets; "" for Clean
+	Refuse bool
+	Report bool // let through, to be said in the log
+}
+
+// ScannerConfig is what a scanner needs.
+type ScannerConfig struct {
+	Engine Engine
+	// Second is asked about messages in which Engine found encrypted contents
+	// that the policy lets through; it reports none itself (clamd.conf:
+	// AlertEncrypted no). clamd names one finding, and where a message holds
+	// something encrypted and exceeds a limit as well, it may be either: a file
+	// that was not looked at could pass behind an encrypted one. nil: not asked.
+	Second Engine
+	Policy Policy
+	Board  *alarm.Board
+	Clock  clock.Clock
+	Logger *slog.Logger
+}
+
+// Scanner makes verdicts of what an engine finds. It is safe for concurrent use.
+type Scanner struct {
+	cfg ScannerConfig
+}
+
+// NewScanner returns a scanner. Run keeps an eye on its engine.
+func NewScanner(cfg ScannerConfig) *Scanner { return &Scanner{cfg: cfg} }
+
+// textDown is what a client is told. SMTP wants ASCII.
+const textDown = "controllo antivirus non disponibile, riprovare / virus check not available, try again"
+
+// Scan looks into the message that r reads, to its end. With a second engine r
+// must be an io.Seeker as well.
+//
+// An error is not a verdict: the message waits. An engine that fails is
+// Temporary and raises alarm.ScannerDown, which the next verdict clears; errors
+// of r keep their kind and raise nothing.
+func (s *Scanner) Scan(ctx context.Context, r io.Reader) (Result, error) {
+	const op = "scan.Scan"
+	again, err := s.rewinder(r)
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := s.ask(ctx, op, s.cfg.Engine, r)
+	if err != nil {
+		return Result{}, err
+	}
+	if s.cfg.Second != nil && res.Class == Encrypted && !res.Refuse {
+		if err := again(); err != nil {
+			return Result{}, err
+		}
+		behind, err := s.ask(ctx, op, s.cfg.Second, r)
+		if err != nil {
+			return Result{}, err
+		}
+		if behind.Class != Clean {
+			res = behind
+		}
+	}
+	s.cfg.Board.Clear(alarm.ScannerDown)
+	return res, nil
+}
+
+// rewinder returns what brings r back to where it is now. A reader that cannot
+// be read twice is noticed by the first message, not by the first encrypted one.
+func (s *Scanner) rewinder(r io.Reader) (func() error, error) {
+	const op = "scan.Scan"
+	if s.cfg.Second == nil {
+		return nil, nil
+	}
+	seeker, ok := r.(io.Seeker)
+	if !ok {
+		return nil, fault.New(op, fault.Internal, fmt.Errorf("a second look needs an io.Seeker, not a %T", r))
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	return func() error {
+		_, err := seeker.Seek(start, io.SeekStart)
+		return fault.Wrap(op, err)
+	}, nil
+}
+
+// ask lets one engine look, and raises the alarm when it cannot.
+func (s *Scanner) ask(ctx context.Context, op string, e Engine, r io.Reader) (Result, error) {
+	src := &source{r: r}
+	f, err := e.Scan(ctx, src)
+	switch {
+	case src.err != nil:
+		return Result{}, fault.Wrap(op, src.err)
+	case err != nil:
+		if ctx.Err() == nil {
+			s.down(err)
+		}
+		return Result{}, &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: err}
+	case !src.ended:
+		err := errors.New("the engine did not read the message to its end")
+		s.down(err)
+		return Result{}, &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: err}
+	}
+	c := classOf(f.Name)
+	a := s.cfg.Policy.action(c)
+	return Result{Class: c, Name: f.Name, Refuse: a == Refuse, Report: a == Report}, nil
+}
+
+func (s *Scanner) down(err error) {
+	s.cfg.Board.Raise(alarm.ScannerDown, "l'antivirus non risponde, la posta attende / the antivirus does not answer, mail waits: "+err.Error())
+}
+
+// source remembers how reading a message ended: its own failure is not the
+// engine's, and a verdict on half of it is none.
+type source struct {
+	r     io.Reader
+	ended bool
+	err   error
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	switch {
+	case err == io.EOF:
+		s.ended = true
+	case err != nil:
+		s.err = err
+	}
+	return n, err
+}
