@@ -3,7 +3,6 @@
 package seal
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -17,11 +16,10 @@ import (
 // certificates that the caller trusts.
 type Proof struct {
 	// Open verifies the opaque CMS SignedData of size octets in p7m, and that its
-	// certificate was good at the instant at; at is zero where no stamp tells it:
-	// then the time of signing counts that the structure itself claims. It writes
-	// the content to w as it comes, before it knows the outcome. The error says
-	// why the signature does not hold.
-	Open func(ctx context.Context, w io.Writer, p7m io.ReaderAt, size int64, at time.Time) error
+	// certificate was good at the instant at. It returns a reader of the content,
+	// or says why the signature does not hold; fault.Temporary means that p7m
+	// could not be read.
+	Open func(p7m io.ReaderAt, size int64, at time.Time) (content io.Reader, err error)
 	// Stamp verifies a TimeStampResp over a SHA-256 and returns its instant.
 	Stamp func(response []byte, digest [32]byte) (time.Time, error)
 }
