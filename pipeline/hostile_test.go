@@ -216,7 +216,7 @@ func TestIncoming_RevocationUnknown(t *testing.T) {
 	raw := envelopeFor(t, w, bruno)
 	p := w.providers["beta.example"]
 	cfg := signer.PECConfig(w.ca.Certificate())
-	cfg.Origins, cfg.RequireCRL = w.index, true
+	cfg.Origins, cfg.Revocation.Mode = w.index, signer.RevocationStrict
 	p.core.Verifier = signer.NewVerifier(cfg)
 	if err := w.receive(anna, []string{bruno}, raw); !fault.Is(err, fault.Temporary) {
 		t.Errorf("answer %v, want a temporary one", err)

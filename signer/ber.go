@@ -212,7 +212,10 @@ type berHeader struct {
 
 // readHeader reads the header at the start of b. A definite length never
 // exceeds what is left of b.
-func readHeader(b []byte) (berHeader, error) {
+func readHeader(b []byte) (berHeader, error) { return readHeaderOf(b, len(b)) }
+
+// readHeaderOf is readHeader where b is the beginning of room octets.
+func readHeaderOf(b []byte, room int) (berHeader, error) {
 	if len(b) < 2 {
 		return berHeader{}, errBERTruncated
 	}
@@ -260,13 +263,13 @@ func readHeader(b []byte) (berHeader, error) {
 		copy(eight[8-n:], b[h.size:h.size+n])
 		value := binary.BigEndian.Uint64(eight[:])
 		h.size += n
-		if value > uint64(len(b)-h.size) {
+		if value > uint64(room-h.size) {
 			return berHeader{}, errBERTruncated
 		}
 		h.length = int(value)
 		h.minimal = lengthSize(h.length) == 1+n
 	}
-	if h.length > len(b)-h.size {
+	if h.length > room-h.size {
 		return berHeader{}, errBERTruncated
 	}
 	return h, nil

@@ -30,7 +30,7 @@ type trust struct {
 	roots         []*x509.Certificate
 	intermediates []*x509.Certificate
 	allowSHA1     bool
-	emailPurpose  bool // leaf and CAs must admit e-mail protection
+	purpose       x509.ExtKeyUsage // that leaf and CAs must admit; ExtKeyUsageAny: none
 }
 
 // pathResult is the best path found and what is wrong with it.
@@ -88,18 +88,18 @@ func (t trust) leafUse(c *x509.Certificate) reason {
 	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
 		return because("il certificato non è per la firma (keyUsage)", "the certificate is not for signatures (keyUsage)")
 	}
-	if t.emailPurpose && !admitsEmail(c) {
-		return because("il certificato non è per la posta (extendedKeyUsage)", "the certificate is not for e-mail (extendedKeyUsage)")
+	if !admits(c, t.purpose) {
+		return because("il certificato non è per quest'uso (extendedKeyUsage)", "the certificate is not for this use (extendedKeyUsage)")
 	}
 	return reason{}
 }
 
-// admitsEmail says whether the extended key usages, if any, include e-mail protection.
-func admitsEmail(c *x509.Certificate) bool {
-	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
+// admits says whether the extended key usages, if any, include a purpose.
+func admits(c *x509.Certificate, purpose x509.ExtKeyUsage) bool {
+	if purpose == x509.ExtKeyUsageAny || len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageEmailProtection) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+	return slices.Contains(c.ExtKeyUsage, purpose) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 // climb extends path by every possible issuer, best ones first, until a path
@@ -147,8 +147,8 @@ func (s *pathSearch) issued(path []*x509.Certificate, up *x509.Certificate, anch
 	if len(up.UnhandledCriticalExtensions) > 0 {
 		return refusedUse, because("il certificato della CA ha un'estensione critica sconosciuta", "the CA certificate has an unknown critical extension")
 	}
-	if s.emailPurpose && !admitsEmail(up) {
-		return refusedUse, because("la CA non è per la posta (extendedKeyUsage)", "the CA is not for e-mail (extendedKeyUsage)")
+	if !admits(up, s.purpose) {
+		return refusedUse, because("la CA non è per quest'uso (extendedKeyUsage)", "the CA is not for this use (extendedKeyUsage)")
 	}
 	below := len(path) - 1 // CA certificates under up
 	if up.BasicConstraintsValid && (up.MaxPathLen > 0 || up.MaxPathLenZero) && below > up.MaxPathLen {

@@ -79,7 +79,7 @@ func TestPathRules(t *testing.T) {
 		{name: "issuer with critical extension", twoTier: true, mid: func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 		}, want: signer.StepChain, why: "critical"},
-		{name: "issuer for servers only", twoTier: true, mid: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, want: signer.StepChain, why: "e-mail"},
+		{name: "issuer for servers only", twoTier: true, mid: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, want: signer.StepChain, why: "CA is not for this use"},
 		{name: "issuer for e-mail too", twoTier: true, mid: func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageEmailProtection}
 		}},
@@ -90,7 +90,7 @@ func TestPathRules(t *testing.T) {
 		{name: "leaf for encryption", leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, want: signer.StepChain, why: "keyUsage"},
 		{name: "leaf with too many addresses", leaf: func(c *x509.Certificate) { c.EmailAddresses = slices.Repeat([]string{address}, 100) }, want: signer.StepChain, why: "too many"},
 		{name: "leaf for non-repudiation", leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }},
-		{name: "leaf for servers", leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, want: signer.StepChain, why: "e-mail"},
+		{name: "leaf for servers", leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, want: signer.StepChain, why: "certificate is not for this use"},
 		{name: "leaf for anything", leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }},
 		{name: "leaf without purpose", leaf: func(c *x509.Certificate) { c.ExtKeyUsage = nil }},
 		{name: "leaf not yet valid", at: epoch.Add(-time.Second), want: signer.StepTime, why: "not yet"},

@@ -52,29 +52,39 @@ func readSignedData(ber []byte, lim berLimits) (*signedData, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := derReader(der)
+	_, fields, err := signedDataFields(derReader(der))
+	if err != nil {
+		return nil, err
+	}
+	return readSignedDataBody(fields)
+}
+
+// signedDataFields takes a ContentInfo and returns its content type, which is
+// signed data, and the fields of the SignedData inside.
+func signedDataFields(r derReader) (kind element, fields derReader, err error) {
 	info, err := r.expect(tagSequence)
 	if err != nil {
-		return nil, err
+		return kind, nil, err
 	}
 	r = derReader(info.body)
-	oid, err := r.oid()
+	if kind, err = r.expect(tagOID); err != nil {
+		return kind, nil, err
+	}
+	named := derReader(kind.full)
+	oid, err := named.oid()
 	if err != nil {
-		return nil, err
+		return kind, nil, err
 	}
 	if !oid.Equal(pkcs7.OIDSignedData) {
-		return nil, fmt.Errorf("CMS: content type %s is not signed data", oid)
+		return kind, nil, fmt.Errorf("CMS: content type %s is not signed data", oid)
 	}
 	outer, err := r.expect(tagCtx0)
 	if err != nil {
-		return nil, err
+		return kind, nil, err
 	}
 	r = derReader(outer.body)
 	sd, err := r.expect(tagSequence)
-	if err != nil {
-		return nil, err
-	}
-	return readSignedDataBody(derReader(sd.body))
+	return kind, derReader(sd.body), err
 }
 
 // readSignedDataBody reads the fields of a SignedData.

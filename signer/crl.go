@@ -4,7 +4,6 @@ package signer
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -14,59 +13,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
-	"time"
 
 	"pecd/fault"
 )
 
-// CRLSource finds revocation lists. Implementations are safe for concurrent use.
-type CRLSource interface {
-	// RevocationList returns the newest list of a CA, whose signature by the
-	// CA's key the source has checked. Whether it is still current is the
-	// caller's business.
-	RevocationList(issuer *x509.Certificate) (*x509.RevocationList, bool)
-}
-
-// revocation checks one certificate against its issuer's list. A list past its
-// NextUpdate still tells who was revoked; only that a certificate is not on it
-// means nothing any more.
-func (v *Verifier) revocation(c, issuer *x509.Certificate, at time.Time) (Step, reason) {
-	unknown := because("la lista di revoca della CA manca o non è aggiornata", "the CA's revocation list is missing or out of date")
-	if v.cfg.CRLs == nil {
-		if v.cfg.RequireCRL {
-			return StepUnknownRevocation, unknown
-		}
-		return StepOK, reason{}
-	}
-	list, ok := v.cfg.CRLs.RevocationList(issuer)
-	if ok {
-		for i := range list.RevokedCertificateEntries {
-			e := &list.RevokedCertificateEntries[i]
-			if e.SerialNumber.Cmp(c.SerialNumber) == 0 && !e.RevocationTime.After(at) {
-				return StepRevoked, because("il certificato era revocato", "the certificate was revoked")
-			}
-		}
-	}
-	stale := !ok || (!list.NextUpdate.IsZero() && at.After(list.NextUpdate))
-	if stale && v.cfg.RequireCRL {
-		return StepUnknownRevocation, unknown
-	}
-	return StepOK, reason{}
-}
-
-// maxCRLBytes bounds one CRL file.
-const maxCRLBytes = 64 << 20
+// maxListBytes bounds a revocation list, or a file of several.
+const maxListBytes = 64 << 20
 
 // CRLs are revocation lists read from files. They are safe for concurrent use,
 // also with Reload.
 type CRLs struct {
 	paths []string
-	mu    sync.Mutex
-	lists []*x509.RevocationList // newest first
-	// checked remembers whose key signed which list: checking a signature hashes
-	// the whole list, and the same few CAs come back with every message.
-	checked map[string]*x509.RevocationList
+	listSet
 }
 
 // LoadCRLs reads revocation lists, DER or PEM, several to a PEM file. A path is
@@ -97,44 +55,8 @@ func (c *CRLs) Reload() error {
 			lists = append(lists, found...)
 		}
 	}
-	slices.SortStableFunc(lists, func(a, b *x509.RevocationList) int { return b.ThisUpdate.Compare(a.ThisUpdate) })
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lists, c.checked = lists, make(map[string]*x509.RevocationList)
+	c.replace(lists)
 	return nil
-}
-
-// RevocationList implements CRLSource: the newest list with the CA's name that
-// the CA's key signed.
-func (c *CRLs) RevocationList(issuer *x509.Certificate) (*x509.RevocationList, bool) {
-	if issuer.KeyUsage != 0 && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
-		return nil, false
-	}
-	key := string(issuer.RawSubject) + string(issuer.RawSubjectPublicKeyInfo)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if list, ok := c.checked[key]; ok {
-		return list, list != nil
-	}
-	var found *x509.RevocationList
-	for _, list := range c.lists {
-		if sameName(list.RawIssuer, issuer.RawSubject) && signedList(list, issuer) {
-			found = list
-			break
-		}
-	}
-	// Issuers are CAs on a verified path, so the map stays small.
-	c.checked[key] = found
-	return found, found != nil
-}
-
-// signedList says whether the CA's key signed the list.
-func signedList(list *x509.RevocationList, issuer *x509.Certificate) bool {
-	switch list.SignatureAlgorithm {
-	case x509.SHA1WithRSA, x509.ECDSAWithSHA1:
-		return checkSignature(issuer.PublicKey, crypto.SHA1, digest(crypto.SHA1, list.RawTBSRevocationList), list.Signature)
-	}
-	return issuer.CheckSignature(list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature) == nil
 }
 
 // crlFiles returns the files a path stands for.
@@ -161,7 +83,7 @@ func crlFiles(path string) ([]string, error) {
 
 // readCRLFile reads the lists of one file.
 func readCRLFile(path string) ([]*x509.RevocationList, error) {
-	raw, err := readFile(path, maxCRLBytes)
+	raw, err := readFile(path, maxListBytes)
 	if err != nil {
 		return nil, err
 	}

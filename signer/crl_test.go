@@ -41,28 +41,44 @@ func TestRevocation(t *testing.T) {
 		must(t, err)
 		return der
 	}
+	off, strict := signer.RevocationPolicy{}, signer.RevocationPolicy{Mode: signer.RevocationStrict}
+	grace := signer.RevocationPolicy{Mode: signer.RevocationGrace}
+	aged := signer.RevocationPolicy{Mode: signer.RevocationStrict, MaxAge: 20 * time.Hour}
+	old := epoch.AddDate(0, -2, 0)
 	for name, c := range map[string]struct {
-		lists   [][]byte
-		require bool
-		want    signer.Step
+		lists  [][]byte
+		policy signer.RevocationPolicy
+		want   signer.Step
 	}{
-		"no lists":                         {nil, false, signer.StepOK},
-		"no lists, required":               {nil, true, signer.StepUnknownRevocation},
-		"clean":                            {[][]byte{list(ca, epoch, 30)}, true, signer.StepOK},
-		"another is revoked":               {[][]byte{list(ca, epoch, 30, big.NewInt(987654))}, true, signer.StepOK},
-		"revoked":                          {[][]byte{list(ca, epoch, 30, big.NewInt(5), serial)}, false, signer.StepRevoked},
-		"revoked after the message":        {[][]byte{list(ca, dayOne.AddDate(0, 1, 0), 30, serial)}, true, signer.StepOK},
-		"stale":                            {[][]byte{list(ca, epoch.AddDate(0, -2, 0), 30)}, false, signer.StepOK},
-		"stale, required":                  {[][]byte{list(ca, epoch.AddDate(0, -2, 0), 30)}, true, signer.StepUnknownRevocation},
-		"revoked on a stale list":          {[][]byte{list(ca, epoch.AddDate(0, -2, 0), 30, serial)}, false, signer.StepRevoked},
-		"newest list counts":               {[][]byte{list(ca, epoch.AddDate(0, -2, 0), 30), list(ca, epoch, 30, serial)}, true, signer.StepRevoked},
-		"list of a CA with the same name":  {[][]byte{list(namesake, epoch, 30, serial)}, false, signer.StepOK},
-		"only the namesake's list, wanted": {[][]byte{list(namesake, epoch, 30)}, true, signer.StepUnknownRevocation},
-		"namesake's newer list is ignored": {[][]byte{list(namesake, dayOne, 30), list(ca, epoch, 30, serial)}, true, signer.StepRevoked},
+		"no lists":                         {nil, off, signer.StepOK},
+		"no lists, strict":                 {nil, strict, signer.StepUnknownRevocation},
+		"no lists, grace":                  {nil, grace, signer.StepUnknownRevocation},
+		"clean":                            {[][]byte{list(ca, epoch, 30)}, strict, signer.StepOK},
+		"another is revoked":               {[][]byte{list(ca, epoch, 30, big.NewInt(987654))}, strict, signer.StepOK},
+		"revoked":                          {[][]byte{list(ca, epoch, 30, big.NewInt(5), serial)}, off, signer.StepRevoked},
+		"revoked after the message":        {[][]byte{list(ca, dayOne.AddDate(0, 1, 0), 30, serial)}, strict, signer.StepOK},
+		"ends now":                         {[][]byte{list(ca, epoch, 1)}, strict, signer.StepOK},
+		"ended a second ago":               {[][]byte{list(ca, epoch.Add(-time.Second), 1)}, strict, signer.StepUnknownRevocation},
+		"stale":                            {[][]byte{list(ca, old, 30)}, off, signer.StepOK},
+		"stale, strict":                    {[][]byte{list(ca, old, 30)}, strict, signer.StepUnknownRevocation},
+		"revoked on a stale list":          {[][]byte{list(ca, old, 30, serial)}, strict, signer.StepRevoked},
+		"ended a day ago":                  {[][]byte{list(ca, epoch.AddDate(0, 0, -1), 1)}, grace, signer.StepOK},
+		"ended more than a day ago":        {[][]byte{list(ca, epoch.AddDate(0, 0, -1).Add(-time.Second), 1)}, grace, signer.StepUnknownRevocation},
+		"grace of an hour, over":           {[][]byte{list(ca, epoch.Add(-2*time.Hour), 1)}, signer.RevocationPolicy{Mode: signer.RevocationGrace, Grace: time.Hour}, signer.StepUnknownRevocation},
+		"grace of an hour":                 {[][]byte{list(ca, epoch.Add(-time.Hour), 1)}, signer.RevocationPolicy{Mode: signer.RevocationGrace, Grace: time.Hour}, signer.StepOK},
+		"revoked beyond grace":             {[][]byte{list(ca, old, 30, serial)}, grace, signer.StepRevoked},
+		"too old for its age":              {[][]byte{list(ca, epoch, 30)}, aged, signer.StepUnknownRevocation},
+		"young enough":                     {[][]byte{list(ca, epoch.Add(5*time.Hour), 30)}, aged, signer.StepOK},
+		"age does not lengthen":            {[][]byte{list(ca, old, 30)}, signer.RevocationPolicy{Mode: signer.RevocationStrict, MaxAge: 10000 * time.Hour}, signer.StepUnknownRevocation},
+		"newest list counts":               {[][]byte{list(ca, old, 30), list(ca, epoch, 30, serial)}, strict, signer.StepRevoked},
+		"higher number counts":             {[][]byte{list(ca, epoch, 30), list(ca, epoch, 30, serial)}, strict, signer.StepRevoked},
+		"list of a CA with the same name":  {[][]byte{list(namesake, epoch, 30, serial)}, off, signer.StepOK},
+		"only the namesake's list, wanted": {[][]byte{list(namesake, epoch, 30)}, strict, signer.StepUnknownRevocation},
+		"namesake's newer list is ignored": {[][]byte{list(namesake, dayOne, 30), list(ca, epoch, 30, serial)}, strict, signer.StepRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := signer.PECConfig(ca.Certificate())
-			cfg.CRLs, cfg.RequireCRL = crlSource(t, c.lists...), c.require
+			cfg.CRLs, cfg.Revocation = crlSource(t, c.lists...), c.policy
 			for range 2 { // the second answer comes from what the source remembers
 				if step, why := signer.CheckCertificate(cfg, id.Certificate, dayOne); step != c.want {
 					t.Errorf("%q: %s", step, why)
@@ -72,7 +88,8 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// An intermediate CA may be revoked as well.
+// An intermediate CA may be revoked as well, which tells more than that its own
+// list is missing.
 func TestRevokedIntermediate(t *testing.T) {
 	rootKey, midKey := rsaKey(t, "root", 2048), rsaKey(t, "mid", 2048)
 	root := issue(t, caTemplate("Radice", 1, nil), caTemplate("Radice", 1, nil), rootKey.Public(), rootKey)
@@ -82,8 +99,11 @@ func TestRevokedIntermediate(t *testing.T) {
 	must(t, err)
 	cfg := signer.PECConfig(root)
 	cfg.CRLs = crlSource(t, crl)
-	if step, _ := signer.CheckCertificate(cfg, leaf, dayOne, mid); step != signer.StepRevoked {
-		t.Errorf("%q", step)
+	for _, mode := range []signer.RevocationMode{signer.RevocationOff, signer.RevocationStrict} {
+		cfg.Revocation.Mode = mode
+		if step, _ := signer.CheckCertificate(cfg, leaf, dayOne, mid); step != signer.StepRevoked {
+			t.Errorf("mode %d: %q", mode, step)
+		}
 	}
 }
 
@@ -101,7 +121,7 @@ func TestCRLFilesAndReload(t *testing.T) {
 		crls, err := signer.LoadCRLs(path)
 		must(t, err)
 		cfg := signer.PECConfig(ca.Certificate())
-		cfg.CRLs, cfg.RequireCRL = crls, true
+		cfg.CRLs, cfg.Revocation.Mode = crls, signer.RevocationStrict
 		check := func(want signer.Step) {
 			t.Helper()
 			if step, _ := signer.CheckCertificate(cfg, id.Certificate, dayOne); step != want {

@@ -6,13 +6,14 @@ import "errors"
 
 // Identifier octets used in CMS.
 const (
-	tagInteger  = 0x02
-	tagOID      = 0x06
-	tagSequence = 0x30
-	tagSet      = 0x31
-	tagCtx0     = 0xa0 // [0] constructed
-	tagCtx1     = 0xa1 // [1] constructed
-	tagCtx0Prim = 0x80 // [0] primitive
+	tagInteger   = 0x02
+	tagBitString = 0x03
+	tagOID       = 0x06
+	tagSequence  = 0x30
+	tagSet       = 0x31
+	tagCtx0      = 0xa0 // [0] constructed
+	tagCtx1      = 0xa1 // [1] constructed
+	tagCtx0Prim  = 0x80 // [0] primitive
 )
 
 // element is one element of the output of transcodeBER.

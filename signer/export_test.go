@@ -3,7 +3,9 @@
 package signer
 
 import (
+	"bytes"
 	"crypto/x509"
+	"io"
 	"time"
 )
 
@@ -32,6 +34,25 @@ var (
 
 // CheckCertificate runs the steps chain, time and revocation alone.
 func CheckCertificate(cfg VerifierConfig, leaf *x509.Certificate, at time.Time, extra ...*x509.Certificate) (Step, string) {
-	step, why := NewVerifier(cfg).certificate(leaf, extra, at, true)
+	step, why := NewVerifier(cfg).certificate(leaf, extra, at, x509.ExtKeyUsageEmailProtection)
 	return step, why.en
+}
+
+// OpaqueContent returns the content where the reader of streams finds it.
+func OpaqueContent(p7m []byte) ([]byte, error) {
+	r := bytes.NewReader(p7m)
+	o, err := readOpaque(r, r.Size())
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(o.content(r))
+}
+
+// SignedContent returns the content where the reader of any CMS finds it.
+func SignedContent(p7m []byte) ([]byte, error) {
+	sd, err := readSignedData(p7m, berLimits{bytes: len(p7m), depth: maxDepth, elements: maxElements})
+	if err != nil {
+		return nil, err
+	}
+	return sd.content, nil
 }

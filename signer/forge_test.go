@@ -176,3 +176,11 @@ func sortedAttributes(attrs [][]byte) [][]byte {
 	}
 	return out
 }
+
+// signWith signs octets with RSA and SHA-256.
+func signWith(t testing.TB, key crypto.Signer, b []byte) []byte {
+	t.Helper()
+	value, err := key.Sign(rand.Reader, sum(crypto.SHA256, b), crypto.SHA256)
+	must(t, err)
+	return value
+}

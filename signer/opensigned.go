@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"io"
 	"time"
 
 	"pecd/fault"
@@ -48,20 +49,34 @@ func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (content []by
 	if len(sd.content) > limit {
 		return nil, nil, fault.New(op, fault.TooLarge, nil)
 	}
+	if by, err = v.openedBy(op, sd, bytes.NewReader(sd.content), at); err != nil {
+		return nil, by, err
+	}
+	return sd.content, by, nil
+}
+
+// openedBy returns the certificate that signed an opaque content, and with it
+// an error when the signature does not hold.
+func (v *Verifier) openedBy(op string, sd *signedData, content io.Reader, at time.Time) (*x509.Certificate, error) {
 	inner := &Verifier{cfg: v.cfg}
 	inner.cfg.Origins = nil // an index is signed by whoever the caller trusts for it
 	var verdict Verdict
 	si := inner.pick(sd, &verdict)
 	if verdict.Certificate == nil {
-		return nil, nil, invalidCMS(op, errElementMissing)
+		return nil, invalidCMS(op, errElementMissing)
 	}
-	if verdict = inner.value(verdict, sd, si, bytes.NewReader(sd.content)); !verdict.OK() {
-		return nil, verdict.Certificate, denied(op, because(verdict.Reason, verdict.ReasonEN))
+	verdict = inner.value(verdict, sd, si, content)
+	switch verdict.Failed {
+	case StepOK:
+	case StepRead:
+		return verdict.Certificate, fault.New(op, fault.Temporary, verdict.Err)
+	default:
+		return verdict.Certificate, denied(op, because(verdict.Reason, verdict.ReasonEN))
 	}
-	if step, why := inner.certificate(verdict.Certificate, sd.certificates, at, false); step != StepOK {
-		return nil, verdict.Certificate, denied(op, why)
+	if step, why := inner.certificate(verdict.Certificate, sd.certificates, at, x509.ExtKeyUsageAny); step != StepOK {
+		return verdict.Certificate, denied(op, why)
 	}
-	return sd.content, verdict.Certificate, nil
+	return verdict.Certificate, nil
 }
 
 // invalidCMS is the error for a structure that cannot be read.

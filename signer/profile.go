@@ -62,6 +62,7 @@ var (
 	extSubjectAltName   = asn1.ObjectIdentifier{2, 5, 29, 17}
 	extBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
 	extAuthorityKey     = asn1.ObjectIdentifier{2, 5, 29, 35}
+	extExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
 )
 
 // CheckProfile checks a signing certificate against RFC 6109 §5.5 for the
@@ -90,7 +91,7 @@ func CheckProfile(c *x509.Certificate, providerName, serviceAddress string, at t
 				Text: "estensione " + e.Id.String() + " critica", TextEN: "extension " + e.Id.String() + " is critical"})
 		}
 	}
-	if !admitsEmail(c) {
+	if !admits(c, x509.ExtKeyUsageEmailProtection) {
 		add(RuleEmailPurpose, because("manca emailProtection", "emailProtection is missing"))
 	}
 	if at.Before(c.NotBefore) {

@@ -10,6 +10,11 @@
 // sends: BER with indefinite lengths, SHA-1 digests, certificates older than
 // their issuer's. Nothing that comes from outside reaches a recursive parser:
 // the CMS reader is the package's own, bounded in size, depth and count.
+//
+// Besides: revocation lists from files and over HTTP (RevocationLists), time
+// stamps (RFC 3161, TimeStamper), and opaque signatures over files of any
+// length (SignOpaque, VerifyOpaque), as the sealed log and the provider's LDIF
+// are published.
 package signer
 
 import (

@@ -27,8 +27,9 @@ type VerifierConfig struct {
 	AllowSHA1Digests bool
 	// AllowSHA1 admits certificates that their CA signed with SHA-1, as before 2016.
 	AllowSHA1 bool
-	// RequireCRL makes the lack of a current revocation list a failure.
-	RequireCRL bool
+	// Revocation says what the lack of a current revocation list means. The
+	// zero value: nothing.
+	Revocation RevocationPolicy
 }
 
 // PECConfig returns the configuration that PEC traffic needs, with the anchors
@@ -51,8 +52,8 @@ func NewVerifier(cfg VerifierConfig) *Verifier {
 }
 
 // trust returns what a path may lead through.
-func (v *Verifier) trust(emailPurpose bool) trust {
-	return trust{roots: v.cfg.Roots, intermediates: v.cfg.Intermediates, allowSHA1: v.cfg.AllowSHA1, emailPurpose: emailPurpose}
+func (v *Verifier) trust(purpose x509.ExtKeyUsage) trust {
+	return trust{roots: v.cfg.Roots, intermediates: v.cfg.Intermediates, allowSHA1: v.cfg.AllowSHA1, purpose: purpose}
 }
 
 // Verify checks the detached signature p7s (the decoded contents of smime.p7s,
@@ -88,7 +89,7 @@ func (v *Verifier) Verify(p7s []byte, content io.Reader, at time.Time, from stri
 	if verdict = v.value(verdict, sd, si, content); !verdict.OK() {
 		return verdict
 	}
-	if step, why := v.certificate(verdict.Certificate, sd.certificates, at, true); step != StepOK {
+	if step, why := v.certificate(verdict.Certificate, sd.certificates, at, x509.ExtKeyUsageEmailProtection); step != StepOK {
 		return verdict.fail(step, why)
 	}
 	if !slices.ContainsFunc(verdict.Certificate.EmailAddresses, func(a string) bool { return strings.EqualFold(a, from) }) {
@@ -151,15 +152,10 @@ func (v *Verifier) value(verdict Verdict, sd *signedData, si *signerInfo, conten
 
 // certificate checks chain, validity at the time and revocation of a signer's
 // certificate. extra are the certificates that came along.
-func (v *Verifier) certificate(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time, emailPurpose bool) (Step, reason) {
-	r := v.trust(emailPurpose).findPath(leaf, extra, at)
+func (v *Verifier) certificate(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time, purpose x509.ExtKeyUsage) (Step, reason) {
+	r := v.trust(purpose).findPath(leaf, extra, at)
 	if r.step != StepOK {
 		return r.step, r.why
 	}
-	for i := range len(r.path) - 1 {
-		if step, why := v.revocation(r.path[i], r.path[i+1], at); step != StepOK {
-			return step, why
-		}
-	}
-	return StepOK, reason{}
+	return v.revocation(r.path, at)
 }

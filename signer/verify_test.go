@@ -149,7 +149,10 @@ func TestRFC6109_2_2_2_StepsInOrder(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := signer.PECConfig(ca.Certificate())
-			cfg.Origins, cfg.CRLs, cfg.RequireCRL = indexOf(), c.crls, c.require
+			cfg.Origins, cfg.CRLs = indexOf(), c.crls
+			if c.require {
+				cfg.Revocation.Mode = signer.RevocationStrict
+			}
 			if c.known {
 				cfg.Origins = indexOf(good.Certificate, untrusted.Certificate, short.Certificate)
 			}

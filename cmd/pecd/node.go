@@ -130,8 +130,12 @@ func (n *node) openTrust() (*signer.Verifier, error) {
 	if n.index, err = directory.NewLiveIndex(n.cfg.path(n.cfg.Index.File), open, n.log, n.clock); err != nil {
 		return nil, err
 	}
+	var revocation signer.RevocationPolicy
+	if n.cfg.Trust.RequireCRL {
+		revocation.Mode = signer.RevocationStrict
+	}
 	return signer.NewVerifier(signer.VerifierConfig{
-		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, RequireCRL: n.cfg.Trust.RequireCRL,
+		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, Revocation: revocation,
 	}), nil
 }
 

@@ -27,6 +27,7 @@ var (
 	extSubjectAltName   = asn1.ObjectIdentifier{2, 5, 29, 17}
 	extBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
 	extAuthorityKey     = asn1.ObjectIdentifier{2, 5, 29, 35}
+	extExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
 )
 
 // request is a signing certificate to be issued. Every extension is written by
@@ -38,9 +39,10 @@ type request struct {
 	rsaBits    int
 	usages     []x509.ExtKeyUsage
 	extensions []pkix.Extension
+	crlPoints  []string
 }
 
-// Option changes what IssueSigner issues.
+// Option changes what IssueSigner and IssueTSA issue.
 type Option func(*request)
 
 // WithKey issues for a key at hand instead of a new one.
@@ -59,6 +61,9 @@ func WithValidity(from, to time.Time) Option {
 
 // WithSubject replaces the subject.
 func WithSubject(name pkix.Name) Option { return func(r *request) { r.subject = name } }
+
+// WithCRLPoints names the addresses of the CA's revocation list.
+func WithCRLPoints(urls ...string) Option { return func(r *request) { r.crlPoints = urls } }
 
 // WithExtKeyUsage replaces the extended key usages; none: leaves the extension out.
 func WithExtKeyUsage(usages ...x509.ExtKeyUsage) Option {
@@ -116,22 +121,42 @@ func (ca *CA) IssueSigner(providerName, serviceAddress string, opts ...Option) (
 	const op = "pki.IssueSigner"
 	r := &request{
 		subject: pkix.Name{Country: []string{"IT"}, Organization: []string{providerName}, CommonName: "Posta Certificata"},
-		from:    ca.at, to: ca.at.AddDate(signerYears, 0, 0), rsaBits: 2048,
-		usages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+		usages:  []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
 	}
 	san, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 1, Bytes: []byte(serviceAddress)}})
 	if err != nil {
 		return signer.Identity{}, fault.New(op, fault.Invalid, err)
 	}
+	return ca.identity(op, r, pkix.Extension{Id: extSubjectAltName, Value: san}, opts)
+}
+
+// IssueTSA issues a certificate for the time-stamping authority called name: an
+// RSA-2048 key, digitalSignature, and time stamping as the only extended usage,
+// critical (RFC 3161 §2.3). Options change that. The identity's chain is the
+// CA's certificate.
+func (ca *CA) IssueTSA(name string, opts ...Option) (signer.Identity, error) {
+	const op = "pki.IssueTSA"
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	if err != nil {
+		return signer.Identity{}, fault.New(op, fault.Internal, err)
+	}
+	r := &request{subject: pkix.Name{Country: []string{"IT"}, Organization: []string{name}, CommonName: name}}
+	return ca.identity(op, r, pkix.Extension{Id: extExtKeyUsage, Critical: true, Value: usage}, opts)
+}
+
+// identity issues what r and the options say, with the extensions that every
+// signing certificate has and one more.
+func (ca *CA) identity(op string, r *request, more pkix.Extension, opts []Option) (signer.Identity, error) {
 	aki, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 0, Bytes: ca.cert.SubjectKeyId}})
 	if err != nil {
 		return signer.Identity{}, fault.New(op, fault.Internal, err)
 	}
+	r.from, r.to, r.rsaBits = ca.at, ca.at.AddDate(signerYears, 0, 0), 2048
 	r.extensions = []pkix.Extension{
 		{Id: extSubjectKey}, // the value follows from the key
 		{Id: extAuthorityKey, Value: aki},
 		{Id: extKeyUsage, Critical: true, Value: []byte{0x03, 0x02, 0x07, 0x80}},
-		{Id: extSubjectAltName, Value: san},
+		more,
 	}
 	for _, o := range opts {
 		o(r)
@@ -167,12 +192,13 @@ func (ca *CA) issue(r *request) (id signer.Identity, err error) {
 		}
 	}
 	template := &x509.Certificate{
-		SerialNumber:    ca.serial(),
-		Subject:         r.subject,
-		NotBefore:       r.from.Truncate(time.Second),
-		NotAfter:        r.to.Truncate(time.Second),
-		ExtKeyUsage:     r.usages,
-		ExtraExtensions: r.extensions,
+		SerialNumber:          ca.serial(),
+		Subject:               r.subject,
+		NotBefore:             r.from.Truncate(time.Second),
+		NotAfter:              r.to.Truncate(time.Second),
+		ExtKeyUsage:           r.usages,
+		CRLDistributionPoints: r.crlPoints,
+		ExtraExtensions:       r.extensions,
 	}
 	parent := *ca.cert
 	parent.SubjectKeyId = nil // or the library adds the authorityKeyIdentifier by itself

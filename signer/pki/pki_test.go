@@ -63,12 +63,14 @@ func TestIssuedCertificatesSatisfyOpenSSL(t *testing.T) {
 	must(t, signer.CheckProfile(id.Certificate, provider, address, epoch))
 	server, err := ca.IssueTLS([]string{"localhost", "127.0.0.1", "::1"})
 	must(t, err)
+	tsa, err := ca.IssueTSA("TSA di prova", pki.WithCRLPoints("http://127.0.0.1/ca.crl"))
+	must(t, err)
 	crl, err := ca.CRL(id.Certificate.SerialNumber)
 	must(t, err)
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{
 		"ca.pem": pki.EncodeCertificates(ca.Certificate()), "signer.pem": pki.EncodeCertificates(id.Certificate),
-		"tls.pem": pki.EncodeCertificates(server.Leaf), "crl.pem": pki.EncodeCRL(crl),
+		"tls.pem": pki.EncodeCertificates(server.Leaf), "tsa.pem": pki.EncodeCertificates(tsa.Certificate), "crl.pem": pki.EncodeCRL(crl),
 	} {
 		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
@@ -83,6 +85,9 @@ func TestIssuedCertificatesSatisfyOpenSSL(t *testing.T) {
 		{[]string{"-purpose", "sslserver", "-verify_hostname", "localhost", "tls.pem"}, true},
 		{[]string{"-purpose", "sslserver", "-verify_ip", "::1", "tls.pem"}, true},
 		{[]string{"-purpose", "sslserver", "signer.pem"}, false},
+		{[]string{"-purpose", "timestampsign", "tsa.pem"}, true},
+		{[]string{"-purpose", "timestampsign", "signer.pem"}, false},
+		{[]string{"-purpose", "smimesign", "tsa.pem"}, false},
 		{[]string{"-crl_check", "-CRLfile", "crl.pem", "tls.pem"}, true},
 		{[]string{"-crl_check", "-CRLfile", "crl.pem", "signer.pem"}, false},
 	} {
@@ -99,6 +104,13 @@ func TestIssuedCertificatesSatisfyOpenSSL(t *testing.T) {
 	}
 	if strings.Contains(text, "Basic Constraints") {
 		t.Error("the signing certificate has basicConstraints")
+	}
+	text, err = openssl(t, dir, "x509", "-noout", "-text", "-in", "tsa.pem")
+	must(t, err)
+	for _, want := range []string{"CN = TSA di prova", "Extended Key Usage: critical", "Time Stamping", "URI:http://127.0.0.1/ca.crl"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in the certificate for time stamps", want)
+		}
 	}
 }
 

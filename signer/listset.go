@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package signer
+
+import (
+	"crypto"
+	"crypto/x509"
+	"slices"
+	"sync"
+)
+
+// listSet is revocation lists by the key that signed them. It is safe for
+// concurrent use.
+type listSet struct {
+	mu    sync.Mutex
+	lists []*x509.RevocationList // newest first
+	// checked remembers whose key signed which list: checking a signature hashes
+	// the whole list, and the same few CAs come back with every message.
+	checked map[string]*x509.RevocationList
+}
+
+// replace exchanges the lists.
+func (s *listSet) replace(lists []*x509.RevocationList) {
+	slices.SortStableFunc(lists, func(a, b *x509.RevocationList) int { return compareLists(b, a) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists, s.checked = lists, make(map[string]*x509.RevocationList)
+}
+
+// RevocationList implements CRLSource: the newest list with the CA's name that
+// the CA's key signed.
+func (s *listSet) RevocationList(issuer *x509.Certificate) (*x509.RevocationList, bool) {
+	if !mayRevoke(issuer) {
+		return nil, false
+	}
+	key := issuerKey(issuer)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if list, ok := s.checked[key]; ok {
+		return list, list != nil
+	}
+	var found *x509.RevocationList
+	for _, list := range s.lists {
+		if sameName(list.RawIssuer, issuer.RawSubject) && signedList(list, issuer) {
+			found = list
+			break
+		}
+	}
+	// Issuers are CAs on a verified path, so the map stays small.
+	s.checked[key] = found
+	return found, found != nil
+}
+
+// issuerKey names a CA by its name and key: certificates of the same key are
+// the same CA.
+func issuerKey(c *x509.Certificate) string {
+	return string(c.RawSubject) + string(c.RawSubjectPublicKeyInfo)
+}
+
+// mayRevoke says whether a CA's certificate admits signatures on revocation lists.
+func mayRevoke(c *x509.Certificate) bool {
+	return c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCRLSign != 0
+}
+
+// compareLists orders two lists of one CA by their age: thisUpdate, then number.
+func compareLists(a, b *x509.RevocationList) int {
+	if c := a.ThisUpdate.Compare(b.ThisUpdate); c != 0 || a.Number == nil || b.Number == nil {
+		return c
+	}
+	return a.Number.Cmp(b.Number)
+}
+
+// signedList says whether the CA's key signed the list.
+func signedList(list *x509.RevocationList, issuer *x509.Certificate) bool {
+	switch list.SignatureAlgorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1:
+		return checkSignature(issuer.PublicKey, crypto.SHA1, digest(crypto.SHA1, list.RawTBSRevocationList), list.Signature)
+	}
+	return issuer.CheckSignature(list.SignatureAlgorithm, list.RawTBSRevocationList, list.Signature) == nil
+}
