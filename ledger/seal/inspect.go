@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -77,10 +78,10 @@ func (s *sealed) judge(p Proof, dir, name string, at time.Time) error {
 			s.stamped, at = true, s.at
 		}
 	}
-	content, err := p.Open(s.file, size, at)
+	content, by, err := p.Open(s.file, size, at)
 	if err == nil {
 		s.signed, s.lines = true, content
-		return s.readHeader(name)
+		return s.readHeader(name, by)
 	}
 	if fault.Is(err, fault.Temporary) {
 		return err
@@ -90,14 +91,18 @@ func (s *sealed) judge(p Proof, dir, name string, at time.Time) error {
 }
 
 // readHeader reads the first line of the content. A file without a header that
-// can be read counts as not signed: it is no day file, whoever signed it.
-func (s *sealed) readHeader(name string) error {
+// can be read, or signed by another than the provider it names, counts as not
+// signed.
+func (s *sealed) readHeader(name string, by []string) error {
 	r := bufio.NewReaderSize(s.lines, maxHeader)
 	first, err := r.ReadSlice('\n')
 	if err == nil {
 		s.header, err = parseHeader(first)
 	} else if err == io.EOF || err == bufio.ErrBufferFull {
 		err = errHeader
+	}
+	if err == nil && !names(by, s.header.Provider) {
+		err = fault.Say("seal.inspect", fault.Denied, fmt.Sprintf("file di %q firmato da %q / signed by somebody else", s.header.Provider, by))
 	}
 	var f *fault.Error
 	if err != nil && !errors.As(err, &f) {

@@ -4,25 +4,12 @@ package seal
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"pecd/fault"
 	"pecd/ledger"
 )
-
-// Proof is how signatures and time stamps are judged, against the authorities'
-// certificates that the caller trusts.
-type Proof struct {
-	// Open verifies the opaque CMS SignedData of size octets in p7m, and that its
-	// certificate was good at the instant at. It returns a reader of the content,
-	// or says why the signature does not hold; fault.Temporary means that p7m
-	// could not be read.
-	Open func(p7m io.ReaderAt, size int64, at time.Time) (content io.Reader, err error)
-	// Stamp verifies a TimeStampResp over a SHA-256 and returns its instant.
-	Stamp func(response []byte, digest [32]byte) (time.Time, error)
-}
 
 // Problem is one thing that Verify found: of a record, or of a seal, or of a
 // file that no seal names.

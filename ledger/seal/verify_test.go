@@ -262,6 +262,17 @@ func TestAlteredEventIsNamed(t *testing.T) {
 	}
 }
 
+// TestSignedByAnother: a good signature of another provider proves nothing.
+func TestSignedByAnother(t *testing.T) {
+	e := damaged(t)
+	e.signer.name = "Beta S.r.l."
+	found, _ := e.verify()
+	alone, _ := e.verifyFolder()
+	if len(found) != 4 || len(alone) != 4 || !strings.Contains(found[0].What, "signed by somebody else") {
+		t.Errorf("found:\n%s%s", lines(found), lines(alone))
+	}
+}
+
 // TestVerifyOfForeignTexts: what a peer chose, and the encoding cleaned, is no
 // alteration.
 func TestVerifyOfForeignTexts(t *testing.T) {
