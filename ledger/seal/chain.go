@@ -3,6 +3,7 @@
 package seal
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,11 @@ type chain struct {
 func (c *chain) start(seq int64, head [32]byte) { c.seq, c.heads = seq, append(c.heads[:0], head) }
 
 // trust adds a hash of the last record that is known from elsewhere.
-func (c *chain) trust(head [32]byte) { c.heads = append(c.heads, head) }
+func (c *chain) trust(head [32]byte) {
+	if !slices.Contains(c.heads, head) {
+		c.heads = append(c.heads, head)
+	}
+}
 
 // skip passes over records that are not there, up to seq.
 func (c *chain) skip(seq int64) { c.seq, c.heads = seq, c.heads[:0] }
@@ -44,13 +49,6 @@ func (c *chain) next(seq int64, hash [32]byte, data []byte) bool {
 	return ok
 }
 
-// identity names a record's event by what is known of it: the octets, or where
-// they cannot be read, the columns.
-func (p *Problem) identity(r storage.Record) {
-	p.Kind, p.ID, p.At = ledger.Kind(r.Event), r.ID, r.At
-	p.event(r.Data)
-}
-
 // event names a record by its octets, if they can be read.
 func (p *Problem) event(data []byte) {
 	if e, err := ledger.Decode(data); err == nil {
@@ -66,22 +64,18 @@ func columns(r storage.Record) (wrong []string) {
 	if err != nil {
 		return []string{"contenuto illeggibile / unreadable contents"}
 	}
+	if same(e, r.At, r.Event, r.ID, r.Mailbox) {
+		return nil
+	}
 	c, err := ledger.Decode(ledger.Event{At: r.At, Kind: ledger.Kind(r.Event), ID: r.ID, Mailbox: r.Mailbox}.Encode())
-	if err != nil {
-		c = ledger.Event{At: r.At.Truncate(time.Millisecond)} // no kind: it differs
+	if err == nil && same(e, c.At, string(c.Kind), c.ID, c.Mailbox) {
+		return nil
 	}
-	for _, col := range []struct {
-		name string
-		same bool
-	}{
-		{"at", c.At.Equal(e.At)},
-		{"event", c.Kind == e.Kind},
-		{"id", c.ID == e.ID},
-		{"mailbox", c.Mailbox == strings.ToLower(e.Mailbox)},
-	} {
-		if !col.same {
-			wrong = append(wrong, "la colonna "+col.name+" non corrisponde al contenuto / the column is not what the octets say")
-		}
-	}
-	return slices.Clip(wrong)
+	return []string{fmt.Sprintf("le colonne non corrispondono al contenuto (at %s, event %.80q, id %.80q, mailbox %.80q) / the columns are not what the octets say",
+		r.At.Format(time.RFC3339Nano), r.Event, r.ID, r.Mailbox)}
+}
+
+// same reports whether an event has these columns.
+func same(e ledger.Event, at time.Time, kind, id, mailbox string) bool {
+	return e.At.Equal(at.Truncate(time.Millisecond)) && string(e.Kind) == kind && e.ID == id && strings.ToLower(e.Mailbox) == mailbox
 }

@@ -81,9 +81,6 @@ func (d *Daybook) refuseStamped(file string) error {
 // sign writes the sealed file and returns its SHA-256.
 func (d *Daybook) sign(ctx context.Context, s storage.Seal, content io.ReadSeeker) (sum [32]byte, err error) {
 	size, err := content.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = content.Seek(0, io.SeekStart)
-	}
 	if err != nil {
 		return sum, fault.New("seal.sign", fault.Temporary, err)
 	}

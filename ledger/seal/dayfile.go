@@ -62,11 +62,13 @@ func (h header) encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+var errHeader = fault.Say("seal.read", fault.Invalid, "intestazione illeggibile / unreadable header")
+
 // parseHeader reads the first line of a day file.
 func parseHeader(b []byte) (header, error) {
 	var h header
 	if err := json.Unmarshal(b, &h); err != nil {
-		return header{}, fault.Say("seal.read", fault.Invalid, "intestazione illeggibile / unreadable header")
+		return header{}, errHeader
 	}
 	if h.Format != format {
 		return header{}, fault.Say("seal.read", fault.Unsupported, fmt.Sprintf("formato %d sconosciuto / unknown format", h.Format))

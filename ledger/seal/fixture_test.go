@@ -346,15 +346,19 @@ type fakeSigner struct {
 	key  ed25519.PrivateKey
 	fail bool
 	half bool // fail in the midst of writing
+	name string
 }
 
 func newFakeSigner(seed byte) *fakeSigner {
-	return &fakeSigner{key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))}
+	return &fakeSigner{key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)), name: "ALFA PEC  S.p.A."}
 }
 
-func (s *fakeSigner) SignOpaque(_ context.Context, w io.Writer, content io.Reader, size int64, _ time.Time) error {
+func (s *fakeSigner) SignOpaque(_ context.Context, w io.Writer, content io.ReadSeeker, size int64, _ time.Time) error {
 	if s.fail {
 		return errTest
+	}
+	if _, err := content.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
 	h := sha256.New()
 	n, err := io.Copy(io.MultiWriter(w, h), content)
@@ -371,22 +375,23 @@ func (s *fakeSigner) SignOpaque(_ context.Context, w io.Writer, content io.Reade
 	return err
 }
 
-func (s *fakeSigner) open(_ context.Context, w io.Writer, p7m io.ReaderAt, size int64, _ time.Time) error {
-	if size < ed25519.SignatureSize {
-		return errors.New("too short")
+func (s *fakeSigner) open(p7m io.ReaderAt, size int64, at time.Time) (io.Reader, []string, error) {
+	size -= ed25519.SignatureSize
+	if size < 0 || at.IsZero() {
+		return nil, nil, errors.New("too short, or without an instant")
 	}
 	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(w, h), io.NewSectionReader(p7m, 0, size-ed25519.SignatureSize)); err != nil {
-		return err
+	if _, err := io.Copy(h, io.NewSectionReader(p7m, 0, size)); err != nil {
+		return nil, nil, err
 	}
 	sig := make([]byte, ed25519.SignatureSize)
-	if _, err := p7m.ReadAt(sig, size-ed25519.SignatureSize); err != nil {
-		return err
+	if _, err := p7m.ReadAt(sig, size); err != nil && err != io.EOF {
+		return nil, nil, err
 	}
 	if !ed25519.Verify(s.key.Public().(ed25519.PublicKey), h.Sum(nil), sig) {
-		return errors.New("bad signature")
+		return nil, nil, errors.New("bad signature")
 	}
-	return nil
+	return io.NewSectionReader(p7m, 0, size), []string{"Posta Certificata", s.name}, nil
 }
 
 // fakeTSA stamps with Ed25519 over instant and digest.

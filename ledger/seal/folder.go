@@ -5,8 +5,10 @@ package seal
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"slices"
+	"time"
 
 	"pecd/fault"
 	"pecd/ledger"
@@ -82,8 +84,13 @@ type folder struct {
 }
 
 func (v *folder) file(ctx context.Context, name string) error {
-	number, _, _, _ := parseName(name)
-	f, err := v.proof.inspect(ctx, v.dir, name)
+	number, day, _, _ := parseName(name)
+	date, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return v.report(Problem{File: name, What: "nessun giorno del calendario / no day of the calendar"})
+	}
+	// The hours between midnight in Rome and in Greenwich do not matter here.
+	f, err := v.proof.inspect(v.dir, name, date.AddDate(0, 0, 1))
 	if err != nil {
 		return err
 	}
@@ -128,14 +135,8 @@ func (v *folder) follow(number int64, f *sealed) {
 
 // records follows the chain of one file.
 func (v *folder) records(ctx context.Context, f *sealed, name string) error {
-	seen := false
 	last := cut{f.header.First - 1, f.header.Before}
-	var stop error
-	err := f.read(ctx, v.proof, func(b []byte) error {
-		if !seen {
-			seen = true
-			return nil
-		}
+	err := eachLine(f.lines, func(b []byte) error {
 		l, err := parseLine(b)
 		if err != nil {
 			return err
@@ -144,18 +145,16 @@ func (v *folder) records(ctx context.Context, f *sealed, name string) error {
 			return errLine
 		}
 		last = cut{l.seq, l.hash}
-		if stop = v.record(l, f.header.Number, name); stop != nil {
-			return errStop
+		if err := v.record(l, f.header.Number, name); err != nil {
+			return err
 		}
-		return nil
+		return ctx.Err()
 	})
 	switch {
-	case stop != nil:
-		return stop
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
+	case errors.Is(err, errLine):
 		f.wrong.add("%s", why(err))
+	case err != nil:
+		return err
 	case last != cut{f.header.Last, f.header.Head}:
 		f.wrong.add("l'ultima registrazione è la %d, non quella dell'intestazione / the last record is not that of the header", last.seq)
 	}
@@ -165,8 +164,6 @@ func (v *folder) records(ctx context.Context, f *sealed, name string) error {
 
 func (v *folder) record(l line, number int64, name string) error {
 	v.sum.Records++
-	p := Problem{Seq: l.seq, Seal: number, File: name}
-	p.event(l.data)
 	var wrong reasons
 	if l.seq != v.chain.seq+1 {
 		wrong.add("mancano le registrazioni prima / the records before it are missing: %d-%d", v.chain.seq+1, l.seq-1)
@@ -181,6 +178,7 @@ func (v *folder) record(l line, number int64, name string) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	p.What = wrong.String()
+	p := Problem{Seq: l.seq, Seal: number, File: name, What: wrong.String()}
+	p.event(l.data)
 	return v.report(p)
 }

@@ -3,10 +3,11 @@
 package seal
 
 import (
+	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -19,24 +20,28 @@ import (
 // maxStamp bounds a time stamp's file, in octets: it holds a few certificates.
 const maxStamp = 1 << 20
 
+// maxHeader bounds a day file's first line, in octets.
+const maxHeader = 64 << 10
+
 // sealed is a sealed file under examination.
 type sealed struct {
 	file    *os.File
-	size    int64
 	sum     [32]byte
-	header  header
 	stamp   []byte    // as it lies beside the file; nil: none does
 	at      time.Time // of the stamp, where it holds
 	stamped bool      // the stamp holds: the file is as it was at that instant
 	signed  bool      // the signature holds
+	header  header    // where signed
+	lines   io.Reader // the content, where signed
 
 	wrong reasons
 }
 
-// inspect opens a sealed file and judges it and the stamp beside it. A file that
-// is not there fails with fault.NotFound; everything else that is wrong with it
-// is collected. close it afterwards.
-func (p Proof) inspect(ctx context.Context, dir, name string) (*sealed, error) {
+// inspect opens a sealed file and judges it and the stamp beside it. Where there
+// is no stamp the signature is judged at the instant sealed. A file that is not
+// there fails with fault.NotFound; what is wrong with it is collected. close it
+// afterwards.
+func (p Proof) inspect(dir, name string, sealedAt time.Time) (*sealed, error) {
 	const op = "seal.inspect"
 	f, err := os.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +51,7 @@ func (p Proof) inspect(ctx context.Context, dir, name string) (*sealed, error) {
 		return nil, fault.New(op, fault.Temporary, err)
 	}
 	s := &sealed{file: f}
-	if err := s.judge(ctx, p, dir, name); err != nil {
+	if err := s.judge(p, dir, name, sealedAt); err != nil {
 		f.Close()
 		return nil, temporary(op, err)
 	}
@@ -56,9 +61,10 @@ func (p Proof) inspect(ctx context.Context, dir, name string) (*sealed, error) {
 func (s *sealed) close() { s.file.Close() }
 
 // judge fails only where it cannot read.
-func (s *sealed) judge(ctx context.Context, p Proof, dir, name string) (err error) {
+func (s *sealed) judge(p Proof, dir, name string, at time.Time) error {
 	h := sha256.New()
-	if s.size, err = io.Copy(h, s.file); err != nil {
+	size, err := io.Copy(h, s.file)
+	if err != nil {
 		return err
 	}
 	s.sum = [32]byte(h.Sum(nil))
@@ -66,43 +72,50 @@ func (s *sealed) judge(ctx context.Context, p Proof, dir, name string) (err erro
 		return err
 	}
 	if s.stamp != nil {
-		if at, err := p.Stamp(s.stamp, s.sum); err != nil {
+		if s.at, err = p.Stamp(s.stamp, s.sum); err != nil {
 			s.wrong.add("la marca temporale non vale: %s / the time stamp does not hold", why(err))
 		} else {
-			s.at, s.stamped = at, true
+			s.stamped, at = true, s.at
 		}
 	}
-	first := true
-	err = s.read(ctx, p, func(b []byte) error {
-		if !first {
-			return nil
-		}
-		first = false
-		s.header, err = parseHeader(b)
+	content, by, err := p.Open(s.file, size, at)
+	if err == nil {
+		s.signed, s.lines = true, content
+		return s.readHeader(name, by)
+	}
+	if fault.Is(err, fault.Temporary) {
 		return err
-	})
-	if ctx.Err() != nil {
-		return ctx.Err()
 	}
-	if err == nil && first {
-		err = fault.Say("seal.read", fault.Invalid, "vuoto / empty")
-	}
-	if err != nil {
-		s.wrong.add("la firma o il contenuto non vale: %s / signature or content does not hold", why(err))
-		return nil
-	}
-	s.signed = true
-	s.checkHeader(name)
+	s.wrong.add("la firma non vale: %s / the signature does not hold", why(err))
 	return nil
 }
 
-// read calls fn with every line. Its error is that of the signature or of fn.
-func (s *sealed) read(ctx context.Context, p Proof, fn func([]byte) error) error {
-	w := &lineWriter{fn: fn}
-	if err := p.Open(ctx, w, s.file, s.size, s.at); err != nil {
+// readHeader reads the first line of the content. A file without a header that
+// can be read, or signed by another than the provider it names, counts as not
+// signed.
+func (s *sealed) readHeader(name string, by []string) error {
+	r := bufio.NewReaderSize(s.lines, maxHeader)
+	first, err := r.ReadSlice('\n')
+	if err == nil {
+		s.header, err = parseHeader(first)
+	} else if err == io.EOF || err == bufio.ErrBufferFull {
+		err = errHeader
+	}
+	if err == nil && !names(by, s.header.Provider) {
+		err = fault.Say("seal.inspect", fault.Denied, fmt.Sprintf("file di %q firmato da %q / signed by somebody else", s.header.Provider, by))
+	}
+	var f *fault.Error
+	if err != nil && !errors.As(err, &f) {
 		return err
 	}
-	return w.close()
+	if err != nil {
+		s.signed = false
+		s.wrong.add("%s", why(err))
+		return nil
+	}
+	s.lines = r
+	s.checkHeader(name)
+	return nil
 }
 
 // checkHeader compares the header with the file's name, and the day with the

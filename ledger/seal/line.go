@@ -3,11 +3,13 @@
 package seal
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"strconv"
 
 	"pecd/fault"
@@ -127,41 +129,27 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return err
 }
 
-// lineWriter cuts what is written into lines and hands each to fn without its
-// end. An error of fn, and a line that is too long, ends it.
-type lineWriter struct {
-	fn   func([]byte) error
-	part []byte
-}
-
-// Write implements io.Writer.
-func (w *lineWriter) Write(p []byte) (int, error) {
-	n := len(p)
-	for {
-		end := bytes.IndexByte(p, '\n')
-		if len(w.part)+max(end, 0) > maxLine || end < 0 && len(w.part)+len(p) > maxLine {
-			return 0, errLine
+// eachLine calls fn with every line of r, without its end. The octets are good
+// until fn returns.
+func eachLine(r io.Reader, fn func([]byte) error) error {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+	sc.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		if end := bytes.IndexByte(data, '\n'); end >= 0 {
+			return end + 1, data[:end], nil
 		}
-		if end < 0 {
-			w.part = append(w.part, p...)
-			return n, nil
+		if atEOF && len(data) > 0 {
+			return 0, nil, errLine // cut off
 		}
-		whole := p[:end]
-		if len(w.part) > 0 {
-			w.part = append(w.part, whole...)
-			whole = w.part
+		return 0, nil, nil
+	})
+	for sc.Scan() {
+		if err := fn(sc.Bytes()); err != nil {
+			return err
 		}
-		if err := w.fn(whole); err != nil {
-			return 0, err
-		}
-		w.part, p = w.part[:0], p[end+1:]
 	}
-}
-
-// close fails where the last line has no end.
-func (w *lineWriter) close() error {
-	if len(w.part) > 0 {
+	if errors.Is(sc.Err(), bufio.ErrTooLong) {
 		return errLine
 	}
-	return nil
+	return sc.Err()
 }

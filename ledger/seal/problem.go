@@ -3,28 +3,13 @@
 package seal
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"pecd/fault"
 	"pecd/ledger"
 )
-
-// Proof is how signatures and time stamps are judged, against the authorities'
-// certificates that the caller trusts.
-type Proof struct {
-	// Open verifies the opaque CMS SignedData of size octets in p7m, and that its
-	// certificate was good at the instant at; at is zero where no stamp tells it:
-	// then the time of signing counts that the structure itself claims. It writes
-	// the content to w as it comes, before it knows the outcome. The error says
-	// why the signature does not hold.
-	Open func(ctx context.Context, w io.Writer, p7m io.ReaderAt, size int64, at time.Time) error
-	// Stamp verifies a TimeStampResp over a SHA-256 and returns its instant.
-	Stamp func(response []byte, digest [32]byte) (time.Time, error)
-}
 
 // Problem is one thing that Verify found: of a record, or of a seal, or of a
 // file that no seal names.

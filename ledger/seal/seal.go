@@ -34,10 +34,10 @@ const Months = 30
 // the next one.
 const settle = 5 * time.Minute
 
-// Signer makes opaque CMS SignedData: it reads size octets of content and
-// writes the structure with the content inside, in DER, to w.
+// Signer makes opaque CMS SignedData: it reads the size octets of content from
+// its start and writes the structure with the content inside, in DER, to w.
 type Signer interface {
-	SignOpaque(ctx context.Context, w io.Writer, content io.Reader, size int64, at time.Time) error
+	SignOpaque(ctx context.Context, w io.Writer, content io.ReadSeeker, size int64, at time.Time) error
 }
 
 // Stamper asks a time-stamping authority for a stamp over a SHA-256 (RFC 3161).

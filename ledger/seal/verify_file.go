@@ -25,7 +25,7 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 		}
 	}
 	v.files[s.File] = true
-	f, err := v.proof.inspect(ctx, v.dir, s.File)
+	f, err := v.proof.inspect(v.dir, s.File, s.At)
 	if fault.Is(err, fault.NotFound) {
 		gone, err := v.purgedMeanwhile(ctx, s.Number)
 		if !gone && err == nil {
@@ -44,21 +44,21 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 	reliable := f.signed && (f.stamped || f.sum == s.Sum)
 	if f.signed {
 		f.compareRow(s, v.before, reliable)
-	}
-	c := &comparison{v: v, ctx: ctx, seal: *s, reliable: reliable}
-	err = f.read(ctx, v.proof, c.line)
-	switch {
-	case c.err != nil || c.gone:
-		return c.gone, c.err
-	case ctx.Err() != nil:
-		return false, ctx.Err()
-	case err != nil && f.signed:
-		f.wrong.add("%s", why(err))
-	case err == nil && c.last != s.Last:
-		f.wrong.add("il file finisce con la registrazione %d / the file ends with another record", c.last)
-	}
-	if c.other > 0 {
-		f.wrong.add("dalla registrazione %d il file non è quel che è conservato / from there on the file is not what is kept", c.other)
+		c := &comparison{v: v, ctx: ctx, seal: *s, last: s.First - 1, reliable: reliable}
+		err := eachLine(f.lines, c.line)
+		switch {
+		case c.gone:
+			return true, nil
+		case errors.Is(err, errLine):
+			f.wrong.add("%s", why(err))
+		case err != nil:
+			return false, err
+		case c.last != s.Last:
+			f.wrong.add("il file finisce con la registrazione %d / the file ends with another record", c.last)
+		}
+		if c.other > 0 {
+			f.wrong.add("dalla registrazione %d il file non è quel che è conservato / from there on the file is not what is kept", c.other)
+		}
 	}
 	*wrong = append(*wrong, f.wrong...)
 	return false, nil
@@ -88,18 +88,12 @@ type comparison struct {
 	seal     storage.Seal
 	reliable bool // the file is what was sealed: where they differ, the record was altered
 
-	header bool  // was seen
-	last   int64 // number of the last line
-	other  int64 // the first record that differs from a file that is not reliable
-	gone   bool  // the seal was purged meanwhile
-	err    error // that ends the verification
+	last  int64 // number of the last line
+	other int64 // the first record that differs from a file that is not reliable
+	gone  bool  // the seal was purged meanwhile
 }
 
 func (c *comparison) line(b []byte) error {
-	if !c.header {
-		c.header, c.last = true, c.seal.First-1
-		return nil
-	}
 	l, err := parseLine(b)
 	if err != nil {
 		return err
@@ -108,10 +102,13 @@ func (c *comparison) line(b []byte) error {
 		return errLine
 	}
 	c.last = l.seq
-	if c.err = c.compare(l); c.err != nil || c.gone {
+	if err := c.compare(l); err != nil {
+		return err
+	}
+	if c.gone {
 		return errStop
 	}
-	return nil
+	return c.ctx.Err()
 }
 
 func (c *comparison) compare(l line) error {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -28,14 +29,9 @@ func (v *verifier) record(r storage.Record, s storage.Seal, l *line, wrong ...st
 	if err := v.gap(r.Seq, s); err != nil {
 		return err
 	}
-	p := Problem{Seq: r.Seq, Seal: s.Number, File: s.File}
-	p.identity(r)
 	all := reasons(wrong)
-	if l != nil {
-		if !bytes.Equal(l.data, r.Data) {
-			all.add("non è quella sigillata / is not what was sealed")
-			p.event(l.data)
-		}
+	if l != nil && !bytes.Equal(l.data, r.Data) {
+		all.add("non è quella sigillata / is not what was sealed")
 	}
 	if !v.chain.next(r.Seq, r.Hash, r.Data) {
 		all.add("la catena si interrompe: alterata questa o la precedente / the chain breaks: this one or the one before was altered")
@@ -48,7 +44,11 @@ func (v *verifier) record(r storage.Record, s storage.Seal, l *line, wrong ...st
 	if len(all) == 0 {
 		return nil
 	}
-	p.What = all.String()
+	p := Problem{Seq: r.Seq, Kind: ledger.Kind(r.Event), ID: r.ID, At: r.At, Seal: s.Number, File: s.File, What: all.String()}
+	p.event(r.Data)
+	if l != nil {
+		p.event(l.data)
+	}
 	return v.report(p)
 }
 

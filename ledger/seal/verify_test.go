@@ -4,6 +4,7 @@ package seal
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"pecd/fault"
 	"pecd/ledger"
@@ -155,15 +157,15 @@ func TestVerifyNamesWhatWasAltered(t *testing.T) {
 			e.rehash(9)
 		}, []string{"record 9 (|" + sealedOnly, "record 10 (", "record 11 (", "seal 2 (", "record 12 (", "record 13 (", "record 14 (", "record 15 (",
 			"record 16 (", "record 17 (", "record 18 (", "record 19 (", "record 20 (", "record 21 (", "record 22 (", "record 23 ("}, nil},
-		{"the column of the instant", func(e *env) { e.tamper("UPDATE records SET at = at + 3600000000000 WHERE seq = 8") }, []string{"record 8 (|column"}, nil},
-		{"the column of the identifier", func(e *env) { e.tamper("UPDATE records SET id = 'other' WHERE seq = 8") }, []string{"record 8 (|column"}, nil},
-		{"the column of the mailbox", func(e *env) { e.tamper("UPDATE records SET mailbox = 'other' WHERE seq = 8") }, []string{"record 8 (|column"}, nil},
-		{"the column of the kind", func(e *env) { e.tamper("UPDATE records SET event = 'access' WHERE seq = 8") }, []string{"record 8 (|column"}, nil},
+		{"the column of the instant", func(e *env) { e.tamper("UPDATE records SET at = at + 3600000000000 WHERE seq = 8") }, []string{"record 8 (|columns"}, nil},
+		{"the column of the identifier", func(e *env) { e.tamper("UPDATE records SET id = 'other' WHERE seq = 8") }, []string{"record 8 (|columns"}, nil},
+		{"the column of the mailbox", func(e *env) { e.tamper("UPDATE records SET mailbox = 'other' WHERE seq = 8") }, []string{"record 8 (|columns"}, nil},
+		{"the column of the kind", func(e *env) { e.tamper("UPDATE records SET event = 'access' WHERE seq = 8") }, []string{"record 8 (|columns"}, nil},
 		{"an event made unreadable", func(e *env) { e.tamper("UPDATE records SET data = x'00' WHERE seq = 8") }, []string{"record 8 (\"submission.accepted\"|unreadable"}, nil},
 
 		{"one octet of a line of a file", func(e *env) { e.flip(day2, e.inFile(day2, "prova")) },
-			[]string{"seal 2 (|time stamp does not hold|another sum|from there on"}, []string{"seal 2 ("}},
-		{"one octet of the signature", func(e *env) { e.flip(day2, -1) }, []string{"seal 2 (|signature or content|another sum"}, []string{"seal 2 (|bad signature"}},
+			[]string{"seal 2 (|time stamp does not hold|signature does not hold|another sum"}, []string{"seal 2 ("}},
+		{"one octet of the signature", func(e *env) { e.flip(day2, -1) }, []string{"seal 2 (|bad signature|another sum"}, []string{"seal 2 (|bad signature"}},
 		{"a file cut off", func(e *env) {
 			write(e, filepath.Join(e.folder(), day2), read(e, filepath.Join(e.folder(), day2))[:300])
 		}, []string{"seal 2 (|another sum"}, []string{"seal 2 ("}},
@@ -260,6 +262,17 @@ func TestAlteredEventIsNamed(t *testing.T) {
 	}
 }
 
+// TestSignedByAnother: a good signature of another provider proves nothing.
+func TestSignedByAnother(t *testing.T) {
+	e := damaged(t)
+	e.signer.name = "Beta S.r.l."
+	found, _ := e.verify()
+	alone, _ := e.verifyFolder()
+	if len(found) != 4 || len(alone) != 4 || !strings.Contains(found[0].What, "signed by somebody else") {
+		t.Errorf("found:\n%s%s", lines(found), lines(alone))
+	}
+}
+
 // TestVerifyOfForeignTexts: what a peer chose, and the encoding cleaned, is no
 // alteration.
 func TestVerifyOfForeignTexts(t *testing.T) {
@@ -317,5 +330,86 @@ func TestVerifyPartOfAFolder(t *testing.T) {
 	found, sum := e.verifyFolder()
 	if len(found) > 0 || sum.First != 6 || sum.Last != 17 || sum.Records != 12 || sum.Seals != 2 {
 		t.Errorf("%+v\n%s", sum, lines(found))
+	}
+}
+
+// during is a log in which something happens while it is read.
+type during struct {
+	storage.Log
+	seal int64 // just before the verification comes to this seal …
+	seq  int64 // … or to this record
+	does func()
+	pass int
+}
+
+func (d *during) Records(ctx context.Context, from int64, fn func(storage.Record) error) error {
+	err := d.Log.Records(ctx, from, func(r storage.Record) error {
+		if r.Seq == d.seq && d.does != nil {
+			return errTest
+		}
+		return fn(r)
+	})
+	if !errors.Is(err, errTest) {
+		return err
+	}
+	d.does()
+	d.does = nil
+	return d.Log.Records(ctx, d.seq, fn)
+}
+
+func (d *during) Seals(ctx context.Context, from int64, fn func(storage.Seal) error) error {
+	d.pass++
+	second := d.pass == 2
+	return d.Log.Seals(ctx, from, func(s storage.Seal) error {
+		if second && s.Number == d.seal && d.does != nil {
+			d.does()
+			d.does = nil
+		}
+		return fn(s)
+	})
+}
+
+// TestVerifyInUse: what is sealed, written or purged while the log is verified
+// is no alteration.
+func TestVerifyInUse(t *testing.T) {
+	verify := func(e *env, d *during) (Summary, []Problem) {
+		d.Log = e.store
+		var found []Problem
+		sum, err := Verify(t.Context(), d, e.folder(), e.proof(), func(p Problem) error {
+			found = append(found, p)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.does != nil {
+			t.Fatal("it did not happen")
+		}
+		return sum, found
+	}
+	e := damaged(t)
+	e.write(ledger.Event{Kind: ledger.Access})
+	sum, found := verify(e, &during{seal: 2, does: func() { e.day(3) }})
+	if len(found) > 0 || sum.Seals != 4 || sum.Last != 30 {
+		t.Errorf("%+v\n%s", sum, lines(found))
+	}
+	e.store.Close()
+	for _, d := range []*during{{seal: 1}, {seq: 1}, {seq: 4}, {seq: 5}, {seq: 6}, {seq: 8}} {
+		e := e.clone(t)
+		d.does = func() {
+			e.book.cfg.Months = 1
+			e.clk.Advance(28 * 24 * time.Hour)
+			if err := e.book.purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sum, found = verify(e, d)
+		if kept, purged := e.kept(); kept != 3 || purged != 2 {
+			t.Fatalf("%d kept, %d purged", kept, purged)
+		}
+		if len(found) > 0 || sum.Purged == 0 {
+			t.Errorf("at seal %d, record %d: %+v\n%s", d.seal, d.seq, sum, lines(found))
+		}
+		e.clk.Advance(-28 * 24 * time.Hour)
 	}
 }
