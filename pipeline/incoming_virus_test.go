@@ -290,13 +290,13 @@ func TestIncoming_NothingKeptWhereItFails(t *testing.T) {
 	stuck := [2]func(){func() { store.fail = func(*storage.Step) bool { return true } }, func() { store.fail = nil }}
 	noVault := [2]func(){func() { core.Vault = nil }, func() { core.Vault = xorVault{} }}
 	for _, c := range []struct {
-		name   string
-		from   string
-		raw    []byte
-		break_ [2]func()
-		kind   fault.Kind
-		then   fault.Kind // of the retry
-		items  int        // in the quarantine after it
+		name  string
+		from  string
+		raw   []byte
+		spoil [2]func()
+		kind  fault.Kind
+		then  fault.Kind // of the retry
+		items int        // in the quarantine after it
 	}{
 		{"engine down, clean envelope", anna, envelopeFor(t, w, bruno), down, fault.Temporary, 0, 0},
 		{"engine down, infected envelope", anna, infectedEnvelope(t, w, bruno), down, fault.Temporary, 0, 1},
@@ -312,7 +312,7 @@ func TestIncoming_NothingKeptWhereItFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inbox, log, items, relayed := w.kinds(bruno), len(w.logged("beta.example")), len(w.quarantine("beta.example")), w.relayed("beta.example")
-			c.break_[0]()
+			c.spoil[0]()
 			err := w.receive(c.from, []string{bruno}, c.raw)
 			wantKind(t, err, c.kind)
 			if codes := fault.CodesOf(err); codes.SMTP != 451 {
@@ -323,7 +323,7 @@ func TestIncoming_NothingKeptWhereItFails(t *testing.T) {
 			if n, m := len(w.logged("beta.example")), w.relayed("beta.example"); n != log || m != relayed {
 				t.Errorf("log %d, before %d; queue %d, before %d", n, log, m, relayed)
 			}
-			c.break_[1]()
+			c.spoil[1]()
 			err = w.receive(c.from, []string{bruno}, c.raw)
 			if err != nil != (c.then != 0) || err != nil && fault.KindOf(err) != c.then {
 				t.Errorf("then %v, want kind %v", err, c.then)

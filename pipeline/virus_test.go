@@ -131,7 +131,7 @@ func TestAccess_NothingKeptWhereItFails(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		message string
-		break_  func()
+		spoil   func()
 		mend    func()
 		kind    fault.Kind
 	}{
@@ -144,7 +144,7 @@ func TestAccess_NothingKeptWhereItFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before, log := w.kinds(anna), len(w.logged("alfa.example"))
 			items := len(w.quarantine("alfa.example"))
-			c.break_()
+			c.spoil()
 			_, err := w.trySubmit(anna, []string{bruno}, c.message)
 			wantKind(t, err, c.kind)
 			if codes := fault.CodesOf(err); codes.SMTP != 451 {
