@@ -22,9 +22,9 @@ type Finding struct {
 }
 
 // Scanner looks for viruses (RFC 6109 §3.1.3, §3.2.3). r is the whole message,
-// read at most once. An error means that nothing was found out: the message is
-// neither clean nor infected, and waits where it is. Implementations are safe
-// for concurrent use.
+// and an io.Seeker for an engine that wants a second look. An error means that
+// nothing was found out: the message is neither clean nor infected, and waits
+// where it is. Implementations are safe for concurrent use.
 type Scanner interface {
 	Scan(ctx context.Context, r io.Reader) (Finding, error)
 }

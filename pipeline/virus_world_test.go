@@ -36,11 +36,12 @@ func (s *scriptedScanner) Scan(_ context.Context, r io.Reader) (pipeline.Finding
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scans++
+	_, again := r.(io.Seeker)
 	b, err := io.ReadAll(r)
 	s.last = b
 	switch {
-	case err != nil:
-		return pipeline.Finding{}, err
+	case err != nil || !again:
+		return pipeline.Finding{}, errors.Join(err, errors.New("no second look"))
 	case s.down:
 		// What came before the failure is no verdict either.
 		return pipeline.Finding{Name: virusName, Refuse: true}, errors.New("engine down")
