@@ -58,6 +58,11 @@ const (
 	AlarmCleared    Kind = "alarm.cleared"    // … and its end
 )
 
+// Of the antivirus.
+const (
+	ScanReported Kind = "scan.reported" // let through, but not looked into: Detail says what it was
+)
+
 // Kinds lists every kind, in the order above.
 func Kinds() []Kind {
 	return []Kind{
@@ -69,6 +74,7 @@ func Kinds() []Kind {
 		IndexLoaded, UsageSample,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, AlarmRaised, AlarmCleared,
+		ScanReported,
 	}
 }
 
