@@ -28,6 +28,14 @@ const (
 	LimitReached       Kind = "limit.reached" // a send limit deferred a message
 )
 
+// What an operator did with a queued message; Actor is who, Peer the destination.
+const (
+	QueueHeld     Kind = "queue.held"
+	QueueReleased Kind = "queue.released"
+	QueueRetried  Kind = "queue.retried"
+	QueueFailed   Kind = "queue.failed" // Detail is the reason given
+)
+
 // Access and administration.
 const (
 	Access         Kind = "access"        // a login that succeeded
@@ -50,12 +58,13 @@ const (
 
 // The log itself, and who looked at what is kept.
 const (
-	LedgerSealed    Kind = "ledger.sealed"    // a day of the log was closed; Detail names its file
-	LedgerPurged    Kind = "ledger.purged"    // a sealed day was removed after its time of keeping
-	LedgerExtracted Kind = "ledger.extracted" // an extract was asked for by Actor; Mailbox is the holder's, if it is for one
-	QuarantineRead  Kind = "quarantine.read"  // an infected message was read by Actor
-	AlarmRaised     Kind = "alarm.raised"     // a condition that needs a person; Detail says which
-	AlarmCleared    Kind = "alarm.cleared"    // … and its end
+	LedgerSealed     Kind = "ledger.sealed"     // a day of the log was closed; Detail names its file
+	LedgerPurged     Kind = "ledger.purged"     // a sealed day was removed after its time of keeping
+	LedgerExtracted  Kind = "ledger.extracted"  // an extract was asked for by Actor; Mailbox is the holder's, if it is for one
+	QuarantineRead   Kind = "quarantine.read"   // an infected message was read by Actor
+	QuarantinePurged Kind = "quarantine.purged" // infected messages were removed after their time of keeping
+	AlarmRaised      Kind = "alarm.raised"      // a condition that needs a person; Detail says which
+	AlarmCleared     Kind = "alarm.cleared"     // … and its end
 )
 
 // Of the antivirus.
@@ -69,11 +78,12 @@ func Kinds() []Kind {
 		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived,
 		ReceiptReceived, OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered,
 		DeliveryFailed, RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached,
+		QueueHeld, QueueReleased, QueueRetried, QueueFailed,
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample,
 
-		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, AlarmRaised, AlarmCleared,
+		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		ScanReported,
 	}
 }

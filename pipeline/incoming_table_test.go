@@ -66,7 +66,10 @@ func gamma(t *testing.T, w *world, indexed bool, opts ...pki.Option) third {
 // trust makes beta verify by the present index and the revocation lists given.
 func (w *world) trust(crls signer.CRLSource, require bool) {
 	cfg := signer.PECConfig(w.ca.Certificate())
-	cfg.Origins, cfg.CRLs, cfg.RequireCRL = w.index, crls, require
+	cfg.Origins, cfg.CRLs = w.index, crls
+	if require {
+		cfg.Revocation.Mode = signer.RevocationStrict
+	}
 	w.providers["beta.example"].core.Verifier = signer.NewVerifier(cfg)
 }
 

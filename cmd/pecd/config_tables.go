@@ -94,6 +94,7 @@ type UnitConfig struct {
 // ScanConfig steers the antivirus.
 type ScanConfig struct {
 	Clamd     []string      `toml:"clamd" doc:"Addresses of clamd, unix:/path or tcp:host:port, tried in turn; empty: no antivirus, for tests only."`
+	Second    []string      `toml:"second" doc:"Addresses of a second clamd with AlertEncrypted no, asked about what the first calls encrypted: an archive that exceeds the limits can hide behind an encrypted one."`
 	Parallel  int           `toml:"parallel" doc:"Messages scanned at once."`
 	Timeout   time.Duration `toml:"timeout" doc:"Longest scan of one message."`
 	Bombs     string        `toml:"bombs" doc:"Archives beyond the engine's limits: refuse, report or pass."`

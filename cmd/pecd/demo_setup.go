@@ -156,7 +156,7 @@ func (d *demo) demoMailboxes(s *demoSide, hash string) []directory.NewMailbox {
 	}
 	for _, local := range []string{"ricevute", "posta-certificata"} {
 		all = append(all, directory.NewMailbox{
-			Address: local + "@" + s.domain, Tier: "strutturata", Holder: s.title, Ordinary: true, Service: true,
+			Address: local + "@" + s.domain, Tier: "strutturata", Holder: s.title, Ordinary: local != "ricevute", Service: true,
 			User: &directory.NewUser{Hash: hash},
 		})
 	}

@@ -96,8 +96,7 @@ func (n *node) indexLoaded(ctx context.Context, s directory.Summary) {
 	}
 	e := ledger.Event{At: n.clock.Now(), Kind: ledger.IndexLoaded, Messages: int64(s.Providers), Detail: fmt.Sprintf(
 		"%d gestori, %d domini, %d certificati; SHA-256 %s; a mano / by hand: %v", s.Providers, s.Domains, s.Certificates, s.SHA256, s.ByHand)}
-	step := new(storage.Step).Add(&storage.AppendRecord{Record: storage.Record{At: e.At, Event: string(e.Kind), Data: e.Encode()}})
-	if err := n.store.Commit(ctx, step); err != nil {
+	if err := n.store.Commit(ctx, new(storage.Step).Add(recordOf(e))); err != nil {
 		n.log.Error("index.loaded not in the PEC log", "error", err)
 	}
 }

@@ -8,16 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"pecd/ledger"
 	"pecd/ledger/seal"
+	"pecd/signer"
 	"pecd/storage"
 )
-
-// sealFolder keeps the sealed days, in the store's folder.
-const sealFolder = "ledger"
 
 type ledgerCmd struct {
 	Verify  ledgerVerifyCmd  `cmd:"" help:"Prove the PEC log: chain, sealed days, signatures, time stamps. / Verifica il log PEC."`
@@ -85,9 +82,6 @@ func (r *ledgerReport) close() error {
 	}
 	return err
 }
-
-// sealDir is where this node's sealed days are.
-func (n *node) sealDir() string { return filepath.Join(n.cfg.path(n.cfg.Store.Dir), sealFolder) }
 
 type ledgerSearchCmd struct {
 	nodeFlag
@@ -221,7 +215,7 @@ func (c *ledgerInspectCmd) Run(e *env) error {
 		return err
 	}
 	r := ledgerReport{json: c.JSON, out: e.stdout, Problems: []string{}}
-	if r.Summary, err = seal.VerifyFolder(e.ctx, c.Dir, newProof(authorities, stamps, "", e.clock), r.add); err != nil {
+	if r.Summary, err = seal.VerifyFolder(e.ctx, c.Dir, seal.ProofBy(signer.NewVerifier(signer.PECConfig(authorities...)), stamps), r.add); err != nil {
 		return err
 	}
 	return r.close()

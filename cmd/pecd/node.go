@@ -17,8 +17,10 @@ import (
 	"pecd/clock"
 	"pecd/clock/deviation"
 	"pecd/directory"
+	"pecd/ledger/seal"
 	"pecd/pec"
 	"pecd/pipeline"
+	"pecd/scan"
 	"pecd/signer"
 	"pecd/smtp"
 	"pecd/storage/sqlite"
@@ -41,6 +43,8 @@ type node struct {
 	core      *pipeline.Core
 	relay     *smtp.Relay
 	alarms    *alarm.Board
+	scanner   *scan.Scanner // nil without antivirus
+	daybook   *seal.Daybook
 	// deviation watches the clock; nil where no time server is configured.
 	deviation *deviation.Monitor
 	running   bool // serves; false where a command opened it
@@ -94,6 +98,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		Clock: clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
 		RequireTLS: cfg.Relay.RequireTLS,
+	}
+	if err := errors.Join(n.openScanner(), n.openDaybook()); err != nil {
+		return nil, errors.Join(err, n.store.Close())
 	}
 	return n, nil
 }

@@ -3,60 +3,23 @@
 package main
 
 import (
-	"context"
 	"crypto/x509"
-	"errors"
-	"fmt"
-	"io"
-	"slices"
-	"strings"
-	"time"
+	"path/filepath"
 
-	"pecd/clock"
 	"pecd/ledger/seal"
 	"pecd/signer"
 )
 
-// newProof judges sealed days by the authorities of the providers' signing
-// certificates and those of the time stamps. With an address, the certificate
-// must be for it: any other provider's is as well certified.
-func newProof(authorities, stampAuthorities []*x509.Certificate, address string, clk clock.Clock) seal.Proof {
-	verifier := signer.NewVerifier(signer.PECConfig(authorities...))
-	return seal.Proof{
-		Open: func(_ context.Context, w io.Writer, p7m io.ReaderAt, size int64, at time.Time) error {
-			if at.IsZero() { // no stamp yet: the day was closed lately
-				at = clk.Now()
-			}
-			content, by, err := verifier.VerifyOpaque(p7m, size, at)
-			if err != nil {
-				return err
-			}
-			if address != "" && !slices.ContainsFunc(by.EmailAddresses, func(a string) bool { return strings.EqualFold(a, address) }) {
-				return fmt.Errorf("firmato da / signed by %q", by.Subject)
-			}
-			_, err = io.Copy(w, content)
-			return err
-		},
-		Stamp: func(response []byte, digest [32]byte) (time.Time, error) {
-			if len(stampAuthorities) == 0 {
-				return time.Time{}, errors.New("ledger.tsa_authorities: nessuna autorità di marcatura / no time-stamping authority")
-			}
-			return signer.VerifyStamp(response, digest, stampAuthorities)
-		},
-	}
-}
+// sealFolder keeps the sealed days, in the store's folder.
+const sealFolder = "ledger"
+
+// sealDir is where this node's sealed days are.
+func (n *node) sealDir() string { return filepath.Join(n.cfg.path(n.cfg.Store.Dir), sealFolder) }
 
 // proof judges this node's own sealed days.
 func (n *node) proof() (seal.Proof, error) {
-	authorities, err := signer.LoadCertificates(n.cfg.path(n.cfg.Trust.Authorities))
-	if err != nil {
-		return seal.Proof{}, err
-	}
 	stamps, err := n.stampAuthorities()
-	if err != nil {
-		return seal.Proof{}, err
-	}
-	return newProof(authorities, stamps, n.core.Builder.Provider.ServiceAddress, n.clock), nil
+	return seal.ProofBy(n.own, stamps), err
 }
 
 func (n *node) stampAuthorities() ([]*x509.Certificate, error) {
@@ -64,6 +27,23 @@ func (n *node) stampAuthorities() ([]*x509.Certificate, error) {
 		return nil, nil
 	}
 	return signer.LoadCertificates(n.cfg.path(n.cfg.Ledger.TSAAuthorities))
+}
+
+// openDaybook makes what closes the log's days (ADR 0006).
+func (n *node) openDaybook() (err error) {
+	cfg := seal.Config{
+		Store: n.store, Dir: n.sealDir(), Provider: n.cfg.Provider.Name, Zone: n.core.Builder.Location, Clock: n.clock, Signer: n.signer,
+		Alarms: n.alarms, Logger: n.log, Months: n.cfg.Ledger.Months,
+	}
+	if n.cfg.Ledger.TSA != "" {
+		authorities, err := n.stampAuthorities()
+		if err != nil {
+			return err
+		}
+		cfg.Stamper = &signer.TimeStamper{URL: n.cfg.Ledger.TSA, Authorities: authorities, Clock: n.clock}
+	}
+	n.daybook, err = seal.New(cfg)
+	return err
 }
 
 // loadAll reads certificates from several files.

@@ -105,8 +105,7 @@ func (c *quarantineExportCmd) do(ctx context.Context, k call) error {
 		At: k.node.clock.Now(), Kind: ledger.QuarantineRead, ID: q.Message, Sender: q.Sender, Provider: q.Provider, Virus: q.Virus,
 		Actor: k.actor, Detail: fmt.Sprintf("quarantena / quarantine %d", q.ID),
 	}
-	step := new(storage.Step).Add(&storage.AppendRecord{Record: storage.Record{At: read.At, Event: string(read.Kind), ID: read.ID, Data: read.Encode()}})
-	if err := k.node.store.Commit(ctx, step); err != nil {
+	if err := k.node.store.Commit(ctx, new(storage.Step).Add(recordOf(read))); err != nil {
 		return err
 	}
 	body, err := k.node.store.OpenBody(ctx, q.Body)

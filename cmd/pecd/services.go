@@ -15,7 +15,10 @@ import (
 func (n *node) services() []func(context.Context) {
 	all := []func(context.Context){
 		func(ctx context.Context) { n.tlsCert.run(ctx, n.clock, n.log) },
-		n.index.Run, n.crls.Run,
+		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.recordAlarms,
+	}
+	if n.scanner != nil {
+		all = append(all, n.scanner.Run)
 	}
 	if n.deviation != nil {
 		all = append(all, n.deviation.Run)
@@ -29,6 +32,9 @@ func (n *node) services() []func(context.Context) {
 	return all
 }
 
+// deadlineWorkers is how many deadlines are looked after at once: notices are few.
+const deadlineWorkers = 2
+
 func (n *node) workers() []*pipeline.Worker {
 	deliver := n.cfg.Limits.DeliveryWorkers
 	if deliver <= 0 {
@@ -41,6 +47,7 @@ func (n *node) workers() []*pipeline.Worker {
 	}
 	return []*pipeline.Worker{
 		worker(pipeline.JobDeliver, deliver, 0, dp.Deliver),
+		worker(pipeline.JobDeadline, deadlineWorkers, 0, (&pipeline.Deadlines{Core: n.core}).Deadline),
 		worker(pipeline.JobRelay, n.cfg.Limits.RelayWorkers, n.cfg.Limits.RelayPerDomain, rp.Relay),
 	}
 }

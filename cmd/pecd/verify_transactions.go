@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pecd/ledger"
+	"pecd/pec"
 	"pecd/storage"
 )
 
@@ -17,6 +18,7 @@ type counted struct {
 	accepted, envelopes int
 	taken               map[string]int // own recipients, by the take-charge we issued
 	outcomes            map[string]int // recipients whose outcome we issued
+	viruses             map[string]int // recipients, by the virus detection we issued
 }
 
 // verifyTransactions checks the invariants of pec-rules §1.7 between the
@@ -24,7 +26,7 @@ type counted struct {
 // each message of ours, none for others'; every own recipient taken in charge
 // once, with exactly one outcome, or with the job that will bring it.
 func (n *node) verifyTransactions(ctx context.Context, f *findings) error {
-	log, err := n.countRecords(ctx, f)
+	log, since, err := n.countRecords(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -32,7 +34,7 @@ func (n *node) verifyTransactions(ctx context.Context, f *findings) error {
 	if err != nil {
 		return err
 	}
-	return n.store.EachTransaction(ctx, time.Time{}, func(t storage.Transaction) error {
+	return n.store.EachTransaction(ctx, since, func(t storage.Transaction) error {
 		f.Transactions++
 		where := "transaction " + t.ID
 		c := log[key(t.ID, t.Own)]
@@ -59,7 +61,7 @@ func (n *node) verifyTransactions(ctx context.Context, f *findings) error {
 
 func (n *node) verifyRecipient(f *findings, where string, t storage.Transaction, r storage.TxRecipient, c *counted, waiting map[string]bool) {
 	address := strings.ToLower(r.Address)
-	issued, taken := c.outcomes[address], c.taken[address]
+	issued, taken, virus := c.outcomes[address], c.taken[address], c.viruses[address]
 	if issued > 1 || taken > 1 {
 		f.add(where, "%s: %d outcomes and %d take-charges issued", address, issued, taken)
 	}
@@ -71,7 +73,9 @@ func (n *node) verifyRecipient(f *findings, where string, t storage.Transaction,
 	}
 	ours := taken == 1 // delivered by our delivery point
 	switch {
-	case !t.Own && !ours:
+	case virus > 0 && (virus > 1 || taken > 0 || r.Outcome != storage.Failed):
+		f.add(where, "%s: %d virus detections and %d take-charges issued, outcome %q", address, virus, taken, r.Outcome)
+	case !t.Own && !ours && virus == 0:
 		f.add(where, "%s: recipient of another provider's message without take-charge", address)
 	case ours && r.Outcome == storage.Pending && !waiting[key(t.ID, t.Own)+"|"+address]:
 		f.add(where, "%s: no outcome and no delivery job", address)
@@ -96,11 +100,14 @@ func key(id string, own bool) string {
 	return "foreign|" + id
 }
 
-// countRecords reads the log once.
-func (n *node) countRecords(ctx context.Context, f *findings) (map[string]*counted, error) {
-	log := make(map[string]*counted)
-	err := n.store.Records(ctx, 1, func(r storage.Record) error {
-		f.Records++
+// countRecords reads the log once. since is when its first record was written,
+// where earlier ones were removed after their time: what is older has none.
+func (n *node) countRecords(ctx context.Context, f *findings) (log map[string]*counted, since time.Time, err error) {
+	log = make(map[string]*counted)
+	err = n.store.Records(ctx, 1, func(r storage.Record) error {
+		if f.Records++; f.Records == 1 && r.Seq > 1 {
+			since = r.At.Add(time.Hour) // the first transactions may have records on both sides
+		}
 		e, err := ledger.Decode(r.Data)
 		if err != nil {
 			f.add("log", "record %d: %v", r.Seq, err)
@@ -115,13 +122,13 @@ func (n *node) countRecords(ctx context.Context, f *findings) (map[string]*count
 		}
 		c := log[k]
 		if c == nil {
-			c = &counted{taken: make(map[string]int), outcomes: make(map[string]int)}
+			c = &counted{taken: make(map[string]int), outcomes: make(map[string]int), viruses: make(map[string]int)}
 			log[k] = c
 		}
 		c.count(e)
 		return nil
 	})
-	return log, err
+	return log, since, err
 }
 
 func (c *counted) count(e ledger.Event) {
@@ -137,6 +144,10 @@ func (c *counted) count(e ledger.Event) {
 		c.envelopes++
 	case ledger.TakenInCharge:
 		each(c.taken)
+	case ledger.ReceiptEmitted:
+		if e.Receipt == pec.VirusDetection.CertType() {
+			each(c.viruses)
+		}
 	case ledger.Delivered, ledger.DeliveryFailed, ledger.RelayFailed:
 		if e.Receipt != "" && e.Class != ledger.ClassReceipt {
 			each(c.outcomes)

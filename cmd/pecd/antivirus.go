@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"pecd/ledger"
+	"pecd/pipeline"
+	"pecd/quarantine"
+	"pecd/scan"
+	"pecd/storage"
+)
+
+// openScanner makes the antivirus and the quarantine's key; without an engine
+// there is neither.
+func (n *node) openScanner() error {
+	c := n.cfg.Scan
+	if len(c.Clamd) == 0 {
+		return nil
+	}
+	policy, err := scan.ParsePolicy(c.Bombs, c.Encrypted)
+	if err != nil {
+		return err
+	}
+	cfg := scan.ScannerConfig{Policy: policy, Board: n.alarms, Clock: n.clock, Logger: n.log}
+	clamd := func(addresses []string) (*scan.Clamd, error) {
+		return scan.NewClamd(scan.ClamdConfig{Addresses: addresses, MaxConcurrent: c.Parallel, ScanTime: c.Timeout, Clock: n.clock})
+	}
+	engine, err := clamd(c.Clamd)
+	if err != nil {
+		return fmt.Errorf("scan.clamd: %w", err)
+	}
+	cfg.Engine = engine
+	if len(c.Second) > 0 {
+		second, err := clamd(c.Second)
+		if err != nil {
+			return fmt.Errorf("scan.second: %w", err)
+		}
+		cfg.Second = second
+	} else if c.Encrypted == "report" && c.Bombs != "pass" {
+		n.log.Warn("scan.second is not set: clamd names one finding, and what exceeds its limits can hide behind something encrypted")
+	}
+	n.scanner = scan.NewScanner(cfg)
+	n.core.Scanner = scanner{n.scanner}
+	keeper, err := quarantine.NewKeeper(n.cfg.Quarantine.Recipient)
+	if err != nil {
+		return fmt.Errorf("quarantine.recipient: %w", err)
+	}
+	n.core.Vault = keeper
+	return nil
+}
+
+// scanner shows the antivirus to the pipeline.
+type scanner struct{ *scan.Scanner }
+
+// Scan implements pipeline.Scanner.
+func (s scanner) Scan(ctx context.Context, r io.Reader) (pipeline.Finding, error) {
+	f, err := s.Scanner.Scan(ctx, r)
+	return pipeline.Finding{Name: f.Name, Refuse: f.Refuse, Report: f.Report}, err
+}
+
+// purgeEvery is how often what was kept long enough is looked for.
+const purgeEvery = time.Hour
+
+// purgeQuarantine removes infected messages whose time of keeping is over.
+func (n *node) purgeQuarantine(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.purgeQuarantined(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("quarantine not purged", "error", err)
+		}
+		timer, stop := n.clock.After(purgeEvery)
+		select {
+		case <-ctx.Done():
+		case <-timer:
+		}
+		stop()
+	}
+}
+
+func (n *node) purgeQuarantined(ctx context.Context) error {
+	now := n.clock.Now()
+	for {
+		purge := &storage.PurgeQuarantined{Before: now.AddDate(0, -n.cfg.Quarantine.Months, 0)}
+		due := false
+		err := n.store.EachQuarantined(ctx, time.Time{}, func(q storage.Quarantined) error {
+			due = q.At.Before(purge.Before)
+			return errEnough // they come in order: the first one tells
+		})
+		if err != nil && err != errEnough || !due {
+			return ignoring(err, errEnough)
+		}
+		e := ledger.Event{At: now, Kind: ledger.QuarantinePurged, Detail: "fino al / up to " + purge.Before.UTC().Format(time.RFC3339)}
+		if err := n.store.Commit(ctx, new(storage.Step).Add(purge, recordOf(e))); err != nil {
+			return err
+		}
+	}
+}
