@@ -3,6 +3,7 @@
 package blackbox
 
 import (
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
@@ -27,7 +28,10 @@ type sunk struct {
 	message []byte
 }
 
-func newSink(t testing.TB) *sink {
+func newSink(t testing.TB) *sink { return newTLSSink(t, nil) }
+
+// newTLSSink is newSink with STARTTLS, where cfg is not nil.
+func newTLSSink(t testing.TB, cfg *tls.Config) *sink {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,6 +41,7 @@ func newSink(t testing.TB) *sink {
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }))
 	server.Domain = "mail.example"
 	server.MaxLineLength = 1 << 20
+	server.TLSConfig = cfg
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	done := make(chan struct{})
 	go func() {
@@ -61,6 +66,13 @@ func (s *sink) received(address string) []sunk {
 		}
 	}
 	return out
+}
+
+// everything returns all that arrived.
+func (s *sink) everything() []sunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
 }
 
 type sinkSession struct {
