@@ -38,18 +38,55 @@ type Alarm struct {
 	Since time.Time
 }
 
+// Change is one alarm that was raised or cleared.
+type Change struct {
+	Alarm
+	At     time.Time
+	Raised bool
+}
+
+// maxChanges bounds what waits for whoever keeps a record of the changes.
+const maxChanges = 1000
+
 // Board holds what is raised. It is safe for concurrent use.
 type Board struct {
 	clk clock.Clock
 	log *slog.Logger
 
-	mu     sync.Mutex
-	raised map[string]Alarm
+	mu      sync.Mutex
+	raised  map[string]Alarm
+	changes []Change
+	changed chan struct{}
 }
 
 // NewBoard returns an empty board.
 func NewBoard(clk clock.Clock, log *slog.Logger) *Board {
-	return &Board{clk: clk, log: log, raised: make(map[string]Alarm)}
+	return &Board{clk: clk, log: log, raised: make(map[string]Alarm), changed: make(chan struct{}, 1)}
+}
+
+// Changed receives a value after alarms were raised or cleared.
+func (b *Board) Changed() <-chan struct{} { return b.changed }
+
+// Changes hands out the changes since the last call, oldest first. Of those
+// that nobody asks for the newest are kept.
+func (b *Board) Changes() []Change {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.changes
+	b.changes = nil
+	return out
+}
+
+// note keeps a change for the record.
+func (b *Board) note(a Alarm, raised bool) {
+	if len(b.changes) == maxChanges {
+		b.changes = slices.Delete(b.changes, 0, 1)
+	}
+	b.changes = append(b.changes, Change{Alarm: a, At: b.clk.Now(), Raised: raised})
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Raise raises an alarm, or renews the text of one that is raised. Since stays
@@ -64,6 +101,9 @@ func (b *Board) Raise(name, text string) {
 	changed := !again || a.Text != text
 	a.Text = text
 	b.raised[name] = a
+	if !again {
+		b.note(a, true)
+	}
 	if changed {
 		b.log.Error("alarm", "alarm", name, "text", text)
 	}
@@ -75,6 +115,7 @@ func (b *Board) Clear(name string) {
 	defer b.mu.Unlock()
 	if a, ok := b.raised[name]; ok {
 		delete(b.raised, name)
+		b.note(a, false)
 		b.log.Info("alarm cleared", "alarm", name, "after", b.clk.Now().Sub(a.Since).Round(time.Second).String())
 	}
 }

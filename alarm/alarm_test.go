@@ -4,6 +4,7 @@ package alarm_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -33,6 +34,21 @@ func TestBoard(t *testing.T) {
 	b.Clear(alarm.IndexStale)
 	if got := b.Raised(); len(got) != 1 {
 		t.Fatalf("after clearing: %+v", got)
+	}
+	var seen []string
+	for _, c := range b.Changes() {
+		seen = append(seen, fmt.Sprint(c.Name, c.Raised))
+	}
+	if want := "[timestamp_overduetrue index_staletrue index_stalefalse]"; fmt.Sprint(seen) != want {
+		t.Errorf("changes %v, want %s", seen, want)
+	}
+	select {
+	case <-b.Changed():
+	default:
+		t.Error("nobody was told of the changes")
+	}
+	if len(b.Changes()) != 0 {
+		t.Error("changes are handed out twice")
 	}
 	if n := strings.Count(out.String(), "\n"); n != 4 {
 		t.Errorf("%d lines logged, want 4:\n%s", n, out.String())

@@ -68,16 +68,13 @@ const purgeEvery = time.Hour
 
 // purgeQuarantine removes infected messages whose time of keeping is over.
 func (n *node) purgeQuarantine(ctx context.Context) {
-	for ctx.Err() == nil {
+	for {
 		if err := n.purgeQuarantined(ctx); err != nil && ctx.Err() == nil {
 			n.log.Error("quarantine not purged", "error", err)
 		}
-		timer, stop := n.clock.After(purgeEvery)
-		select {
-		case <-ctx.Done():
-		case <-timer:
+		if !n.pause(ctx, purgeEvery) {
+			return
 		}
-		stop()
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"pecd/alarm"
 	"pecd/ledger"
 	"pecd/storage"
 )
@@ -29,44 +28,39 @@ func ignoring(err, expected error) error {
 	return err
 }
 
-// alarmTick is how often the board is compared with what the log knows of it.
-const alarmTick = time.Second
+// recordWait is how long a change of an alarm that could not be written waits.
+const recordWait = 10 * time.Second
 
-// recordAlarms writes to the PEC log which alarms are raised and cleared. What
-// could not be written is written later.
+// recordAlarms writes to the PEC log which alarms are raised and cleared.
 func (n *node) recordAlarms(ctx context.Context) {
-	known := make(map[string]alarm.Alarm)
-	for ctx.Err() == nil {
-		timer, stop := n.clock.After(alarmTick)
+	for {
 		select {
 		case <-ctx.Done():
-		case <-timer:
-			now := make(map[string]alarm.Alarm)
-			for _, a := range n.alarms.Raised() {
-				now[a.Name] = a
-			}
-			n.recordChanges(ctx, known, now)
+			return
+		case <-n.alarms.Changed():
 		}
-		stop()
+		for _, c := range n.alarms.Changes() {
+			e := ledger.Event{At: c.At, Kind: ledger.AlarmCleared, Detail: c.Name}
+			if c.Raised {
+				e.Kind, e.Detail = ledger.AlarmRaised, c.Name+": "+c.Text
+			}
+			for n.store.Commit(ctx, new(storage.Step).Add(recordOf(e))) != nil {
+				if !n.pause(ctx, recordWait) {
+					return
+				}
+			}
+		}
 	}
 }
 
-// recordChanges brings known, and the log, to now.
-func (n *node) recordChanges(ctx context.Context, known, now map[string]alarm.Alarm) {
-	write := func(kind ledger.Kind, at time.Time, detail string) bool {
-		err := n.store.Commit(ctx, new(storage.Step).Add(recordOf(ledger.Event{At: at, Kind: kind, Detail: detail})))
-		return err == nil
-	}
-	for name, a := range known {
-		if _, still := now[name]; !still && write(ledger.AlarmCleared, n.clock.Now(), name) {
-			delete(known, name)
-		} else if still && !now[name].Since.Equal(a.Since) {
-			delete(known, name) // it was away between two looks
-		}
-	}
-	for name, a := range now {
-		if _, had := known[name]; !had && write(ledger.AlarmRaised, a.Since, name+": "+a.Text) {
-			known[name] = a
-		}
+// pause waits; it reports false when ctx ended first.
+func (n *node) pause(ctx context.Context, d time.Duration) bool {
+	timer, stop := n.clock.After(d)
+	defer stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer:
+		return true
 	}
 }
