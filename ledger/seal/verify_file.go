@@ -65,19 +65,19 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 }
 
 // compareRow compares the row of a seal with its file, and where that can be
-// relied on, mends s by it.
-func (f *sealed) compareRow(s *storage.Seal, before storage.Seal, reliable bool) {
-	h := f.header
+// relied on, mends the row by it.
+func (s *sealed) compareRow(row *storage.Seal, before storage.Seal, reliable bool) {
+	h := s.header
 	if !h.follows(before.File, before.Sum) {
-		f.wrong.add("il file non nomina quello del sigillo precedente / the file does not name that of the seal before")
+		s.wrong.add("il file non nomina quello del sigillo precedente / the file does not name that of the seal before")
 	}
-	want := headerOf(*s, storage.Seal{}, h.Provider, h.Zone)
+	want := headerOf(*row, storage.Seal{}, h.Provider, h.Zone)
 	h.Previous = nil
 	if h != want {
-		f.wrong.add("il sigillo registrato non è quello del file firmato / the seal recorded is not the one in the signed file")
+		s.wrong.add("il sigillo registrato non è quello del file firmato / the seal recorded is not the one in the signed file")
 	}
-	if reliable && h.Number == s.Number {
-		s.Day, s.First, s.Last, s.Before, s.Head, s.Sum = h.Day, h.First, h.Last, h.Before, h.Head, f.sum
+	if reliable && h.Number == row.Number {
+		row.Day, row.First, row.Last, row.Before, row.Head, row.Sum = h.Day, h.First, h.Last, h.Before, h.Head, s.sum
 	}
 }
 
