@@ -128,7 +128,7 @@ func readSignedDataBody(r derReader) (*signedData, error) {
 		}
 		sd.signers = append(sd.signers, si)
 	}
-	return sd, nil
+	return sd, r.end()
 }
 
 // readContent reads an EncapsulatedContentInfo.

@@ -163,6 +163,14 @@ func TestVerifyOpaque(t *testing.T) {
 	good := forgery{id: id, content: ldif, opaque: true}.build(t)
 	// The outermost length, in one octet more than it takes.
 	long := append([]byte{0x30, 0x83, 0, good[2], good[3]}, good[4:]...)
+	// An element more at the end of SignedData, which every length counts.
+	signed := good[4+11+4+4:]
+	lengthened := tlv(0x30, good[4:4+11], tlv(0xa0, tlv(0x30, signed, []byte{5, 0})))
+	// Certificates and signers inside the wrapping of the content.
+	begin := bytes.Index(good, ldif)
+	encap := bytes.Index(good, append([]byte{6, 9}, []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1}...))
+	swallowed := tlv(0x30, good[4:4+11], tlv(0xa0, tlv(0x30, signed[:encap-4-(4+11+4+4)],
+		tlv(0x30, good[encap:encap+11], tlv(0xa0, tlv(0x04, ldif), good[begin+len(ldif):])))))
 	for name, c := range map[string]struct {
 		p7m  []byte
 		at   time.Time
@@ -179,7 +187,11 @@ func TestVerifyOpaque(t *testing.T) {
 		"not signed data":      {p7m: bytes.Replace(good, []byte{0xf7, 0x0d, 1, 7, 2}, []byte{0xf7, 0x0d, 1, 7, 3}, 1), kind: fault.Invalid},
 		"no signer":            {p7m: forgery{id: id, content: ldif, opaque: true, noSigner: true}.build(t), kind: fault.Invalid},
 		"no certificate":       {p7m: forgery{id: id, content: ldif, opaque: true, noCerts: true}.build(t), kind: fault.Invalid},
-		"too much around":      {p7m: forgery{id: id, content: ldif, opaque: true, extraCerts: [][]byte{tlv(0x30, make([]byte, signer.MaxSignatureBytes))}}.build(t), kind: fault.Invalid},
+		"too much around":      {p7m: forgery{id: id, content: ldif, opaque: true, extraCerts: [][]byte{tlv(0xa1, tlv(0x04, make([]byte, signer.MaxSignatureBytes)))}}.build(t), kind: fault.Invalid},
+		"element behind":       {p7m: append(bytes.Clone(good), 5, 0), kind: fault.Invalid},
+		"swallowed":            {p7m: swallowed, kind: fault.Invalid},
+		"element behind it":    {p7m: lengthened, kind: fault.Invalid},
+		"much around":          {p7m: forgery{id: id, content: ldif, opaque: true, extraCerts: [][]byte{tlv(0xa1, tlv(0x04, make([]byte, signer.MaxSignatureBytes/2)))}}.build(t), ok: true},
 		"changed":              {p7m: bytes.Replace(good, []byte("alfa.example"), []byte("beta.example"), 1), kind: fault.Denied},
 		"expired":              {p7m: good, at: epoch.AddDate(4, 0, 0), kind: fault.Denied},
 		"revoked":              {p7m: good, crl: true, kind: fault.Denied},

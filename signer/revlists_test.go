@@ -286,6 +286,40 @@ func TestAddressThatTurnsToAnotherCA(t *testing.T) {
 	}
 }
 
+// TestListOfNoCA: a certificate that is watched, but no CA's, vouches for no list.
+func TestListOfNoCA(t *testing.T) {
+	s := newListServer(t, nil)
+	w := newRevWorld(t, []string{s.URL + "/crl"}, nil)
+	id := identity(t, w.ca, pki.WithoutExtension([]int{2, 5, 29, 15}))
+	w.cfg.Watched = func() []*x509.Certificate {
+		return []*x509.Certificate{w.ca.Certificate(), w.leaf, id.Certificate}
+	}
+	w.open()
+	issuer := *id.Certificate
+	issuer.KeyUsage = x509.KeyUsageCRLSign
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: epoch, NextUpdate: dayOne.Add(day)}, &issuer, id.Key)
+	must(t, err)
+	s.serve(body(list))
+	if err := w.lists.Refresh(context.Background()); err == nil || !strings.Contains(err.Error(), "known authority") {
+		t.Error(err)
+	}
+}
+
+// TestCAWithANewKey: the lists of its old key end with it, and are not missed.
+func TestCAWithANewKey(t *testing.T) {
+	namesake, err := pki.NewCA("CA di prova", epoch)
+	must(t, err)
+	s := newListServer(t, nil)
+	w := newRevWorld(t, []string{s.URL + "/crl"}, nil)
+	s.serve(body(w.crl(epoch, 2*day)))
+	w.cfg.Watched = func() []*x509.Certificate {
+		return []*x509.Certificate{namesake.Certificate(), w.ca.Certificate(), w.leaf}
+	}
+	w.open()
+	must(t, w.lists.Refresh(context.Background()))
+	w.want(signer.StepOK, false)
+}
+
 // TestPolicyOffRaisesNoAlarm for a list that nobody gave.
 func TestPolicyOffRaisesNoAlarm(t *testing.T) {
 	w := newRevWorld(t, nil, func(cfg *signer.RevocationConfig) { cfg.Policy = signer.RevocationPolicy{} })

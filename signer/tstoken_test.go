@@ -95,6 +95,9 @@ func TestRFC3161_HostileStamps(t *testing.T) {
 	must(t, err)
 	now := time.Now().Truncate(time.Second)
 	sum := sha256.Sum256([]byte("un giorno"))
+	mailTemplate := caTemplate("CA della posta", 1, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection} })
+	mailKey := rsaKey(t, "root", 2048)
+	mail := pki.Open(issue(t, mailTemplate, mailTemplate, mailKey.Public(), mailKey), mailKey, 2, now.Add(-time.Hour))
 	issue := func(ca *pki.CA, opts ...pki.Option) func(*stampForgery) {
 		return func(f *stampForgery) {
 			id, err := ca.IssueTSA("TSA di prova", append([]pki.Option{pki.WithKey(rsaKey(t, "tsa", 2048))}, opts...)...)
@@ -106,6 +109,8 @@ func TestRFC3161_HostileStamps(t *testing.T) {
 	must(t, err)
 	v1, v2 := sha1.Sum(id.Certificate.Raw), sha256.Sum256(id.Certificate.Raw)
 	two, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}, {1, 3, 6, 1, 5, 5, 7, 3, 4}})
+	must(t, err)
+	odd, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}, {1, 2, 3}})
 	must(t, err)
 	for name, c := range map[string]struct {
 		change func(*stampForgery)
@@ -160,6 +165,8 @@ func TestRFC3161_HostileStamps(t *testing.T) {
 		"no EKU":              {issue(ca, pki.WithoutExtension(oidEKU)), fault.Denied, "time stamps alone"},
 		"EKU not critical":    {issue(ca, pki.WithCritical(oidEKU, false)), fault.Denied, "time stamps alone"},
 		"EKU of mail too":     {issue(ca, pki.WithExtension(oidEKU, true, two)), fault.Denied, "time stamps alone"},
+		"EKU of unknown kind": {issue(ca, pki.WithExtension(oidEKU, true, odd)), fault.Denied, "time stamps alone"},
+		"CA for mail alone":   {issue(mail), fault.Denied, "CA is not for this use"},
 		"a mail certificate":  {func(f *stampForgery) { f.sign.id = identity(t, ca); f.ess = essV2(t, f.sign.id.Certificate) }, fault.Denied, "time stamps alone"},
 		"certificate expired": {issue(ca, pki.WithValidity(now.Add(-time.Hour), now.Add(-time.Second))), fault.Denied, "expired"},
 		"not yet valid":       {issue(ca, pki.WithValidity(now.Add(time.Second), now.Add(time.Hour))), fault.Denied, "not yet valid"},
@@ -174,8 +181,11 @@ func TestRFC3161_HostileStamps(t *testing.T) {
 			f := newStampForgery(t, id, sum, now)
 			c.change(f)
 			roots := []*x509.Certificate{ca.Certificate()}
-			if name == "anchor itself" {
+			switch name {
+			case "anchor itself":
 				roots = []*x509.Certificate{f.sign.id.Certificate}
+			case "CA for mail alone":
+				roots = []*x509.Certificate{mail.Certificate()}
 			}
 			response := f.build(t)
 			at, err := signer.VerifyStamp(response, sum, roots)
