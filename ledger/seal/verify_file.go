@@ -41,7 +41,9 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 	if f.sum != s.Sum {
 		f.wrong.add("il file non ha la somma registrata / the file has another sum than recorded")
 	}
-	reliable := f.signed && (f.stamped || f.sum == s.Sum)
+	// A stamp that does not hold says that the file was made anew.
+	unstamped := f.stamp == nil && len(s.Stamp) == 0
+	reliable := f.signed && (f.stamped || unstamped && f.sum == s.Sum)
 	if f.signed {
 		f.compareRow(s, v.before, reliable)
 		c := &comparison{v: v, ctx: ctx, seal: *s, last: s.First - 1, reliable: reliable}
