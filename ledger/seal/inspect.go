@@ -168,7 +168,8 @@ func readStamp(path string) ([]byte, error) {
 	return b, err
 }
 
-// compareStamp looks at the stamp that the store keeps with the seal.
+// compareStamp looks at the stamp that the store keeps with the seal. Where there
+// are two, that one counts: a file that was made anew can be stamped anew.
 func (s *sealed) compareStamp(p Proof, kept []byte) {
 	switch {
 	case bytes.Equal(s.stamp, kept) || len(kept) == 0:
@@ -179,9 +180,9 @@ func (s *sealed) compareStamp(p Proof, kept []byte) {
 		s.wrong.add("il file della marca temporale non è quello conservato / the file of the time stamp is not the one kept")
 	}
 	at, err := p.Stamp(kept, s.sum)
-	if err != nil {
+	if s.stamped = err == nil; !s.stamped {
 		s.wrong.add("la marca temporale conservata non vale: %s / the time stamp that is kept does not hold", why(err))
 		return
 	}
-	s.at, s.stamped = at, true
+	s.at = at
 }

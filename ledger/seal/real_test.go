@@ -129,13 +129,14 @@ func openssl(t *testing.T, args ...string) []byte {
 // inspector who has the two files, the certificates and openssl can prove a day.
 func TestRealSeal_2_3(t *testing.T) {
 	a := newAuthorities(t)
-	now := time.Now()
-	clk := clock.NewManual(now.Add(-24 * time.Hour))
+	zone := rome(t)
+	y, m, d := time.Now().In(zone).Date()
+	clk := clock.NewManual(time.Date(y, m, d-1, 12, 0, 0, 0, zone))
 	sig, err := signer.New(a.id, provider, "posta-certificata@alfa.example", clk)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &env{TB: t, dir: t.TempDir(), zone: rome(t), clk: clk}
+	e := &env{TB: t, dir: t.TempDir(), zone: zone, clk: clk}
 	e.board = alarm.NewBoard(clk, slog.New(slog.DiscardHandler))
 	e.open()
 	t.Cleanup(func() { e.store.Close() })

@@ -41,7 +41,9 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 	if f.sum != s.Sum {
 		f.wrong.add("il file non ha la somma registrata / the file has another sum than recorded")
 	}
-	reliable := f.signed && (f.stamped || f.sum == s.Sum)
+	// A stamp that does not hold says that the file was made anew.
+	unstamped := f.stamp == nil && len(s.Stamp) == 0
+	reliable := f.signed && (f.stamped || unstamped && f.sum == s.Sum)
 	if f.signed {
 		f.compareRow(s, v.before, reliable)
 		c := &comparison{v: v, ctx: ctx, seal: *s, last: s.First - 1, reliable: reliable}
@@ -65,19 +67,19 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 }
 
 // compareRow compares the row of a seal with its file, and where that can be
-// relied on, mends s by it.
-func (f *sealed) compareRow(s *storage.Seal, before storage.Seal, reliable bool) {
-	h := f.header
+// relied on, mends the row by it.
+func (s *sealed) compareRow(row *storage.Seal, before storage.Seal, reliable bool) {
+	h := s.header
 	if !h.follows(before.File, before.Sum) {
-		f.wrong.add("il file non nomina quello del sigillo precedente / the file does not name that of the seal before")
+		s.wrong.add("il file non nomina quello del sigillo precedente / the file does not name that of the seal before")
 	}
-	want := headerOf(*s, storage.Seal{}, h.Provider, h.Zone)
+	want := headerOf(*row, storage.Seal{}, h.Provider, h.Zone)
 	h.Previous = nil
 	if h != want {
-		f.wrong.add("il sigillo registrato non è quello del file firmato / the seal recorded is not the one in the signed file")
+		s.wrong.add("il sigillo registrato non è quello del file firmato / the seal recorded is not the one in the signed file")
 	}
-	if reliable && h.Number == s.Number {
-		s.Day, s.First, s.Last, s.Before, s.Head, s.Sum = h.Day, h.First, h.Last, h.Before, h.Head, f.sum
+	if reliable && h.Number == row.Number {
+		row.Day, row.First, row.Last, row.Before, row.Head, row.Sum = h.Day, h.First, h.Last, h.Before, h.Head, s.sum
 	}
 }
 
