@@ -29,7 +29,7 @@ func (j *judge) sight(n *node, box string, raw []byte) {
 		}
 		return
 	}
-	seen := sighting{kind: m.kind, issuer: m.issuer, at: m.cert.at, seen: w.clock.Now(), id: m.messageID}
+	seen := sightingOf(m, w.clock.Now())
 	if m.kind != kEnvelope && (m.kind == kTake || m.kind == kVirus) != service {
 		w.fail("%s: %s about %q of %s", where, m.kind, s.subject, s.sender)
 	}

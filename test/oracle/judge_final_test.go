@@ -93,13 +93,13 @@ func (j *judge) finalOwn(s *submission, l *leg) {
 	if l.logTaken != 1 || !l.logAt.Equal(s.at) || len(l.takes) > 0 || len(l.outcomes) != 1 {
 		j.w.fail("%q for %s: taken in charge %d times at %v (accepted %v), outcomes %+v", s.subject, l.address, l.logTaken, l.logAt, s.at, l.outcomes)
 	}
-	j.agree(s, l, l.outcomes[0].kind, l.outcomes[0].id)
+	j.agree(s, l, l.outcomes[0])
 	j.finalNotices(s, l)
 }
 
 // agree holds a certified outcome against mailbox and log.
-func (j *judge) agree(s *submission, l *leg, k kind, id string) {
-	w := j.w
+func (j *judge) agree(s *submission, l *leg, o sighting) {
+	w, k := j.w, o.kind
 	delivered := 0
 	if k == kDeliver {
 		delivered = 1
@@ -107,13 +107,15 @@ func (j *judge) agree(s *submission, l *leg, k kind, id string) {
 	if l.boxes != delivered || l.logDelivered != delivered || l.logFailed != 1-delivered {
 		w.fail("%q for %s: %s, in the mailbox %d, in the log %d delivered and %d failed", s.subject, l.address, k, l.boxes, l.logDelivered, l.logFailed)
 	}
-	if len(l.logOutcome) != 1 || l.logOutcome[0] != id {
-		w.fail("%q for %s: the receipt is %s, the log names %v", s.subject, l.address, id, l.logOutcome)
+	if len(l.logOutcome) != 1 || l.logOutcome[0] != o.id {
+		w.fail("%q for %s: the receipt is %s, the log names %v", s.subject, l.address, o.id, l.logOutcome)
 	}
 	switch local, _, _ := strings.Cut(l.address, "@"); {
-	case local == "piena":
+	case local == "piena" && (k == kDeliver || o.status == "5.2.2"):
+	case o.status == "5.3.0" && !o.at.Before(l.logAt.Add(24*time.Hour)) && w.worst.disks+w.worst.keys > 0:
+		// Our side was broken for a day: said as it is, whoever it is for.
 	case (local == "nessuno" || local == "spenta") == (k == kDeliver):
-		w.fail("%q for %s ends with %s", s.subject, l.address, k)
+		w.fail("%q for %s ends with %s %s at %v", s.subject, l.address, k, o.status, o.at)
 	}
 }
 
@@ -137,11 +139,11 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 		for _, o := range l.outcomes {
 			if o.issuer == l.owner {
 				theirs++
-				j.agree(s, l, o.kind, o.id)
+				j.agree(s, l, o)
 			}
 		}
 		if l.outcome != nil {
-			j.agree(s, l, l.outcome.m.kind, l.outcome.m.messageID)
+			j.agree(s, l, sightingOf(l.outcome.m, w.clock.Now()))
 		}
 		j.arrives(s, l, l.outcome, theirs, kDeliver)
 	}

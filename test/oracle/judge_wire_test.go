@@ -48,7 +48,7 @@ func (j *judge) wireEnvelope(where string, n *node, p *parcel, m *pecMail, s *su
 		if l == nil {
 			j.w.fail("%s: the envelope of %q is not for %s", where, s.subject, r)
 		}
-		if len(l.finals)+len(l.answered) > 0 && n.faults == l.answeredFaults {
+		if len(l.finals)+len(l.answered) > 0 && n.faults.Load() == l.answeredFaults {
 			j.w.fail("%s: the envelope of %q again, though it was answered and nothing has failed", where, s.subject)
 		}
 	}
@@ -106,7 +106,7 @@ func (j *judge) wireReceipt(where string, n *node, p *parcel, e *emission) {
 	if n == s.node || len(p.recipients) != 1 || !strings.EqualFold(p.recipients[0], e.to) || !strings.EqualFold(m.to, e.to) || p.sender != serviceAddress(n.domains) {
 		w.fail("%s: %s about %q from %s, want it sent to %s", where, m.kind, s.subject, p.sender, e.to)
 	}
-	if e.told > 0 && n.faults == e.lately {
+	if e.told > 0 && n.faults.Load() == e.lately {
 		w.fail("%s: %s about %q again, though it was answered and nothing has failed", where, m.kind, s.subject)
 	}
 	for _, r := range m.about() {
@@ -141,7 +141,7 @@ func (j *judge) told(n *node, m *pecMail, recipient string, err error) {
 	if m.kind != kEnvelope {
 		if err == nil {
 			e.told++
-			e.lately = n.faults
+			e.lately = n.faults.Load()
 		} else if final {
 			e.final++
 		}
@@ -150,9 +150,9 @@ func (j *judge) told(n *node, m *pecMail, recipient string, err error) {
 	l := e.s.leg(recipient)
 	switch {
 	case err == nil:
-		l.answered, l.answeredFaults = append(l.answered, j.w.clock.Now()), n.faults
+		l.answered, l.answeredFaults = append(l.answered, j.w.clock.Now()), n.faults.Load()
 	case final:
-		l.finals, l.answeredFaults = append(l.finals, j.w.clock.Now()), n.faults
+		l.finals, l.answeredFaults = append(l.finals, j.w.clock.Now()), n.faults.Load()
 	}
 }
 
@@ -170,7 +170,7 @@ func (j *judge) left(p *parcel) {
 }
 
 // handedOver books a message that a node was handed, and judges the answer.
-func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int) {
+func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int64) {
 	m, bad := j.tryRead(p.raw)
 	var e *emission
 	if bad == nil {
@@ -179,6 +179,9 @@ func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int) 
 		if m, bad = readMail(p.raw); bad == nil {
 			e = j.issued[m.sum]
 		}
+	}
+	if p.doubtful && e != nil {
+		j.doubted[m.sum] = true
 	}
 	genuine := e != nil && !p.doubtful
 	mustTake := genuine
@@ -202,7 +205,7 @@ func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int) 
 			j.stranger(p, r).add(a, p.doubtful)
 		}
 	}
-	if mustTake && a == refused && (n.faults == faults || !sayTemporary(err)) {
+	if mustTake && a == refused && (n.faults.Load() == faults || !sayTemporary(err)) {
 		j.w.fail("%s refuses %s about %q for %s: %v", n.name, m.kind, e.s.subject, p.recipients, err)
 	}
 }

@@ -104,7 +104,7 @@ func (j *judge) news(n *node, f *seenFolder) (fresh []found) {
 }
 
 func (n *node) load(m storage.Message) ([]byte, error) {
-	b, err := n.store.OpenBody(context.Background(), m.Body)
+	b, err := n.store.Store.OpenBody(context.Background(), m.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -188,7 +188,7 @@ func (net *network) hand(p *parcel) error {
 	if n.store == nil {
 		return fault.New("oracle.Send", fault.Temporary, errNet)
 	}
-	ctx, faults := context.Background(), n.faults
+	ctx, faults := context.Background(), n.faults.Load()
 	var err error
 	for _, r := range p.recipients {
 		if e := n.incoming.MayReceive(ctx, r); e != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"pecd/directory"
@@ -46,10 +47,11 @@ type node struct {
 
 	mode      crashMode // of the commit that comes when countdown is 0
 	countdown int
-	dirty     bool        // something was committed since the oracle looked
-	faults    int         // of the surroundings: commits and signatures that failed, crashes
-	failures  int         // jobs that failed in the present drain
-	ran       []time.Time // when everything due was done
+	blind     bool         // bodies cannot be read
+	dirty     bool         // something was committed since the oracle looked
+	faults    atomic.Int64 // of the surroundings: commits and signatures that failed, crashes
+	failures  int          // jobs that failed in the present drain
+	ran       []time.Time  // when everything due was done
 	seen      seenStore
 }
 
@@ -73,7 +75,7 @@ type flakySigner struct {
 
 func (f *flakySigner) Sign(ctx context.Context, sum [32]byte, at time.Time) ([]byte, error) {
 	if f.away {
-		f.n.faults++
+		f.n.faults.Add(1)
 		return nil, fault.New("oracle.Sign", fault.Temporary, errors.New("the key is not at hand"))
 	}
 	return f.Signer.Sign(ctx, sum, at)

@@ -24,7 +24,7 @@ var profiles = []profile{
 	{name: "calm", leaps: 2, hostile: 5},
 	{name: "lossy", fails: 150, splits: 150, doubles: 80, forgets: 150, delays: 60, downs: 15, leaps: 3, hostile: 5},
 	{name: "crashing", fails: 30, forgets: 30, crashes: 60, disks: 20, keys: 3, leaps: 2, hostile: 5},
-	{name: "silent", fails: 60, swallows: 150, delays: 150, refuses: 30, downs: 20, leaps: 12, hostile: 5, crashes: 8},
+	{name: "silent", fails: 60, swallows: 150, delays: 150, refuses: 30, downs: 20, leaps: 12, hostile: 5, crashes: 8, disks: 10, keys: 8},
 	{name: "hostile", alters: 80, doubles: 80, forgets: 60, leaps: 3, hostile: 120, crashes: 8},
 	{name: "everything", fails: 60, refuses: 15, splits: 60, swallows: 20, alters: 20, delays: 60, doubles: 40, forgets: 60, downs: 15, crashes: 25, disks: 10, keys: 2, leaps: 5, hostile: 30},
 }
@@ -139,11 +139,18 @@ func (w *world) plotFullDisk() {
 	w.note("the disk of %s will be full at its commit %d from here", n.name, n.countdown)
 }
 
-// hideKey takes the key of a node away, or gives all of them back.
+// hideKey takes the key of a node away, or makes its disk unreadable; or mends
+// everything of that sort.
 func (w *world) hideKey() {
 	back := false
 	for _, n := range w.up() {
-		back, n.sign.away = back || n.sign.away, false
+		back = back || n.sign.away || n.blind
+		n.sign.away, n.blind = false, false
+	}
+	if n := w.anyNode(); !back && w.rng.IntN(2) == 0 {
+		n.blind = true
+		w.note("the disk of %s cannot be read", n.name)
+		return
 	}
 	if n := w.anyNode(); !back && n.store != nil {
 		n.sign.away = true

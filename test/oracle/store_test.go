@@ -13,6 +13,7 @@ import (
 var (
 	errCrash = errors.New("the process is gone")
 	errDisk  = errors.New("the disk is full")
+	errRead  = errors.New("the disk cannot be read")
 )
 
 // crashMode is what the next counted commit of a node meets.
@@ -33,6 +34,15 @@ type crashStore struct {
 	dead bool
 }
 
+// OpenBody implements storage.Mail.
+func (c *crashStore) OpenBody(ctx context.Context, id storage.BodyID) (storage.Body, error) {
+	if c.n.blind {
+		c.n.faults.Add(1)
+		return nil, fault.New("oracle.OpenBody", fault.Temporary, errRead)
+	}
+	return c.Store.OpenBody(ctx, id)
+}
+
 // Commit implements storage.Store.
 func (c *crashStore) Commit(ctx context.Context, s *storage.Step) error {
 	if c.dead {
@@ -47,7 +57,7 @@ func (c *crashStore) Commit(ctx context.Context, s *storage.Step) error {
 		}
 	}
 	if mode != noCrash {
-		c.n.faults++
+		c.n.faults.Add(1)
 	}
 	switch mode {
 	case crashEarly:

@@ -46,8 +46,8 @@ type submission struct {
 	wrong      defect
 	raw        string
 	answer     answer
-	faults     int // of the node before it was handed in
-	record         // the oracle's
+	faults     int64 // of the node before it was handed in
+	record           // the oracle's
 }
 
 // submit hands a message of chance in.
@@ -58,7 +58,7 @@ func (w *world) submit() {
 	}
 	s := w.compose(node)
 	ctx := context.Background()
-	s.faults = node.faults
+	s.faults = node.faults.Load()
 	w.judge.submitting(s)
 	peer := pipeline.Peer{Helo: "client", Remote: "192.0.2.9", TLS: "TLSv1.3"}
 	text, err := "", node.access.MaySend(ctx, s.sender, s.sender)

@@ -164,7 +164,7 @@ func (w *world) heal() {
 	w.profile = profile{name: w.profile.name + ", healed"}
 	clear(w.net.down)
 	for _, n := range w.nodes {
-		n.mode = noCrash
+		n.mode, n.blind = noCrash, false
 		if n.store == nil {
 			w.revive(n)
 		}
