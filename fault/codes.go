@@ -46,6 +46,8 @@ func codesOf(k Kind) Codes {
 		return Codes{451, [3]int{4, 3, 0}, "INUSE", http.StatusConflict, "risorsa in uso, riprovare / in use, try again"}
 	case Unsupported:
 		return Codes{554, [3]int{5, 6, 3}, "CANNOT", http.StatusNotImplemented, "operazione non disponibile / not supported"}
+	case Infected:
+		return Codes{554, [3]int{5, 7, 1}, "CANNOT", http.StatusUnprocessableEntity, "messaggio rifiutato: contiene un virus / message refused: virus found"}
 	}
 	return Codes{451, [3]int{4, 3, 0}, "SERVERBUG", http.StatusInternalServerError, "errore interno, riprovare / internal error, try again"}
 }

@@ -28,10 +28,11 @@ const (
 	Disabled                // the mailbox exists but is not active
 	Conflict                // somebody else changed it first
 	Unsupported             // the peer or this server cannot do it
+	Infected                // the contents are harmful: refused for good
 )
 
 var kindNames = [...]string{"internal", "temporary", "invalid", "not found", "exists", "denied",
-	"quota", "too large", "too many", "disabled", "conflict", "unsupported"}
+	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected"}
 
 // String returns the kind's name for logs.
 func (k Kind) String() string {

@@ -48,6 +48,11 @@ const (
 	UsageSample    Kind = "usage.sample" // daily: Size and Messages of a mailbox
 )
 
+// Of the antivirus.
+const (
+	ScanReported Kind = "scan.reported" // let through, but not looked into: Detail says what it was
+)
+
 // Kinds lists every kind, in the order above.
 func Kinds() []Kind {
 	return []Kind{
@@ -57,6 +62,7 @@ func Kinds() []Kind {
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample,
+		ScanReported,
 	}
 }
 

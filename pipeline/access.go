@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -52,7 +53,19 @@ type accepted struct {
 	header rfc822.Header // as rewritten
 	cert   pec.Message
 	at     time.Time
+	found  Finding // of the antivirus
+
+	raw  []byte // header block as submitted
+	head int64  // length of the rewritten one in the spool
 }
+
+// submitted is the message as the client sent it: what an inspector of the
+// quarantine must find (RFC 6109 §2.2.1, "as is").
+func (m *accepted) submitted() io.Reader {
+	return io.MultiReader(bytes.NewReader(m.raw), io.NewSectionReader(m.in.spool, m.head, m.in.spool.Size()-m.head))
+}
+
+func (m *accepted) submittedSize() int64 { return int64(len(m.raw)) + m.in.spool.Size() - m.head }
 
 // Submit implements Acceptor. The acceptance receipt, the envelope's jobs, the
 // transaction and the log records become durable in one commit; the 250 follows it.
@@ -72,7 +85,15 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 		return "", err
 	}
 	if len(violations) > 0 {
+		// The rules look for a virus after the form (RFC 6109 §3.1.1 to §3.1.3):
+		// what is refused for its form goes nowhere and is not kept.
 		return a.refuse(ctx, m, violations)
+	}
+	if m.found, err = a.scan(ctx, m.in); err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	if m.found.Refuse {
+		return a.infected(ctx, m)
 	}
 	return a.accept(ctx, m)
 }
@@ -98,6 +119,7 @@ func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Viol
 		// The block goes on: what follows must not become the body.
 		rewritten = raw
 	}
+	m.raw, m.head = raw, int64(len(rewritten))
 	if _, err := m.in.Write(rewritten); err != nil {
 		return nil, err
 	}
@@ -161,23 +183,29 @@ func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation)
 	const op = "pipeline.refuse"
 	reason := reasonOf(found)
 	draft := a.Builder.NonAcceptance(m.cert, m.at, reason)
-	notice, err := a.seal(ctx, draft, nil, m.at)
-	if err != nil {
+	step := new(storage.Step)
+	if err := a.notify(ctx, step, m, draft); err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	notice = prefixed(notice, returnPath(a.serviceAddress()))
-	step := new(storage.Step).Add(
-		notice,
-		&storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: notice}, InternalDate: m.at},
-		a.record(a.event(m, ledger.SubmissionRefused, func(e *ledger.Event) {
-			e.Receipt, e.Related = pec.NonAcceptance.CertType(), []string{draft.MessageID}
-			e.Error, e.Detail = string(pec.OtherError), reason
-		})),
-	)
+	step.Add(a.record(a.event(m, ledger.SubmissionRefused, func(e *ledger.Event) {
+		e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
+		e.Error, e.Detail = string(pec.OtherError), reason
+	})))
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + m.cert.ID, nil
+}
+
+// notify adds to step the signed notice of non-acceptance in the sender's mailbox.
+func (a *Access) notify(ctx context.Context, step *storage.Step, m *accepted, draft pec.Draft) error {
+	notice, err := a.seal(ctx, draft, nil, m.at)
+	if err != nil {
+		return err
+	}
+	notice = prefixed(notice, returnPath(a.serviceAddress()))
+	step.Add(notice, &storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: notice}, InternalDate: m.at})
+	return nil
 }
 
 // reasonOf tells the sender everything that is wrong, so that he mends it at
@@ -208,6 +236,7 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 		receipt,
 		&storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: receipt}, InternalDate: m.at},
 	)
+	a.report(step, a.event(m, ledger.ScanReported, nil), m.found)
 	tx := storage.Transaction{
 		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject,
 		Provider: a.Builder.Provider.Name, Receipt: string(m.cert.Receipt), At: m.at, Size: size,

@@ -65,6 +65,11 @@ type Core struct {
 	StrictRecipients bool
 	// RequireTLS forbids cleartext towards other PEC providers (RFC 6109 §5.3).
 	RequireTLS bool
+	// Scanner looks for viruses; nil: no antivirus is configured.
+	Scanner Scanner
+	// Vault encrypts infected messages. It goes with Scanner: without it an
+	// infected message can be neither kept nor answered.
+	Vault Vault
 	// Random is the source of identifiers; crypto/rand where nil.
 	Random io.Reader
 }

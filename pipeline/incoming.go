@@ -14,7 +14,6 @@ import (
 	"pecd/ledger"
 	"pecd/pec"
 	"pecd/signer"
-	"pecd/storage"
 )
 
 // Incoming is the incoming point (RFC 6109 §2.2.2, §3.2): it tells envelopes
@@ -52,8 +51,14 @@ type arrived struct {
 	rec     *pec.Recognised
 	verdict signer.Verdict
 	at      time.Time
-	trace   string // lines put before the message
+	trace   string  // lines put before the message
+	found   Finding // of the antivirus
 }
+
+// fromProvider reports whether a PEC provider signed the message: existence,
+// origin and validity of the signature hold, whatever its form is (RFC 6109
+// §2.2.2).
+func (m *arrived) fromProvider() bool { return m.verdict.OK() }
 
 // Receive implements Receiver: the decision table of pec-rules §1.5.
 func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string, error) {
@@ -70,9 +75,6 @@ func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string,
 		return "", err
 	}
 	m.at = i.now()
-	if hops := len(m.in.scan.Root.Header.Values("Received")); hops > maxHops {
-		return "", fault.Say(op, fault.Invalid, "troppi passaggi, probabile ciclo / too many hops")
-	}
 	token, err := i.newID(m.at)
 	if err != nil {
 		return "", err
@@ -82,11 +84,17 @@ func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string,
 		return "", fault.New(op, fault.Temporary, err)
 	}
 	m.verdict = i.judge(m)
+	if hops := len(m.in.scan.Root.Header.Values("Received")); hops > maxHops {
+		return "", i.turnAway(ctx, m, "", fault.Say(op, fault.Invalid, "troppi passaggi, probabile ciclo / too many hops"))
+	}
 	switch m.verdict.Failed {
 	case signer.StepRead, signer.StepUnknownRevocation:
 		// A fault of ours, or of the authority's, says nothing about the
 		// signature: calling the message ordinary would be a false verdict.
-		return "", fault.New(op, fault.Temporary, m.verdict.Err)
+		return "", &fault.Error{
+			Op: op, Kind: fault.Temporary, Err: m.verdict.Err,
+			Text: "firma non verificabile al momento, riprovare / signature cannot be verified now, try again",
+		}
 	}
 	return i.decide(ctx, m)
 }
@@ -106,7 +114,7 @@ func (i *Incoming) judge(m *arrived) signer.Verdict {
 }
 
 func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
-	if !m.verdict.OK() {
+	if !m.fromProvider() {
 		reason, english := m.ordinaryReason()
 		return i.ordinary(ctx, m, reason, english)
 	}
@@ -126,7 +134,7 @@ func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
 		if forged {
 			return i.malformed(ctx, m, "mittente di un dominio che il gestore firmatario non gestisce", "sender of a domain that the signing provider does not manage")
 		}
-		return i.takeCharge(ctx, m)
+		return i.envelope(ctx, m)
 	}
 	if other := i.misdirected(m); other != "" {
 		return i.malformed(ctx, m, "ricevuta indirizzata a "+other+", che non ne è il destinatario certificato", "receipt addressed to "+other+", whom the certified data do not name")
@@ -179,121 +187,6 @@ func (m *arrived) stranger() string {
 		}
 	}
 	return ""
-}
-
-// takeCharge takes a valid transport envelope in charge for its own recipients
-// (RFC 6109 §3.2.1) and hands it to the delivery point. A repeated envelope is
-// taken in charge once for each recipient.
-func (i *Incoming) takeCharge(ctx context.Context, m *arrived) (string, error) {
-	const op = "pipeline.takeCharge"
-	for range 3 { // a copy arriving at the same moment may claim recipients first
-		fresh, keys, err := i.fresh(ctx, m.Recipients, envelopeKeys(m.verdict.Origin.Provider, m.rec.CertData.ID, m.Recipients))
-		if err != nil {
-			return "", fault.Wrap(op, err)
-		}
-		if len(fresh) == 0 {
-			return "2.0.0 gia' ricevuto / already received " + m.rec.CertData.ID, nil
-		}
-		step, err := i.takeChargeStep(ctx, m, fresh, keys)
-		if err != nil {
-			return "", fault.Wrap(op, err)
-		}
-		err = i.Store.Commit(ctx, step)
-		if err == nil {
-			return "2.0.0 preso in carico / taken in charge " + m.rec.CertData.ID, nil
-		}
-		if !fault.Is(err, fault.Exists) {
-			return "", fault.Wrap(op, err)
-		}
-	}
-	return "", fault.Say(op, fault.Temporary, "")
-}
-
-// fresh returns the recipients whose key (all, in their order) no earlier step
-// has claimed, and their keys.
-func (i *Incoming) fresh(ctx context.Context, recipients, all []string) (fresh, keys []string, err error) {
-	done, err := i.Store.Done(ctx, all)
-	if err != nil {
-		return nil, nil, err
-	}
-	claimed := make(map[string]bool, len(done))
-	for _, k := range done {
-		claimed[k] = true
-	}
-	for n, r := range recipients {
-		if !claimed[all[n]] {
-			fresh, keys = append(fresh, r), append(keys, all[n])
-		}
-	}
-	return fresh, keys, nil
-}
-
-func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, fresh, keys []string) (*storage.Step, error) {
-	cert := pec.MessageOf(*m.rec.CertData)
-	o := m.rec.Original
-	body, err := m.in.body(m.trace, o.BodyOffset, o.End-o.BodyOffset)
-	if err != nil {
-		return nil, err
-	}
-	provider := m.verdict.Origin.Provider
-	step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at}, body, i.record(i.event(m, cert, ledger.EnvelopeReceived)))
-	own, silent := m.certified(fresh)
-	for _, r := range silent {
-		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider, Silent: true}, m.at))
-	}
-	if len(own) == 0 {
-		return step, nil
-	}
-	tx := storage.Transaction{
-		ID: foreignID(cert.ID, provider), Sender: cert.Sender, MsgID: cert.MsgID, Subject: cert.Subject,
-		Provider: provider, Receipt: string(cert.Receipt), At: m.at, Size: m.in.spool.Size(),
-	}
-	for _, r := range own {
-		tx.Recipients = append(tx.Recipients, storage.TxRecipient{Address: r, TakenAt: m.at})
-		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider}, m.at))
-	}
-	step.Add(&storage.PutTransaction{Transaction: tx})
-	return step, i.confirm(ctx, step, m, cert, own)
-}
-
-// certified parts the recipients into those the certified data call certified
-// and those they call ordinary, for whom no receipt is due (pec-rules §1.7).
-func (m *arrived) certified(recipients []string) (own, silent []string) {
-	external := make(map[string]bool)
-	for _, r := range m.rec.CertData.Recipients {
-		external[strings.ToLower(r.Address)] = r.External
-	}
-	for _, r := range recipients {
-		if external[strings.ToLower(r)] {
-			silent = append(silent, r)
-		} else {
-			own = append(own, r)
-		}
-	}
-	return own, silent
-}
-
-// confirm adds the take-charge receipt for the own recipients, on its way to
-// the sender's provider.
-func (i *Incoming) confirm(ctx context.Context, step *storage.Step, m *arrived, cert pec.Message, own []string) error {
-	to := m.verdict.Origin.MailReceipt
-	draft := i.Builder.TakeCharge(cert, m.at, own, to)
-	receipt, err := i.seal(ctx, draft, nil, m.at)
-	if err != nil {
-		return err
-	}
-	taken := i.event(m, cert, ledger.TakenInCharge)
-	concern(&taken, own...)
-	taken.Receipt, taken.Related = draft.Kind.CertType(), []string{draft.MessageID}
-	step.Add(i.record(taken))
-	ok, err := i.route(ctx, step, receipt, to, cert.ID, false, m.at)
-	if err == nil && !ok {
-		lost := i.event(m, cert, ledger.DeliveryFailed)
-		concern(&lost, to)
-		lost.Class, lost.Related, lost.Detail = ledger.ClassReceipt, []string{draft.MessageID}, "casella di servizio inesistente"
-		step.Add(i.record(lost))
-	}
-	return err
 }
 
 func (i *Incoming) event(m *arrived, cert pec.Message, k ledger.Kind) ledger.Event {

@@ -15,9 +15,13 @@ import (
 // nor receipt: it must reach the recipient, in an anomaly envelope, whatever
 // the mailbox thinks of ordinary mail (RFC 6109 §2.2.2).
 func (i *Incoming) malformed(ctx context.Context, m *arrived, reason, english string) (string, error) {
-	boxes, err := i.known(ctx, m.Recipients)
+	const op = "pipeline.malformed"
+	boxes, missing, err := i.known(ctx, m.Recipients)
 	if err != nil {
-		return "", err
+		return "", fault.Wrap(op, err)
+	}
+	if missing != "" {
+		return "", i.turnAway(ctx, m, "", noMailbox(missing))
 	}
 	return i.anomaly(ctx, m, boxes, reason, english, ledger.AnomalyCreated)
 }
@@ -28,26 +32,37 @@ func (i *Incoming) malformed(ctx context.Context, m *arrived, reason, english st
 func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason, english string) (string, error) {
 	const op = "pipeline.ordinary"
 	if m.in.scan.HasNUL { // no IMAP literal may carry it (RFC 9051 §4.3)
-		return "", fault.Say(op, fault.Invalid, "presenza di caratteri NUL / NUL characters present")
+		return "", i.turnAway(ctx, m, "", fault.Say(op, fault.Invalid, "presenza di caratteri NUL / NUL characters present"))
 	}
-	boxes, err := i.known(ctx, m.Recipients)
+	boxes, missing, err := i.known(ctx, m.Recipients)
 	if err != nil {
-		return "", err
+		return "", fault.Wrap(op, err)
+	}
+	if missing != "" {
+		return "", i.turnAway(ctx, m, "", noMailbox(missing))
 	}
 	for _, r := range m.Recipients {
 		switch box := boxes[r]; {
 		case box.State != storage.MailboxActive:
-			return "", fault.Say(op, fault.Disabled, "casella non attiva: "+r+" / mailbox disabled")
+			return "", i.turnAway(ctx, m, box.Address, fault.Say(op, fault.Disabled, "casella non attiva: "+r+" / mailbox disabled"))
 		case !box.Ordinary:
-			return "", fault.Say(op, fault.Denied, "la casella "+r+" accetta solo posta certificata / certified mail only")
+			return "", i.turnAway(ctx, m, box.Address, fault.Say(op, fault.Denied, "la casella "+r+" accetta solo posta certificata / certified mail only"))
 		}
 	}
 	return i.anomaly(ctx, m, boxes, reason, english, ledger.OrdinaryReceived)
 }
 
+// anomaly delivers a message in an anomaly envelope to mailboxes that take it,
+// unless there is a virus in it.
 func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]storage.Mailbox, reason, english string, k ledger.Kind) (string, error) {
 	const op = "pipeline.anomaly"
-	root := m.in.scan.Root.Header
+	var err error
+	if m.found, err = i.scan(ctx, m.in); err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	if m.found.Refuse {
+		return "", i.refuseInfected(ctx, m)
+	}
 	fallback, err := i.newID(m.at)
 	if err != nil {
 		return "", err
@@ -57,7 +72,7 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		sender = m.rec.From
 	}
 	draft := i.Builder.Anomaly(pec.AnomalyInput{
-		Header: root, Sender: sender, Recipients: m.Recipients, Reason: reason, ReasonEN: english,
+		Header: m.in.scan.Root.Header, Sender: sender, Recipients: m.Recipients, Reason: reason, ReasonEN: english,
 		EightBit: m.in.scan.Has8Bit, FallbackID: fallback,
 	}, m.at)
 	size := m.in.spool.Size()
@@ -67,12 +82,10 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		return "", fault.Wrap(op, err)
 	}
 	body = prefixed(body, m.trace)
-	e := ledger.Event{
-		At: m.at, Kind: k, MsgID: root.Get("Message-ID"), Side: ledger.Foreign, Sender: m.Sender, Subject: m.rec.Subject,
-		Detail: reason, Provider: m.verdict.Origin.Provider, Peer: m.Peer.Remote, Size: size,
-	}
-	concern(&e, m.Recipients...)
+	e := i.arrival(m, k)
+	e.Detail = reason
 	step := new(storage.Step).Add(body, i.record(e))
+	i.report(step, i.arrival(m, ledger.ScanReported), m.found)
 	for _, r := range m.Recipients {
 		tier, err := i.Mailboxes.Tier(ctx, boxes[r].Tier)
 		if err != nil {

@@ -17,50 +17,81 @@ import (
 // and a full mailbox takes it all the same (D23).
 func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 	const op = "pipeline.receipt"
-	boxes, err := i.known(ctx, m.Recipients)
+	boxes, missing, err := i.known(ctx, m.Recipients)
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	fresh, keys, err := i.fresh(ctx, m.Recipients, m.receiptKeys())
-	if err != nil {
-		return "", fault.Wrap(op, err)
+	if missing != "" {
+		return "", i.undeliverable(ctx, m, missing)
 	}
-	if len(fresh) == 0 {
-		return "2.0.0 gia' ricevuto / already received", nil
+	for range 3 { // a copy, or another detection, may come in at the same moment
+		fresh, keys, err := i.fresh(ctx, m.Recipients, m.receiptKeys())
+		if err != nil {
+			return "", fault.Wrap(op, err)
+		}
+		if len(fresh) == 0 {
+			return "2.0.0 gia' ricevuto / already received", nil
+		}
+		step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at})
+		if err := i.receiptStep(ctx, step, m, boxes, fresh); err != nil {
+			return "", fault.Wrap(op, err)
+		}
+		err = i.Store.Commit(ctx, step)
+		if err == nil {
+			return "2.0.0 ricevuto / received", nil
+		}
+		if !fault.Is(err, fault.Exists) {
+			return "", fault.Wrap(op, err)
+		}
 	}
+	return "", fault.Say(op, fault.Temporary, "")
+}
+
+func (i *Incoming) receiptStep(ctx context.Context, step *storage.Step, m *arrived, boxes map[string]storage.Mailbox, fresh []string) error {
 	var off, n int64
 	if o := m.rec.Original; o != nil {
 		off, n = o.BodyOffset, o.End-o.BodyOffset
 	}
 	body, err := m.in.body(m.trace, off, n)
 	if err != nil {
-		return "", fault.Wrap(op, err)
+		return err
 	}
-	step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at}, body)
+	step.Add(body)
 	for _, r := range fresh {
 		step.Add(&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at})
 	}
 	cert := pec.MessageOf(*m.rec.CertData)
-	e := i.event(m, cert, ledger.ReceiptReceived)
-	concern(&e, concerned(m.rec.CertData)...)
-	e.Side, e.Mailbox, e.Receipt = ledger.Own, boxes[fresh[0]].Address, m.rec.Kind.CertType()
+	e := i.receiptEvent(m, cert, ledger.ReceiptReceived)
+	e.Mailbox, e.Receipt = boxes[fresh[0]].Address, m.rec.Kind.CertType()
 	e.Error, e.Detail = string(m.rec.CertData.Error), m.rec.CertData.ExtendedError
-	e.Related = []string{m.in.scan.Root.Header.Get("Message-ID")}
+	if m.rec.CertData.Error == pec.Virus {
+		e.Virus = m.rec.CertData.ExtendedError
+	}
 	step.Add(i.record(e))
 	if m.rec.Kind == pec.VirusDetection {
 		if err := i.tellVirus(ctx, step, m, cert); err != nil {
-			return "", fault.Wrap(op, err)
+			return err
 		}
 	}
 	i.learn(step, m)
-	err = i.Store.Commit(ctx, step)
-	if fault.Is(err, fault.Exists) { // a copy came in at the same moment
-		return "2.0.0 gia' ricevuto / already received", nil
-	}
-	if err != nil {
-		return "", fault.Wrap(op, err)
-	}
-	return "2.0.0 ricevuto / received", nil
+	return nil
+}
+
+// undeliverable refuses a receipt whose mailbox is gone: a fact for the log,
+// which is never answered by another notice.
+func (i *Incoming) undeliverable(ctx context.Context, m *arrived, missing string) error {
+	e := i.receiptEvent(m, pec.MessageOf(*m.rec.CertData), ledger.DeliveryFailed)
+	why := noMailbox(missing)
+	e.Class, e.Detail = ledger.ClassReceipt, why.Text
+	return i.refuse(ctx, new(storage.Step).Add(i.record(e)), why)
+}
+
+// receiptEvent is an event about a receipt that came in.
+func (i *Incoming) receiptEvent(m *arrived, cert pec.Message, k ledger.Kind) ledger.Event {
+	e := i.event(m, cert, k)
+	concern(&e, concerned(m.rec.CertData)...)
+	e.Side, e.Related = ledger.Own, []string{m.in.scan.Root.Header.Get("Message-ID")}
+	return e
 }
 
 // concerned lists the recipients a receipt speaks of.
@@ -69,23 +100,6 @@ func concerned(d *pec.CertData) []string {
 		return []string{d.Delivery}
 	}
 	return d.Receptions
-}
-
-// known looks up every recipient's mailbox; one that is missing refuses the
-// message, because it cannot be refused for some recipients only after DATA.
-func (i *Incoming) known(ctx context.Context, recipients []string) (map[string]storage.Mailbox, error) {
-	boxes := make(map[string]storage.Mailbox, len(recipients))
-	for _, r := range recipients {
-		box, err := i.Mailboxes.Mailbox(ctx, r)
-		if fault.Is(err, fault.NotFound) || err == nil && box.State == storage.MailboxClosed {
-			return nil, fault.Say("pipeline.known", fault.NotFound, "indirizzo non valido: "+r+" / no such mailbox")
-		}
-		if err != nil {
-			return nil, err
-		}
-		boxes[r] = box
-	}
-	return boxes, nil
 }
 
 // learn records what the receipt says of the recipients of our transaction.
@@ -117,9 +131,11 @@ func (i *Incoming) learn(step *storage.Step, m *arrived) {
 }
 
 // tellVirus turns another provider's virus detection into the notices for our
-// user, one for each recipient (RFC 6109 §3.2.4); everything in them comes from
-// the detection's data. Nothing is told of what is no open recipient of a
-// message of ours, or not the detecting provider's to speak of.
+// user, one for each recipient (RFC 6109 §3.2.4), and closes what is open for
+// them. The virus comes from the detection, the message from what we certified
+// ourselves: all of a transaction's notices say the same (pec-rules §1.7).
+// Nothing is told of what is no open recipient of a message of ours, or not the
+// detecting provider's to speak of.
 func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived, cert pec.Message) error {
 	tx, err := i.Store.Transaction(ctx, cert.ID, true)
 	if fault.Is(err, fault.NotFound) {
@@ -128,12 +144,13 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 	if err != nil {
 		return err
 	}
-	for _, r := range concerned(m.rec.CertData) {
+	cert, virus := asCertified(tx, cert), m.rec.CertData.ExtendedError
+	told := 0
+	for _, r := range unique(concerned(m.rec.CertData)) {
 		owns := m.verdict.Origin.Domains
 		if owns == nil || !owns(domainOf(r)) || !open(tx, r) {
 			continue
 		}
-		virus := m.rec.CertData.ExtendedError
 		draft := i.Builder.NonDeliveryVirus(cert, m.at, r, virus)
 		notice, err := i.seal(ctx, draft, nil, m.at)
 		if err != nil {
@@ -141,15 +158,42 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 		}
 		e := i.event(m, cert, ledger.ReceiptEmitted)
 		concern(&e, r)
-		e.Side, e.Receipt, e.Related = ledger.Own, draft.Kind.CertType(), []string{draft.MessageID}
+		e.Side, e.Mailbox, e.Receipt, e.Related = ledger.Own, tx.Sender, draft.Kind.CertType(), []string{draft.MessageID}
 		e.Error, e.Virus = string(pec.Virus), virus
-		// The key keeps two detections that come in together from both being told.
-		step.Add(i.record(e), &storage.Once{Keys: []string{"virus|" + cert.ID + "|" + strings.ToLower(r)}, At: m.at})
-		if _, err := i.route(ctx, step, notice, tx.Sender, cert.ID, false, m.at); err != nil {
+		ok, err := i.route(ctx, step, notice, tx.Sender, cert.ID, false, m.at)
+		if err != nil {
 			return err
 		}
+		if !ok {
+			e.Detail = "mittente inesistente"
+		}
+		step.Add(
+			i.record(e),
+			// The key keeps two detections that come in together from both being told.
+			&storage.Once{Keys: []string{"virus|" + cert.ID + "|" + strings.ToLower(r)}, At: m.at},
+			&storage.MarkRecipient{ID: cert.ID, Own: true, Address: r, Outcome: storage.Failed, OutcomeAt: m.at, OutcomeRef: draft.MessageID},
+		)
+		told++
+	}
+	if told > 0 { // our own antivirus let it pass: the rules want that looked into (RFC 6109 §2.2.2)
+		i.Logger.Warn("another provider found a virus in a message accepted here",
+			"id", cert.ID, "virus", traceComment(virus), "provider", m.verdict.Origin.Provider, "recipients", told)
 	}
 	return nil
+}
+
+// asCertified is a message of ours as a receipt about it has it, with all that
+// we certified ourselves put right.
+func asCertified(tx storage.Transaction, said pec.Message) pec.Message {
+	said.Sender, said.MsgID, said.Recipients = tx.Sender, tx.MsgID, nil
+	said.Subject, said.HasSubject = tx.Subject, said.HasSubject || tx.Subject != ""
+	if tx.ReplyTo != "" {
+		said.ReplyTo = tx.ReplyTo
+	}
+	for _, r := range tx.Recipients {
+		said.Recipients = append(said.Recipients, pec.Recipient{Address: r.Address, External: r.External})
+	}
+	return said
 }
 
 // open reports whether r is a recipient whose outcome is still unknown.

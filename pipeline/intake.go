@@ -91,6 +91,9 @@ func (in *intake) readAll(r io.Reader) error {
 	}
 }
 
+// reader reads the whole intake.
+func (in *intake) reader() io.Reader { return io.NewSectionReader(in.spool, 0, in.spool.Size()) }
+
 // blob names the range [off, off+n) of the intake as a blob.
 func (in *intake) blob(off, n int64) *storage.NewBlob {
 	b := &storage.NewBlob{Spool: in.spool, Off: off, Len: n}

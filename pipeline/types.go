@@ -52,7 +52,8 @@ type Receiver interface {
 	// A mailbox that does not exist is accepted here: whether a signed
 	// non-delivery notice or a refusal is due depends on what arrives.
 	MayReceive(ctx context.Context, recipient string) error
-	// Receive is Submit for the incoming point.
+	// Receive is Submit for the incoming point. A final refusal leaves its log
+	// record, and a signed message with a virus in the quarantine.
 	Receive(ctx context.Context, a Arrival, r io.Reader) (text string, err error)
 }
 
