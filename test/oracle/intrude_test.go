@@ -102,6 +102,9 @@ func (w *world) ordinaryMail() {
 		id = fmt.Sprintf("Message-ID: <o%d@%s>\r\n", w.step, outside)
 	}
 	p.raw = fmt.Appendf(nil, "From: hans@%s\r\nTo: %s\r\nSubject: ordinary %d\r\n%s\r\nGuten Tag %d.\r\n", outside, p.recipients[0], w.step, id, w.rng.Uint64())
+	if w.chance(150) {
+		p.raw = append(p.raw, virusText(w.newestVirus())...)
+	}
 	err := w.net.hand(p)
 	w.note("outside: ordinary mail to %s: %v", p.recipients, err)
 	if fault.Is(err, fault.Temporary) {

@@ -16,6 +16,7 @@ func (j *judge) all() {
 			w.fail("%s: %d jobs are left, the first %+v", n.name, len(left), left[0])
 		}
 		j.rereads(n)
+		j.finalQuarantine(n)
 	}
 	for _, s := range j.submissions {
 		j.finalSubmission(s)
@@ -44,6 +45,9 @@ func (j *judge) finalSubmission(s *submission) {
 	if s.acceptances != accept || s.logAccepted != accept || s.logEnvelope != accept || s.refusals != refuse || s.logRefused != refuse {
 		w.fail("%q (%s) was answered %d; acceptances %d (log %d, envelopes %d), non-acceptances %d (log %d)",
 			s.subject, s.wrong, s.answer, s.acceptances, s.logAccepted, s.logEnvelope, s.refusals, s.logRefused)
+	}
+	if kept := s.wrong == infectedHere && refuse == 1; kept != (s.kept == 1) || s.kept > 1 {
+		w.fail("%q (%s) is in quarantine %d times", s.subject, s.wrong, s.kept)
 	}
 	for _, l := range s.ordered() {
 		switch {
@@ -147,6 +151,9 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 		}
 		j.arrives(s, l, l.outcome, theirs, kDeliver)
 	}
+	if l.logVirus > 0 {
+		j.arrives(s, l, l.outcome, len(l.viruses), kVirus)
+	}
 	if l.logTaken == 0 && l.boxes > 0 {
 		w.fail("%q is in the mailbox of %s, who was not taken in charge", s.subject, l.address)
 	}
@@ -154,9 +161,7 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 	if refusedFinally && len(l.outcomes) == 0 && len(l.takes) == 0 {
 		w.fail("%q was refused for %s, and its sender was not told", s.subject, l.address)
 	}
-	if len(l.viruses) == 1 != (slices.ContainsFunc(l.outcomes, func(o sighting) bool { return o.kind == kFailVirus })) {
-		w.fail("%q for %s: %d notices of a virus, outcomes %+v", s.subject, l.address, len(l.viruses), l.outcomes)
-	}
+	j.finalVirus(s, l)
 	j.finalNotices(s, l)
 }
 

@@ -143,6 +143,18 @@ func (j *judge) count(n *node, s *submission, e logEvent) {
 				l.logOutcome = e.Related
 			}
 		}
+	case "receipt.emitted":
+		if e.Receipt != "rilevazione-virus" {
+			return
+		}
+		for _, r := range e.Recipients {
+			l := s.leg(r.Address)
+			if l == nil || l.external || l.owner != n || own || l.handed.taken+l.handed.maybe == 0 {
+				w.fail("%s: %s of %q for %s", n.name, e.Receipt, s.subject, r.Address)
+			}
+			once(&l.logVirus, true, r.Address)
+			l.logAt = e.At
+		}
 	case "relay.failed":
 		for _, r := range e.Recipients {
 			if l := s.leg(r.Address); l != nil && own {

@@ -43,6 +43,7 @@ type record struct {
 	logAccepted int
 	logEnvelope int
 	logRefused  int
+	kept        int // in quarantine
 	lost        []lostReceipt
 }
 
@@ -60,6 +61,9 @@ type leg struct {
 	logDelivered int
 	logFailed    int
 	logVirus     int
+	sure         bool // whether its provider knew the virus when it took the message
+	infected     bool
+	kept         int       // in quarantine
 	logAt        time.Time // of the take-charge
 	logOutcome   []string  // Message-ID of the receipt that the log names
 	take         *emission

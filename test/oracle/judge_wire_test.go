@@ -109,6 +109,9 @@ func (j *judge) wireReceipt(where string, n *node, p *parcel, e *emission) {
 	if e.told > 0 && n.faults.Load() == e.lately {
 		w.fail("%s: %s about %q again, though it was answered and nothing has failed", where, m.kind, s.subject)
 	}
+	if m.kind == kVirus && !strings.EqualFold(m.header.Get("X-Mittente"), s.sender) {
+		w.fail("%s: %s about %q with X-Mittente %q", where, m.kind, s.subject, m.header.Get("X-Mittente"))
+	}
 	for _, r := range m.about() {
 		l := s.leg(r)
 		if l == nil || l.external || l.owner != n || l.handed.taken+l.handed.maybe == 0 {
@@ -185,6 +188,7 @@ func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int64
 	}
 	genuine := e != nil && !p.doubtful
 	mustTake := genuine
+	some := false // recipients it is certified for
 	for _, r := range p.recipients {
 		proper := false
 		if e != nil && m.kind == kEnvelope {
@@ -192,6 +196,9 @@ func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int64
 			proper = l != nil && !l.external && l.owner == n
 			mustTake = mustTake && n != e.s.node
 			if proper && n != e.s.node && a != refused {
+				if !l.sure && l.handed.maybe == 0 && a == taken && !p.doubtful {
+					l.sure, l.infected = true, n.engine.knows(e.s.virus)
+				}
 				l.handed.add(a, p.doubtful)
 				l.handedAt = append(l.handedAt, j.w.clock.Now().Truncate(time.Second))
 			}
@@ -201,9 +208,13 @@ func (j *judge) handedOver(n *node, p *parcel, a answer, err error, faults int64
 			}
 		}
 		mustTake = mustTake && proper
+		some = some || proper
 		if !proper || !genuine {
 			j.stranger(p, r).add(a, p.doubtful)
 		}
+	}
+	if a == taken && !some && n.engine.knows(virusIn(p.raw)) {
+		j.w.fail("%s takes a virus it knows from %s, for %s", n.name, p.sender, p.recipients)
 	}
 	if mustTake && a == refused && (n.faults.Load() == faults || !sayTemporary(err)) {
 		j.w.fail("%s refuses %s about %q for %s: %v", n.name, m.kind, e.s.subject, p.recipients, err)

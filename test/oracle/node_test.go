@@ -44,6 +44,7 @@ type node struct {
 	incoming *pipeline.Incoming
 	do       map[string]func(context.Context, storage.Job) error
 	sign     *flakySigner
+	engine   *engine // outlives the process, as a daemon of its own does
 
 	mode      crashMode // of the commit that comes when countdown is 0
 	countdown int
@@ -118,7 +119,7 @@ func (n *node) start() {
 			Location: rome, Secret: []byte("not foreseen by " + n.name),
 		},
 		Clock: n.w.clock, Logger: log, Hostname: "mail." + n.domains[0], MailReceipt: serviceMailbox(n.domains),
-		MaxMessage: 1 << 20, Random: n.random,
+		MaxMessage: 1 << 20, Random: n.random, Scanner: n.engine, Vault: vault{},
 	}
 	n.access, n.incoming = &pipeline.Access{Core: core}, &pipeline.Incoming{Core: core}
 	n.do = map[string]func(context.Context, storage.Job) error{

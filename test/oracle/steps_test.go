@@ -47,7 +47,7 @@ func (w *world) act() {
 		do     func()
 	}{
 		{p.crashes, w.plotCrash}, {p.disks, w.plotFullDisk}, {p.keys, w.hideKey}, {p.downs, w.cutLine}, {p.leaps, w.leap},
-		{p.hostile, w.intrude}, {20, w.ordinaryMail}, {4, w.empty},
+		{p.hostile, w.intrude}, {20, w.ordinaryMail}, {4, w.empty}, {4, w.learn},
 	} {
 		if w.chance(f.chance) {
 			f.do()
@@ -139,20 +139,26 @@ func (w *world) plotFullDisk() {
 	w.note("the disk of %s will be full at its commit %d from here", n.name, n.countdown)
 }
 
-// hideKey takes the key of a node away, or makes its disk unreadable; or mends
-// everything of that sort.
+// hideKey takes the key of a node away, or its antivirus, or makes its disk
+// unreadable; or mends everything of that sort.
 func (w *world) hideKey() {
 	back := false
 	for _, n := range w.up() {
-		back = back || n.sign.away || n.blind
-		n.sign.away, n.blind = false, false
+		back = back || n.sign.away || n.blind || n.engine.down
+		n.sign.away, n.blind, n.engine.down = false, false, false
 	}
-	if n := w.anyNode(); !back && w.rng.IntN(2) == 0 {
-		n.blind = true
-		w.note("the disk of %s cannot be read", n.name)
+	n := w.anyNode()
+	if back || n.store == nil {
 		return
 	}
-	if n := w.anyNode(); !back && n.store != nil {
+	switch w.rng.IntN(3) {
+	case 0:
+		n.blind = true
+		w.note("the disk of %s cannot be read", n.name)
+	case 1:
+		n.engine.down = true
+		w.note("the antivirus of %s is down", n.name)
+	default:
 		n.sign.away = true
 		w.note("the key of %s is away", n.name)
 	}

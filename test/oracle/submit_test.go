@@ -44,6 +44,7 @@ type submission struct {
 	receipt    string
 	attachment bool
 	wrong      defect
+	virus      int // the number of the virus in it, 0 for none
 	raw        string
 	answer     answer
 	faults     int64 // of the node before it was handed in
@@ -177,6 +178,7 @@ func (w *world) write(s *submission, to, cc []string) string {
 		fmt.Fprintf(&b, "X-TipoRicevuta: %s\r\n", s.receipt)
 	}
 	text := strings.Repeat(fmt.Sprintf("Testo del messaggio %d, riga di prova.\r\n", s.n), 1+w.rng.IntN(40))
+	text += w.infect(s)
 	if s.wrong == wrongLong {
 		text += strings.Repeat("x", 1200) + "\r\n"
 	}

@@ -56,6 +56,7 @@ func newWorld(t *testing.T, a *authority, seed uint64) *world {
 		if err := os.Mkdir(n.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
+		n.engine = &engine{n: n, level: 1}
 		w.nodes = append(w.nodes, n)
 		n.start()
 		n.furnish()
@@ -164,7 +165,7 @@ func (w *world) heal() {
 	w.profile = profile{name: w.profile.name + ", healed"}
 	clear(w.net.down)
 	for _, n := range w.nodes {
-		n.mode, n.blind = noCrash, false
+		n.mode, n.blind, n.engine.down = noCrash, false, false
 		if n.store == nil {
 			w.revive(n)
 		}
