@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -238,11 +239,14 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	)
 	a.report(step, a.event(m, ledger.ScanReported, nil), m.found)
 	tx := storage.Transaction{
-		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject,
+		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject, ReplyTo: m.cert.ReplyTo,
 		Provider: a.Builder.Provider.Name, Receipt: string(m.cert.Receipt), At: m.at, Size: size,
 	}
 	if err := a.dispatch(ctx, step, m, envelope, eightBit, &tx); err != nil {
 		return "", fault.Wrap(op, err)
+	}
+	if slices.ContainsFunc(m.cert.Recipients, func(r pec.Recipient) bool { return !r.External }) {
+		step.Add(deadlineJob(m.cert.ID, m.at))
 	}
 	step.Add(
 		&storage.PutTransaction{Transaction: tx},

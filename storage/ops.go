@@ -162,7 +162,9 @@ type Enqueue struct {
 // twice for one job.
 type FinishJob struct{ ID JobID }
 
-// RetryJob reschedules a job and gives it back.
+// RetryJob reschedules a job and gives it back. A Due beyond the job's Expires
+// moves that there as well: work that cannot end an expired job yet gets the
+// pause it asks for.
 type RetryJob struct {
 	ID        JobID
 	Due       time.Time

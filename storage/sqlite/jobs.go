@@ -79,12 +79,12 @@ func retryJob(op *storage.RetryJob) change {
 	return func(r *run) error {
 		c := jobChange{id: op.ID, due: nanos(op.Due)}
 		var payload any // NULL keeps the present one
-		set := "coalesce(?, payload)"
+		set := "coalesce(?3, payload)"
 		if op.Payload != nil {
-			payload, set = op.Payload, "?"
+			payload, set = op.Payload, "?3"
 		}
-		err := r.row("UPDATE jobs SET due = ?, last_error = ?, attempts = attempts + 1, payload = "+set+
-			" WHERE id = ? RETURNING kind, lane, expires, held", c.due, op.LastError, payload, op.ID).Scan(&c.kind, &c.lane, &c.expires, &c.held)
+		err := r.row("UPDATE jobs SET due = ?1, expires = CASE expires WHEN 0 THEN 0 ELSE max(expires, ?1) END, last_error = ?2, attempts = attempts + 1, payload = "+set+
+			" WHERE id = ?4 RETURNING kind, lane, expires, held", c.due, op.LastError, payload, op.ID).Scan(&c.kind, &c.lane, &c.expires, &c.held)
 		if noRows(err) {
 			return absent("sqlite.RetryJob", "job %d", op.ID)
 		}

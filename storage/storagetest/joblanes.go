@@ -88,6 +88,10 @@ func testJobsHold(e *env) {
 	e.ok(&storage.RetryJob{ID: ids[0], Due: at}, &storage.HoldJob{ID: ids[0], Held: true})
 	equal(e, "a hold ends at the expiry", fmt.Sprint(e.take("k", 24*time.Hour, 9, 0)), fmt.Sprint(ids[:1]))
 	e.fails(fault.NotFound, &storage.HoldJob{ID: 999, Held: true})
+	e.ok(&storage.RetryJob{ID: ids[0], Due: at.Add(25 * time.Hour)})
+	equal(e, "an expired job that is put off waits", len(e.take("k", 25*time.Hour-1, 9, 0)), 0)
+	e.ok(&storage.HoldJob{ID: ids[0], Held: true})
+	equal(e, "and no longer", fmt.Sprint(e.take("k", 25*time.Hour, 9, 0)), fmt.Sprint(ids[:1]))
 	e.ok(&storage.HoldJob{ID: forever})
 	equal(e, "released", fmt.Sprint(e.take("k", time.Hour, 9, 0)), fmt.Sprint([]storage.JobID{forever}))
 }
