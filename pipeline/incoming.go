@@ -57,8 +57,10 @@ type arrived struct {
 
 // fromProvider reports whether a PEC provider signed the message: existence,
 // origin and validity of the signature hold, whatever its form is (RFC 6109
-// §2.2.2).
-func (m *arrived) fromProvider() bool { return m.verdict.OK() }
+// §2.2.2). That the certificate is for the address in From is a matter of form.
+func (m *arrived) fromProvider() bool {
+	return m.verdict.OK() || m.verdict.Failed == signer.StepAddress
+}
 
 // Receive implements Receiver: the decision table of pec-rules §1.5.
 func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string, error) {
@@ -114,9 +116,12 @@ func (i *Incoming) judge(m *arrived) signer.Verdict {
 }
 
 func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
-	if !m.fromProvider() {
+	switch {
+	case !m.fromProvider():
 		reason, english := m.ordinaryReason()
 		return i.ordinary(ctx, m, reason, english)
+	case !m.verdict.OK():
+		return i.malformed(ctx, m, m.verdict.Reason, m.verdict.ReasonEN)
 	}
 	switch m.rec.Kind {
 	case pec.None:

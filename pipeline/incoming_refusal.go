@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"strings"
 
 	"pecd/fault"
 	"pecd/ledger"
@@ -43,11 +44,16 @@ func (i *Incoming) turnAway(ctx context.Context, m *arrived, mailbox string, why
 }
 
 // known looks up every recipient's mailbox; missing is one that has none: the
-// message cannot be refused for some recipients only after DATA.
+// message cannot be refused for some recipients only after DATA. Mail for the
+// postmaster of a domain without such a mailbox goes to the service address
+// (RFC 5321 §4.5.1).
 func (i *Incoming) known(ctx context.Context, recipients []string) (boxes map[string]storage.Mailbox, missing string, err error) {
 	boxes = make(map[string]storage.Mailbox, len(recipients))
 	for _, r := range recipients {
 		box, err := i.Mailboxes.Mailbox(ctx, r)
+		if fault.Is(err, fault.NotFound) && strings.EqualFold(r, "postmaster@"+domainOf(r)) {
+			box, err = i.Mailboxes.Mailbox(ctx, i.serviceAddress())
+		}
 		if fault.Is(err, fault.NotFound) || err == nil && box.State == storage.MailboxClosed {
 			return nil, r, nil
 		}
