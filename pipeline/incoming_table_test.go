@@ -246,7 +246,7 @@ func TestIncoming_Postmaster(t *testing.T) {
 	ctx := context.Background()
 	raw := []byte(message("x@mail.example", "postmaster@beta.example", "", "ciao\r\n"))
 	wantKind(t, w.receive("x@mail.example", []string{"postmaster@beta.example"}, raw), fault.NotFound)
-	_, err := p.dir.CreateMailbox(ctx, directory.NewMailbox{Address: "posta-certificata@beta.example", Tier: "standard", Ordinary: true, Service: true})
+	_, err := directory.New(p.store, w.clock).CreateMailbox(ctx, directory.NewMailbox{Address: "posta-certificata@beta.example", Tier: "standard", Ordinary: true, Service: true})
 	check(t, err)
 	w.clock.Advance(time.Hour) // past the directory's cache
 	for _, to := range []string{"postmaster@mail.beta.example", "Postmaster@beta.example"} {
