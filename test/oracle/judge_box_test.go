@@ -141,15 +141,17 @@ func (j *judge) sightOutcome(where string, m *pecMail, s *submission, seen sight
 }
 
 // ownFailure: the sender's provider says itself that a message of its holder
-// could not be delivered elsewhere. It was refused there, or a day has passed;
-// and nothing else was known.
+// could not be delivered elsewhere. It was refused there, or an operator gave
+// it up; and nothing was known of it.
 func (j *judge) ownFailure(where string, s *submission, l *leg, seen sighting) {
 	refused := len(l.finals) > 0 && !l.finals[0].After(seen.seen)
-	expired := len(l.answered) == 0 && !seen.at.Before(s.at.Add(24*time.Hour))
-	if !refused && !expired {
+	// An ordinary recipient's silence is told like a refusal; that of a certified
+	// one by the notices of elapsed time.
+	expired := l.external && len(l.answered) == 0 && !seen.at.Before(s.at.Add(24*time.Hour))
+	if !refused && !expired && !l.annulled {
 		j.w.fail("%s: %s says of %q that %s cannot be reached, though nobody told it so", where, s.node.name, s.subject, l.address)
 	}
-	for _, known := range slices.Concat(l.takes, l.outcomes, l.viruses, l.second) {
+	for _, known := range slices.Concat(l.takes, l.outcomes, l.viruses) {
 		if known.seen.Before(seen.at) {
 			j.w.fail("%s: %s about %q for %s at %v, after %s at %v", where, seen.kind, s.subject, l.address, seen.at, known.kind, known.seen)
 		}

@@ -82,7 +82,7 @@ func (j *judge) finalOrdinary(s *submission, l *leg) {
 		w.fail("%q was taken for %s, which has %d, and its sender %+v", s.subject, l.address, l.left, l.outcomes)
 	case len(l.answered) == 0 && len(l.outcomes) != 1:
 		w.fail("%q was not taken for %s, and its sender has %+v", s.subject, l.address, l.outcomes)
-	case len(l.answered)+len(l.finals) == 0 && !afterADay(s.at, l.logGivenUp):
+	case len(l.answered)+len(l.finals) == 0 && !afterADay(s.at, l.logGivenUp) && !l.annulled:
 		w.fail("%q for %s: given up at %v, accepted at %v", s.subject, l.address, l.logGivenUp, s.at)
 	}
 }
@@ -116,6 +116,7 @@ func (j *judge) agree(s *submission, l *leg, o sighting) {
 	}
 	switch local, _, _ := strings.Cut(l.address, "@"); {
 	case local == "piena" && (k == kDeliver || o.status == "5.2.2"):
+	case o.status == "5.3.0" && l.annulled:
 	case o.status == "5.3.0" && !o.at.Before(l.logAt.Add(24*time.Hour)) && w.worst.disks+w.worst.keys > 0:
 		// Our side was broken for a day: said as it is, whoever it is for.
 	case (local == "nessuno" || local == "spenta") == (k == kDeliver):
@@ -131,7 +132,7 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 	if l.handed.taken > 0 && l.logTaken+l.logVirus == 0 || l.logTaken+l.logVirus > 1 {
 		w.fail("%q for %s: handed over %d times, taken in charge %d times, with a virus %d times", s.subject, l.address, l.handed.taken, l.logTaken, l.logVirus)
 	}
-	if len(l.answered)+len(l.finals) == 0 && !afterADay(s.at, l.logGivenUp) {
+	if len(l.answered)+len(l.finals) == 0 && !afterADay(s.at, l.logGivenUp) && !l.annulled {
 		w.fail("%q for %s: given up at %v, accepted at %v", s.subject, l.address, l.logGivenUp, s.at)
 	}
 	if l.logTaken > 0 {
@@ -174,7 +175,7 @@ func (j *judge) arrives(s *submission, l *leg, e *emission, seen int, k kind) {
 		to = strings.ToLower(s.sender)
 	}
 	given := slices.ContainsFunc(s.lost, func(x lostReceipt) bool {
-		return x.issuer == l.owner && x.to == to && !x.at.Before(l.logAt.Add(24*time.Hour))
+		return x.issuer == l.owner && x.to == to && (s.annulled || !x.at.Before(l.logAt.Add(24*time.Hour)))
 	})
 	switch {
 	case e == nil && !given:

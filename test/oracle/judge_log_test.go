@@ -105,7 +105,7 @@ func (j *judge) settleEarly() {
 // count books an event of a transaction.
 func (j *judge) count(n *node, s *submission, e logEvent) {
 	w := j.w
-	if receipt := strings.HasPrefix(e.Kind, "relay.") && e.Sender == serviceAddress(n.domains); receipt {
+	if receipt := (strings.HasPrefix(e.Kind, "relay.") || strings.HasPrefix(e.Kind, "queue.")) && e.Sender == serviceAddress(n.domains); receipt {
 		if e.Kind == "relay.failed" {
 			j.receiptGivenUp(n, s, e)
 		}

@@ -7,8 +7,14 @@ import (
 	"time"
 )
 
-// deadlinesRan books that everything due at the node was done at this instant.
+// deadlinesRan books that everything due at the node was done at this instant,
+// unless a deadline that failed before has been put off.
 func (n *node) deadlinesRan() {
+	for _, late := range n.late {
+		if late {
+			return
+		}
+	}
 	n.ran = append(n.ran, n.w.clock.Now())
 }
 
@@ -16,9 +22,6 @@ func (n *node) deadlinesRan() {
 // §3.1.6. The notices are due when the node gets to work, so what must be there
 // is told by the instants at which it had done everything that was due.
 func (j *judge) finalNotices(s *submission, l *leg) {
-	if len(j.w.kinds) == 2 {
-		return
-	}
 	w := j.w
 	known := func(lists ...[]sighting) (first time.Time) {
 		for _, x := range slices.Concat(lists...) {

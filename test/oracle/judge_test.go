@@ -45,6 +45,7 @@ type record struct {
 	logRefused  int
 	kept        int // in quarantine
 	lost        []lostReceipt
+	annulled    bool // an operator gave receipts about it up
 }
 
 // leg is the way to one recipient, as seen from outside.
@@ -78,7 +79,8 @@ type leg struct {
 	outcomes       []sighting // in the sender's mailbox
 	first, second  []sighting // notices of elapsed time
 	logGivenUp     []time.Time
-	left           int // messages that reached an ordinary server
+	annulled       bool // an operator gave it up
+	left           int  // messages that reached an ordinary server
 }
 
 // tally counts messages handed to a node.

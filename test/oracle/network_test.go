@@ -52,14 +52,14 @@ type carrier struct{ n *node }
 var errNet = errors.New("the connection is gone")
 
 // Send implements pipeline.Carrier.
-func (c carrier) Send(_ context.Context, d pipeline.Dispatch) []pipeline.RecipientResult {
+func (c carrier) Send(_ context.Context, d pipeline.Dispatch) pipeline.Attempt {
 	w := c.n.w
 	out := make([]pipeline.RecipientResult, len(d.Recipients))
 	for i, r := range d.Recipients {
 		out[i] = pipeline.RecipientResult{Recipient: r, Err: fault.New("oracle.Send", fault.Temporary, errNet), Reply: "no answer"}
 	}
 	if c.n.store.dead {
-		return out
+		return pipeline.Attempt{Results: out, Contact: pipeline.Unreached}
 	}
 	raw, err := io.ReadAll(io.NewSectionReader(d.Body, 0, d.Size))
 	if err != nil || int64(len(raw)) != d.Size {
@@ -67,7 +67,7 @@ func (c carrier) Send(_ context.Context, d pipeline.Dispatch) []pipeline.Recipie
 	}
 	p := &parcel{from: c.n.name, sender: d.Sender, recipients: slices.Clone(d.Recipients), domain: strings.ToLower(d.Domain), raw: raw}
 	m := w.judge.wire(c.n, p)
-	told := w.net.carry(p, m.messageID)
+	told, contact := w.net.carry(p, m.messageID)
 	for i, r := range d.Recipients {
 		out[i].Err = told[i]
 		if told[i] == nil {
@@ -75,28 +75,32 @@ func (c carrier) Send(_ context.Context, d pipeline.Dispatch) []pipeline.Recipie
 		}
 		w.judge.told(c.n, m, r, told[i])
 	}
-	return out
+	return pipeline.Attempt{Results: out, Contact: contact}
 }
 
 // carry decides the fate of a message and returns what its sender is told of
 // each recipient.
-func (net *network) carry(p *parcel, id string) []error {
+func (net *network) carry(p *parcel, id string) ([]error, pipeline.Contact) {
 	w, chance := net.w, net.w.chance
 	w.keep(p)
 	told := make([]error, len(p.recipients))
 	lost := fault.New("oracle.Send", fault.Temporary, errNet)
-	all := func(err error) []error {
+	all := func(err error, c pipeline.Contact) ([]error, pipeline.Contact) {
 		for i := range told {
 			told[i] = err
 		}
-		return told
+		return told, c
 	}
 	if p.domain == nowhere {
-		return all(fault.New("oracle.Send", fault.NotFound, pipeline.ErrNoDomain))
+		return all(fault.New("oracle.Send", fault.NotFound, pipeline.ErrNoDomain), pipeline.Answered)
 	}
-	if net.isDown(p) || chance(w.profile.fails) {
+	if n := w.nodeOf(p.domain); net.isDown(p) || chance(w.profile.fails) || n != nil && n.store == nil {
 		w.note("net: %s to %s: no connection", id, p.domain)
-		return all(lost)
+		return all(lost, pipeline.Unreached)
+	}
+	if chance(w.profile.fails) {
+		w.note("net: %s to %s: cut off", id, p.domain)
+		return all(lost, pipeline.BrokeOff)
 	}
 	if chance(w.profile.refuses) {
 		net.doom(p, id)
@@ -118,7 +122,7 @@ func (net *network) carry(p *parcel, id string) []error {
 		}
 	}
 	if len(pass) == 0 {
-		return told
+		return told, pipeline.Answered
 	}
 	go1 := *p
 	go1.recipients = pass
@@ -156,7 +160,10 @@ func (net *network) carry(p *parcel, id string) []error {
 			told[i] = err
 		}
 	}
-	return told
+	if errors.Is(err, errNet) {
+		return told, pipeline.BrokeOff
+	}
+	return told, pipeline.Answered
 }
 
 // doom lets the other side never take the message, which must not have reached

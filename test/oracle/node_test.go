@@ -43,16 +43,18 @@ type node struct {
 	access   *pipeline.Access
 	incoming *pipeline.Incoming
 	do       map[string]func(context.Context, storage.Job) error
+	queue    *pipeline.Queue
 	sign     *flakySigner
 	engine   *engine // outlives the process, as a daemon of its own does
 
 	mode      crashMode // of the commit that comes when countdown is 0
 	countdown int
-	blind     bool         // bodies cannot be read
-	dirty     bool         // something was committed since the oracle looked
-	faults    atomic.Int64 // of the surroundings: commits and signatures that failed, crashes
-	failures  int          // jobs that failed in the present drain
-	ran       []time.Time  // when everything due was done
+	blind     bool                   // bodies cannot be read
+	dirty     bool                   // something was committed since the oracle looked
+	faults    atomic.Int64           // of the surroundings: commits and signatures that failed, crashes
+	failures  int                    // jobs that failed in the present drain
+	late      map[storage.JobID]bool // deadlines that failed, and are put off
+	ran       []time.Time            // when everything due was done
 	seen      seenStore
 }
 
@@ -122,9 +124,10 @@ func (n *node) start() {
 		MaxMessage: 1 << 20, Random: n.random, Scanner: n.engine, Vault: vault{},
 	}
 	n.access, n.incoming = &pipeline.Access{Core: core}, &pipeline.Incoming{Core: core}
+	delivery, relay := pipeline.NewDeliveryPoint(core), pipeline.NewRelayPoint(core, carrier{n})
+	n.queue = pipeline.NewQueue(core, delivery, relay)
 	n.do = map[string]func(context.Context, storage.Job) error{
-		pipeline.JobDeliver: pipeline.NewDeliveryPoint(core).Deliver,
-		pipeline.JobRelay:   pipeline.NewRelayPoint(core, carrier{n}).Relay,
+		pipeline.JobDeliver: delivery.Deliver, pipeline.JobRelay: relay.Relay, pipeline.JobDeadline: (&pipeline.Deadlines{Core: core}).Deadline,
 	}
 	n.dirty = true
 }
@@ -135,7 +138,7 @@ func (n *node) stop() {
 	if err := n.store.Store.Close(); err != nil {
 		n.w.t.Fatalf("%s does not stop: %v", n.name, err)
 	}
-	n.store, n.access, n.incoming, n.do, n.sign = nil, nil, nil, nil, nil
+	n.store, n.access, n.incoming, n.do, n.queue, n.sign = nil, nil, nil, nil, nil, nil
 	n.mode = noCrash
 }
 
@@ -203,6 +206,9 @@ func (n *node) work(kind string, limit int) bool {
 func (n *node) workOne(ctx context.Context, kind string, j storage.Job) {
 	st := n.store
 	err := n.do[kind](ctx, j)
+	if kind == pipeline.JobDeadline {
+		n.late[j.ID] = err != nil
+	}
 	n.w.note("%s %s job %d lane %q attempt %d: %v", n.name, kind, j.ID, j.Lane, j.Attempts, err)
 	switch {
 	case err == nil || st.dead:
@@ -210,8 +216,11 @@ func (n *node) workOne(ctx context.Context, kind string, j storage.Job) {
 		st.Release(j.ID)
 	default:
 		n.failures++
-		wait := min(15*time.Second<<min(j.Attempts, 10), 30*time.Minute)
-		if st.Commit(ctx, new(storage.Step).Add(&storage.RetryJob{ID: j.ID, Due: n.w.clock.Now().Add(wait), LastError: fault.KindOf(err).String()})) != nil {
+		due := n.w.clock.Now().Add(min(15*time.Second<<min(j.Attempts, 10), 30*time.Minute))
+		if n.w.clock.Now().Before(j.Expires) && j.Expires.Before(due) {
+			due = j.Expires
+		}
+		if st.Commit(ctx, new(storage.Step).Add(&storage.RetryJob{ID: j.ID, Due: due, LastError: fault.KindOf(err).String()})) != nil {
 			st.Release(j.ID)
 		}
 	}
@@ -231,8 +240,12 @@ func (n *node) queued(ctx context.Context, j storage.Job) (found bool) {
 // drain does what is due until nothing is, and reports whether all of it was done.
 func (n *node) drain() bool {
 	n.failures = 0
-	for busy := true; busy && n.store != nil; {
+	rounds := 0
+	for busy := true; busy && n.store != nil; rounds++ {
 		busy = false
+		if rounds > 1000 {
+			n.w.fail("%s is busy without end", n.name)
+		}
 		for _, kind := range n.w.kinds {
 			busy = n.work(kind, 20) || busy
 		}

@@ -17,16 +17,16 @@ type profile struct {
 	fails, refuses, splits, swallows   int
 	alters, delays, doubles, forgets   int
 	downs, crashes, disks, keys, leaps int
-	hostile                            int
+	hostile, operates                  int
 }
 
 var profiles = []profile{
 	{name: "calm", leaps: 2, hostile: 5},
 	{name: "lossy", fails: 150, splits: 150, doubles: 80, forgets: 150, delays: 60, downs: 15, leaps: 3, hostile: 5},
-	{name: "crashing", fails: 30, forgets: 30, crashes: 60, disks: 20, keys: 3, leaps: 2, hostile: 5},
+	{name: "crashing", fails: 30, forgets: 30, crashes: 60, disks: 20, keys: 3, leaps: 2, hostile: 5, operates: 10},
 	{name: "silent", fails: 60, swallows: 150, delays: 150, refuses: 30, downs: 20, leaps: 12, hostile: 5, crashes: 8, disks: 10, keys: 8},
 	{name: "hostile", alters: 80, doubles: 80, forgets: 60, leaps: 3, hostile: 120, crashes: 8},
-	{name: "everything", fails: 60, refuses: 15, splits: 60, swallows: 20, alters: 20, delays: 60, doubles: 40, forgets: 60, downs: 15, crashes: 25, disks: 10, keys: 2, leaps: 5, hostile: 30},
+	{name: "everything", fails: 60, refuses: 15, splits: 60, swallows: 20, alters: 20, delays: 60, doubles: 40, forgets: 60, downs: 15, crashes: 25, disks: 10, keys: 2, leaps: 5, hostile: 30, operates: 15},
 }
 
 // chance is true n times in a thousand.
@@ -47,7 +47,7 @@ func (w *world) act() {
 		do     func()
 	}{
 		{p.crashes, w.plotCrash}, {p.disks, w.plotFullDisk}, {p.keys, w.hideKey}, {p.downs, w.cutLine}, {p.leaps, w.leap},
-		{p.hostile, w.intrude}, {20, w.ordinaryMail}, {4, w.empty}, {4, w.learn},
+		{p.hostile, w.intrude}, {20, w.ordinaryMail}, {4, w.empty}, {4, w.learn}, {p.operates, w.operate},
 	} {
 		if w.chance(f.chance) {
 			f.do()

@@ -41,7 +41,7 @@ func newWorld(t *testing.T, a *authority, seed uint64) *world {
 	t.Helper()
 	w := &world{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), clock: clock.NewManual(begin), authority: a,
-		kinds: []string{pipeline.JobDeliver, pipeline.JobRelay},
+		kinds: []string{pipeline.JobDeliver, pipeline.JobRelay, pipeline.JobDeadline},
 	}
 	w.profile = profiles[w.rng.IntN(len(profiles))]
 	w.worst = w.profile
@@ -51,7 +51,7 @@ func newWorld(t *testing.T, a *authority, seed uint64) *world {
 	for i, p := range providers {
 		n := &node{
 			w: w, index: i, name: p.name, domains: p.domains, dir: filepath.Join(dir, p.domains[0]),
-			random: randomReader{rand.New(rand.NewPCG(seed, uint64(i)))},
+			late: map[storage.JobID]bool{}, random: randomReader{rand.New(rand.NewPCG(seed, uint64(i)))},
 		}
 		if err := os.Mkdir(n.dir, 0o700); err != nil {
 			t.Fatal(err)
