@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"pecd/alarm"
 	"pecd/ledger"
 	"pecd/ledger/seal"
 	"pecd/signer"
@@ -18,6 +19,7 @@ import (
 
 type ledgerCmd struct {
 	Verify  ledgerVerifyCmd  `cmd:"" help:"Prove the PEC log: chain, sealed days, signatures, time stamps. / Verifica il log PEC."`
+	Seal    ledgerSealCmd    `cmd:"" help:"Close past days and ask for missing time stamps now. / Sigilla ora le giornate passate."`
 	Search  ledgerSearchCmd  `cmd:"" help:"Find events. / Cerca eventi."`
 	Extract ledgerExtractCmd `cmd:"" help:"Events of one holder, or all, with what proves them. / Estratto del log."`
 	Inspect ledgerInspectCmd `cmd:"" help:"Prove a folder of sealed days without the node. / Verifica una cartella di giornate sigillate."`
@@ -42,7 +44,28 @@ func (c *ledgerVerifyCmd) do(ctx context.Context, k call) error {
 	if r.Summary, err = seal.Verify(ctx, k.node.store, k.node.sealDir(), proof, r.add); err != nil {
 		return err
 	}
+	if r.Summary.Problems > 0 {
+		k.node.alarms.Raise(alarm.LedgerBroken, fmt.Sprintf("pecd ledger verify: %d problemi / problems", r.Summary.Problems))
+	} else {
+		k.node.alarms.Clear(alarm.LedgerBroken)
+	}
 	return r.close()
+}
+
+type ledgerSealCmd struct{ nodeFlag }
+
+// Run closes past days.
+func (c *ledgerSealCmd) Run(e *env) error {
+	return c.perform(e, e.stdout, "ledger seal", c, openNode)
+}
+
+func (c *ledgerSealCmd) do(ctx context.Context, k call) error {
+	err := k.node.daybook.SealNow(ctx)
+	s, serr := k.node.status(ctx)
+	if serr == nil {
+		_, serr = fmt.Fprintf(k.out, "ultimo sigillo / last seal: %d (%s), senza marca / unstamped: %d\n", s.Seals.Last, s.Seals.Day, s.Seals.Unstamped)
+	}
+	return errors.Join(err, serr)
 }
 
 // ledgerReport prints what a verification finds.

@@ -41,6 +41,9 @@ type node struct {
 	signer    *signer.Signer
 	tlsCert   *serverCertificate
 	core      *pipeline.Core
+	delivery  *pipeline.DeliveryPoint
+	relaying  *pipeline.RelayPoint
+	queue     *pipeline.Queue
 	relay     *smtp.Relay
 	alarms    *alarm.Board
 	scanner   *scan.Scanner // nil without antivirus
@@ -99,6 +102,8 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
 		RequireTLS: cfg.Relay.RequireTLS,
 	}
+	n.delivery, n.relaying = pipeline.NewDeliveryPoint(n.core), pipeline.NewRelayPoint(n.core, n.relay)
+	n.queue = pipeline.NewQueue(n.core, n.delivery, n.relaying)
 	if err := errors.Join(n.openScanner(), n.openDaybook()); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}

@@ -40,14 +40,12 @@ func (n *node) workers() []*pipeline.Worker {
 	if deliver <= 0 {
 		deliver = 2 * runtime.NumCPU()
 	}
-	dp := pipeline.NewDeliveryPoint(n.core)
-	rp := pipeline.NewRelayPoint(n.core, n.relay)
 	worker := func(kind string, parallel, perLane int, do func(context.Context, storage.Job) error) *pipeline.Worker {
 		return &pipeline.Worker{Kind: kind, Store: n.store, Clock: n.clock, Logger: n.log, Parallel: parallel, PerLane: perLane, Do: do}
 	}
 	return []*pipeline.Worker{
-		worker(pipeline.JobDeliver, deliver, 0, dp.Deliver),
+		worker(pipeline.JobDeliver, deliver, 0, n.delivery.Deliver),
 		worker(pipeline.JobDeadline, deadlineWorkers, 0, (&pipeline.Deadlines{Core: n.core}).Deadline),
-		worker(pipeline.JobRelay, n.cfg.Limits.RelayWorkers, n.cfg.Limits.RelayPerDomain, rp.Relay),
+		worker(pipeline.JobRelay, n.cfg.Limits.RelayWorkers, n.cfg.Limits.RelayPerDomain, n.relaying.Relay),
 	}
 }

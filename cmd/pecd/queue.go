@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"pecd/pipeline"
+	"pecd/storage"
+)
+
+type queueCmd struct {
+	List    queueListCmd    `cmd:"" help:"List what waits. / Elenca la coda."`
+	Hold    queueHoldCmd    `cmd:"" help:"Keep messages back; they are given up in time all the same. / Trattiene messaggi."`
+	Release queueReleaseCmd `cmd:"" help:"End a hold. / Rilascia messaggi trattenuti."`
+	Retry   queueRetryCmd   `cmd:"" help:"Try now, whatever the plan. / Ritenta ora."`
+	Fail    queueFailCmd    `cmd:"" help:"Give messages up, with a signed notice to their senders. / Rinuncia, con avviso al mittente."`
+}
+
+// queueFilter selects queued messages.
+type queueFilter struct {
+	Destination string        `help:"Domain of the destination."`
+	Mailbox     string        `help:"Sender, or own mailbox that a delivery waits for."`
+	OlderThan   time.Duration `help:"Queued at least that long, such as 30m."`
+	LastError   string        `help:"Part of the last error."`
+	Kind        string        `help:"relay, deliver or deadline; empty: the first two." enum:",relay,deliver,deadline" default:""`
+	Held        bool          `help:"Held ones only."`
+}
+
+func (f queueFilter) filter() pipeline.Filter {
+	return pipeline.Filter{
+		Kind: f.Kind, Destination: f.Destination, Mailbox: f.Mailbox, OlderThan: f.OlderThan, LastError: f.LastError, Held: f.Held,
+	}
+}
+
+type queueListCmd struct {
+	nodeFlag
+	queueFilter
+	JSON bool `help:"One JSON object a line."`
+}
+
+// Run lists the queue.
+func (c *queueListCmd) Run(e *env) error {
+	return c.perform(e, e.stdout, "queue list", c, openNode)
+}
+
+func (c *queueListCmd) do(ctx context.Context, k call) error {
+	enc := json.NewEncoder(k.out)
+	w := tabwriter.NewWriter(k.out, 0, 8, 2, ' ', 0)
+	now := k.node.clock.Now()
+	err := k.node.queue.List(ctx, c.filter(), func(m pipeline.Entry) error {
+		if c.JSON {
+			return enc.Encode(m)
+		}
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%q\n", m.Job, m.Kind, m.Destination, m.ID, m.Sender,
+			now.Sub(m.Created).Truncate(time.Second), m.Attempts, state(m, now), m.LastError)
+		return err
+	})
+	return errors.Join(err, w.Flush())
+}
+
+// state says what a queued message waits for.
+func state(m pipeline.Entry, now time.Time) string {
+	switch {
+	case m.Active:
+		return "in corso/active"
+	case m.Held:
+		return "trattenuto/held"
+	case m.Paused.After(now) && m.Paused.After(m.Due):
+		return "pausa/paused " + m.Paused.Sub(now).Truncate(time.Second).String()
+	case m.Due.After(now):
+		return "fra/in " + m.Due.Sub(now).Truncate(time.Second).String()
+	}
+	return "pronto/due"
+}
+
+// queueAct names the messages that an act concerns: by number, or by a filter.
+type queueAct struct {
+	nodeFlag
+	queueFilter
+	Jobs []int64 `arg:"" optional:"" help:"Numbers, from the list."`
+	All  bool    `help:"Whatever the filter selects, instead of numbers."`
+	Yes  bool    `help:"Do not refuse an act on several messages."`
+}
+
+// check wants numbers or a filter, and a yes for several messages at once.
+func (a queueAct) check() error {
+	switch {
+	case (len(a.Jobs) > 0) == a.All:
+		return errors.New("numeri dei messaggi oppure --all con un filtro / numbers, or --all with a filter")
+	case a.All && !a.Yes:
+		return errors.New("--all vuole --yes / --all wants --yes")
+	}
+	return nil
+}
+
+// ids are the messages that the act concerns.
+func (a queueAct) ids(ctx context.Context, n *node) (ids []storage.JobID, err error) {
+	for _, id := range a.Jobs {
+		ids = append(ids, storage.JobID(id))
+	}
+	if a.All {
+		err = n.queue.List(ctx, a.filter(), func(m pipeline.Entry) error {
+			ids = append(ids, m.Job)
+			return nil
+		})
+	}
+	return ids, err
+}
+
+// perform checks the act and does it.
+func (a queueAct) act(e *env, name string, op operation) error {
+	if err := a.check(); err != nil {
+		return err
+	}
+	return a.perform(e, e.stdout, name, op, openNode)
+}
+
+// report does an act on the messages concerned and prints how many it was done to.
+func (a queueAct) report(ctx context.Context, k call, act func(ids []storage.JobID) (int, error)) error {
+	ids, err := a.ids(ctx, k.node)
+	if err != nil {
+		return err
+	}
+	done, err := act(ids)
+	_, werr := fmt.Fprintf(k.out, "%d di / of %d\n", done, len(ids))
+	return errors.Join(err, werr)
+}
+
+type queueHoldCmd struct{ queueAct }
+
+// Run holds messages.
+func (c *queueHoldCmd) Run(e *env) error { return c.act(e, "queue hold", c) }
+
+func (c *queueHoldCmd) do(ctx context.Context, k call) error {
+	return c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.Hold(ctx, k.actor, ids...) })
+}
+
+type queueReleaseCmd struct{ queueAct }
+
+// Run ends holds.
+func (c *queueReleaseCmd) Run(e *env) error { return c.act(e, "queue release", c) }
+
+func (c *queueReleaseCmd) do(ctx context.Context, k call) error {
+	return c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.Release(ctx, k.actor, ids...) })
+}
+
+type queueRetryCmd struct{ queueAct }
+
+// Run has messages tried now.
+func (c *queueRetryCmd) Run(e *env) error { return c.act(e, "queue retry", c) }
+
+func (c *queueRetryCmd) do(ctx context.Context, k call) error {
+	return c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.RetryNow(ctx, k.actor, ids...) })
+}
+
+type queueFailCmd struct {
+	queueAct
+	Reason string `required:"" help:"What the senders are told."`
+}
+
+// Run gives messages up.
+func (c *queueFailCmd) Run(e *env) error {
+	if strings.TrimSpace(c.Reason) == "" {
+		return errors.New("--reason è vuoto / is empty")
+	}
+	return c.act(e, "queue fail", c)
+}
+
+func (c *queueFailCmd) do(ctx context.Context, k call) error {
+	return c.report(ctx, k, func(ids []storage.JobID) (int, error) {
+		return k.node.queue.Fail(ctx, k.actor, c.Reason, ids...)
+	})
+}
