@@ -9,13 +9,8 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +20,7 @@ import (
 	"pecd/fault"
 	"pecd/signer"
 	"pecd/signer/pki"
+	"pecd/signer/tsatest"
 )
 
 // stampCA is a CA of today: openssl ts takes its time from the machine.
@@ -38,59 +34,6 @@ func tsa(t testing.TB, opts ...pki.Option) (*pki.CA, signer.Identity) {
 	id, err := ca.IssueTSA("TSA di prova", append([]pki.Option{pki.WithKey(rsaKey(t, "tsa", 2048))}, opts...)...)
 	must(t, err)
 	return ca, id
-}
-
-const tsaConfig = `
-[tsa]
-default_tsa = tsa1
-[tsa1]
-serial = serial
-crypto_device = builtin
-signer_cert = cert.pem
-certs = ca.pem
-signer_key = key.pem
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-other_policies = 1.2.3.4.5
-digests = sha256
-accuracy = secs:1
-clock_precision_digits = 3
-ordering = yes
-tsa_name = yes
-ess_cert_id_chain = yes
-ess_cert_id_alg = %s
-`
-
-// realTSA serves time stamps by the openssl binary.
-func realTSA(t testing.TB, ca *pki.CA, id signer.Identity, essHash string) (url, dir string) {
-	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Fatal("openssl is missing: apt-get install openssl")
-	}
-	dir = workshop(t, ca, id)
-	write(t, dir, "tsa.cnf", fmt.Appendf(nil, tsaConfig, essHash))
-	write(t, dir, "serial", []byte("01\n"))
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		query, err := io.ReadAll(r.Body)
-		if err != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/timestamp-query" {
-			http.Error(w, "no query", http.StatusBadRequest)
-			return
-		}
-		if err := os.WriteFile(filepath.Join(dir, "query.tsq"), query, 0o600); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		cmd := exec.CommandContext(r.Context(), "openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "query.tsq", "-out", "answer.tsr")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			http.Error(w, string(out), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/timestamp-reply")
-		http.ServeFile(w, r, filepath.Join(dir, "answer.tsr"))
-	}))
-	t.Cleanup(s.Close)
-	return s.URL, dir
 }
 
 // TestRFC3161_RealAuthority: what openssl stamps we accept, and openssl accepts
@@ -109,8 +52,9 @@ func TestRFC3161_RealAuthority(t *testing.T) {
 		"policy":                       {"sha256", asn1.ObjectIdentifier{1, 2, 3, 4, 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url, dir := realTSA(t, ca, id, c.essHash)
-			stamper := &signer.TimeStamper{URL: url, Authorities: []*x509.Certificate{ca.Certificate()}, Policy: c.policy, Clock: clock.System{}}
+			tsa := tsatest.Start(t, ca, id, c.essHash)
+			dir := tsa.Dir
+			stamper := &signer.TimeStamper{URL: tsa.URL, Authorities: []*x509.Certificate{ca.Certificate()}, Policy: c.policy, Clock: clock.System{}}
 			response, at, err := stamper.Stamp(context.Background(), sum)
 			must(t, err)
 			if d := time.Since(at); d < -5*time.Second || d > time.Minute {
@@ -131,7 +75,7 @@ func TestRFC3161_RealAuthority(t *testing.T) {
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		url, _ := realTSA(t, ca, id, "sha256")
+		url := tsatest.Start(t, ca, id, "sha256").URL
 		stamper := &signer.TimeStamper{URL: url, Authorities: []*x509.Certificate{ca.Certificate()}, Policy: asn1.ObjectIdentifier{1, 2, 9}, Clock: clock.System{}}
 		_, _, err := stamper.Stamp(context.Background(), sum)
 		if !fault.Is(err, fault.Temporary) || !strings.Contains(err.Error(), "status 2") || !strings.Contains(err.Error(), "policy") {
@@ -139,7 +83,7 @@ func TestRFC3161_RealAuthority(t *testing.T) {
 		}
 	})
 	t.Run("clock", func(t *testing.T) {
-		url, _ := realTSA(t, ca, id, "sha256")
+		url := tsatest.Start(t, ca, id, "sha256").URL
 		for d, ok := range map[time.Duration]bool{-6 * time.Minute: false, -4 * time.Minute: true, 4 * time.Minute: true, 6 * time.Minute: false} {
 			stamper := &signer.TimeStamper{URL: url, Authorities: []*x509.Certificate{ca.Certificate()}, Clock: clock.NewManual(time.Now().Add(d))}
 			if _, _, err := stamper.Stamp(context.Background(), sum); (err == nil) != ok || err != nil && !fault.Is(err, fault.Denied) {

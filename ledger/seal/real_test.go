@@ -7,11 +7,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -23,34 +19,17 @@ import (
 	"pecd/ledger"
 	"pecd/signer"
 	"pecd/signer/pki"
+	"pecd/signer/tsatest"
 	"pecd/storage"
 )
 
 // authorities are a CA that certifies the provider and one for time stamps.
 type authorities struct {
-	dir        string // of what openssl needs
-	ca, tsa    *x509.Certificate
-	id         signer.Identity
-	stampURL   string
-	silent     bool // the time-stamping authority does not answer
-	stampCount int
+	caFile string
+	ca     *x509.Certificate
+	id     signer.Identity
+	tsa    *tsatest.Authority
 }
-
-const tsaConfig = `
-[tsa]
-default_tsa = tsa1
-[tsa1]
-serial = serial
-crypto_device = builtin
-signer_cert = tsa.pem
-certs = tsa-ca.pem
-signer_key = tsa.key
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256
-accuracy = secs:1
-ess_cert_id_alg = sha256
-`
 
 // newAuthorities makes them as of two days ago: openssl stamps by the machine's time.
 func newAuthorities(t *testing.T) *authorities {
@@ -61,53 +40,19 @@ func newAuthorities(t *testing.T) *authorities {
 			t.Fatal(err)
 		}
 	}
-	openssl(t, "version")
 	since := time.Now().Add(-48 * time.Hour)
 	ca, err := pki.NewCA("CA di prova", since)
 	must(err)
 	stampCA, err := pki.NewCA("CA delle marche", since)
 	must(err)
-	a := &authorities{dir: t.TempDir(), ca: ca.Certificate(), tsa: stampCA.Certificate()}
+	a := &authorities{caFile: filepath.Join(t.TempDir(), "ca.pem"), ca: ca.Certificate()}
+	write(t, a.caFile, pki.EncodeCertificates(a.ca))
 	a.id, err = ca.IssueSigner(provider, "posta-certificata@alfa.example")
 	must(err)
 	stamps, err := stampCA.IssueTSA("TSA di prova")
 	must(err)
-	key, err := pki.EncodeKey(stamps.Key, nil)
-	must(err)
-	for name, b := range map[string][]byte{
-		"ca.pem": pki.EncodeCertificates(a.ca), "tsa-ca.pem": pki.EncodeCertificates(a.tsa), "tsa.pem": pki.EncodeCertificates(stamps.Certificate),
-		"tsa.key": key, "tsa.cnf": []byte(tsaConfig), "serial": []byte("01\n"),
-	} {
-		write(t, filepath.Join(a.dir, name), b)
-	}
-	s := httptest.NewServer(a)
-	t.Cleanup(s.Close)
-	a.stampURL = s.URL
+	a.tsa = tsatest.Start(t, stampCA, stamps, "sha256")
 	return a
-}
-
-// ServeHTTP stamps with the openssl binary.
-func (a *authorities) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if a.silent {
-		http.Error(w, "manutenzione", http.StatusServiceUnavailable)
-		return
-	}
-	a.stampCount++
-	query, err := io.ReadAll(r.Body)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(a.dir, "query.tsq"), query, 0o600)
-	}
-	if err == nil {
-		cmd := exec.CommandContext(r.Context(), "openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "query.tsq", "-out", "answer.tsr")
-		cmd.Dir = a.dir
-		err = cmd.Run()
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/timestamp-reply")
-	http.ServeFile(w, r, filepath.Join(a.dir, "answer.tsr"))
 }
 
 // openssl runs the openssl binary and returns what it prints.
@@ -141,26 +86,26 @@ func TestRealSeal_2_3(t *testing.T) {
 	e.open()
 	t.Cleanup(func() { e.store.Close() })
 	e.book.cfg.Signer = sig
-	e.book.cfg.Stamper = &signer.TimeStamper{URL: a.stampURL, Authorities: []*x509.Certificate{a.tsa}, Clock: clk}
+	e.book.cfg.Stamper = &signer.TimeStamper{URL: a.tsa.URL, Authorities: []*x509.Certificate{a.tsa.CA}, Clock: clk}
 	e.write(ledger.Event{Kind: ledger.SubmissionAccepted, ID: "A@alfa.example", Sender: mario, Subject: "Città"})
 	e.some(300)
 	clk.Advance(time.Since(clk.Now()))
 
-	a.silent = true
+	a.tsa.Silence(true)
 	if err := e.book.SealNow(context.Background()); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Fatalf("no stamp was had: %v", err)
 	}
-	a.silent = false
+	a.tsa.Silence(false)
 	if err := e.book.SealNow(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(e.seals()); n != 1 || a.stampCount != 1 {
-		t.Fatalf("%d seals, %d stamps:\n%s", n, a.stampCount, e.days())
+	if n := len(e.seals()); n != 1 || a.tsa.Stamps() != 1 {
+		t.Fatalf("%d seals, %d stamps:\n%s", n, a.tsa.Stamps(), e.days())
 	}
 	s := e.seals()[0]
 	p7m := filepath.Join(e.folder(), s.File)
 	tsr := filepath.Join(e.folder(), stampName(s.File))
-	ca, tsaCA := filepath.Join(a.dir, "ca.pem"), filepath.Join(a.dir, "tsa-ca.pem")
+	ca, tsaCA := a.caFile, a.tsa.CAFile
 
 	openssl(t, "ts", "-verify", "-data", p7m, "-in", tsr, "-CAfile", tsaCA)
 	content := openssl(t, "cms", "-verify", "-inform", "DER", "-in", p7m, "-CAfile", ca, "-purpose", "any")
@@ -184,7 +129,7 @@ func TestRealSeal_2_3(t *testing.T) {
 	}
 
 	verifier := signer.NewVerifier(signer.VerifierConfig{Roots: []*x509.Certificate{a.ca}})
-	proof := ProofBy(verifier, []*x509.Certificate{a.tsa})
+	proof := ProofBy(verifier, []*x509.Certificate{a.tsa.CA})
 	verify := func(proof Proof) (found []Problem) {
 		t.Helper()
 		report := func(p Problem) error { found = append(found, p); return nil }
@@ -204,7 +149,7 @@ func TestRealSeal_2_3(t *testing.T) {
 		want  string
 	}{
 		"another authority for stamps": {ProofBy(verifier, []*x509.Certificate{a.ca}), "the time stamp does not hold"},
-		"another CA":                   {ProofBy(signer.NewVerifier(signer.VerifierConfig{Roots: []*x509.Certificate{a.tsa}}), []*x509.Certificate{a.tsa}), "the signature does not hold"},
+		"another CA":                   {ProofBy(signer.NewVerifier(signer.VerifierConfig{Roots: []*x509.Certificate{a.tsa.CA}}), []*x509.Certificate{a.tsa.CA}), "the signature does not hold"},
 	} {
 		if found := verify(wrong.proof); len(found) != 2 || !strings.Contains(found[0].What, wrong.want) {
 			t.Errorf("%s: found:\n%s", name, lines(found))
