@@ -26,8 +26,8 @@ run: build
 # The tests come last, so that their lines close the output.
 test: packages check
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(SHORTFUZZ)
-	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test$$')
-	$(GO) test -count=1 -timeout 15m ./test
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test\(/\|$$\)')
+	$(GO) test -count=1 -p 1 -timeout 15m ./test/...
 
 check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w would change:"; echo "$$out"; exit 1; fi

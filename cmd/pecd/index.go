@@ -47,7 +47,12 @@ func (n *node) openIndex(ctx context.Context, publisher *signer.Verifier) error 
 		cfg.Own = n.cfg.Provider.Name
 	}
 	if n.cfg.Publish.Path != "" {
-		cfg.OwnRecord = func() []directory.Provider { return n.publisher.Records() }
+		cfg.OwnRecord = func() []directory.Provider {
+			if n.publisher == nil {
+				return nil // the store, and with it our domains, is not open yet
+			}
+			return n.publisher.Records()
+		}
 	}
 	if n.fetcher, err = directory.NewFetcher(cfg); err != nil {
 		return err

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -49,6 +51,12 @@ func (n *node) listen() (out []listening, err error) {
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
 		Guesses: guesses,
 	}
+	var clients *x509.CertPool // who may fetch our own record
+	if f := c.Publish.ClientAuthority; f != "" {
+		if clients, err = certPool(c.path(f)); err != nil {
+			return nil, fmt.Errorf("publish.client_authorities: %w", err)
+		}
+	}
 	access := &pipeline.Access{Core: n.core}
 	incoming := &pipeline.Incoming{Core: n.core}
 	logins := submitters{n.users}
@@ -63,6 +71,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"imap", c.Listen.IMAP, false, func() server { return imap.NewServer(box) }},
 		{"imaps", c.Listen.IMAPS, true, func() server { return imap.NewServer(box) }},
 		{"http", c.Listen.HTTP, false, func() server { return newHTTPServer(n.publicHandler()) }},
+		{"https", c.Listen.HTTPS, true, func() server { return n.newPublishServer(clients) }},
 		{"metrics", c.Listen.Metrics, false, func() server { return newHTTPServer(n.metricsHandler()) }},
 	} {
 		if s.address == "" {
@@ -93,8 +102,27 @@ func newHTTPServer(h http.Handler) *httpServer {
 	}}
 }
 
-// Serve implements server; these listeners speak cleartext.
-func (s *httpServer) Serve(ctx context.Context, l net.Listener, _ bool) error {
+// newPublishServer serves our own record of the index over TLS (RFC 6109 §4.5.6,
+// §5.6). Whoever has a certificate of clients may show it; whether that is
+// needed is the publisher's rule.
+func (n *node) newPublishServer(clients *x509.CertPool) *httpServer {
+	mux := http.NewServeMux()
+	if n.publisher != nil {
+		mux.Handle(n.cfg.Publish.Path, n.publisher)
+	}
+	s := newHTTPServer(mux)
+	s.TLSConfig = n.tlsCert.config()
+	if clients != nil {
+		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.VerifyClientCertIfGiven, clients
+	}
+	return s
+}
+
+// Serve implements server.
+func (s *httpServer) Serve(ctx context.Context, l net.Listener, implicitTLS bool) error {
+	if implicitTLS {
+		l = tls.NewListener(l, s.TLSConfig)
+	}
 	unhook := context.AfterFunc(ctx, func() { l.Close() })
 	defer unhook()
 	return ignoreClosed(ctx, s.Server.Serve(l))

@@ -192,6 +192,11 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	for _, w := range n.workers() {
 		jobs.Go(func() { w.Run(take, work) })
 	}
+	if n.publisher != nil { // before the index is fetched: it must know what we say of ourselves
+		if err := n.publisher.Refresh(work); err != nil {
+			n.log.Error("own record of the index not published yet", "error", err)
+		}
+	}
 	for _, service := range n.services() {
 		wg.Go(func() { service(work) })
 	}
