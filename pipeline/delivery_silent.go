@@ -41,18 +41,50 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 	return fault.Wrap(op, d.Store.Commit(ctx, step))
 }
 
-// giveUp answers an envelope that is not delivered for reasons of ours. It
-// needs nothing but the transaction. more goes into the same commit.
+// giveUp answers an envelope that is not delivered for reasons of ours: its time
+// is over, or an operator said so. Where the envelope cannot be read, what is
+// remembered of it has to do. more goes into the same commit.
 func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPayload, no refusal, more ...storage.Op) error {
 	const op = "pipeline.giveUp"
+	env, err := d.envelopes.get(ctx, job.Body)
+	if err != nil {
+		env, err = d.remembered(ctx, p)
+	}
+	switch {
+	case err != nil:
+		return fault.Wrap(op, err)
+	case p.Silent:
+		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no, more...))
+	}
+	return fault.Wrap(op, d.fail(ctx, job, p, env, no, more...))
+}
+
+// remembered is the envelope as the transaction and the PEC log know it. Of
+// another provider's message the transaction has our own recipients alone; the
+// log has all of them, as every receipt must name them (pec-rules §1.7).
+func (d *DeliveryPoint) remembered(ctx context.Context, p deliverPayload) (*envelope, error) {
 	env := &envelope{cert: pec.Message{ID: p.ID}}
 	if p.Silent {
-		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no, more...))
+		return env, nil
 	}
 	tx, err := d.Store.Transaction(ctx, p.transaction(), p.Own)
 	if err != nil {
-		return fault.Wrap(op, err)
+		return nil, err
 	}
 	env.cert, env.size = messageOf(tx, p.ID), tx.Size
-	return fault.Wrap(op, d.fail(ctx, job, p, env, no, more...))
+	if p.Own {
+		return env, nil
+	}
+	query := storage.RecordQuery{ID: p.ID, Event: string(ledger.EnvelopeReceived)}
+	return env, d.Store.FindRecords(ctx, query, func(r storage.Record) error {
+		e, err := ledger.Decode(r.Data)
+		if err != nil || e.Provider != p.Provider || e.Side != ledger.Foreign {
+			return nil
+		}
+		env.cert.Recipients = nil
+		for _, r := range e.Recipients {
+			env.cert.Recipients = append(env.cert.Recipients, pec.Recipient{Address: r.Address, External: r.Type == ledger.Ordinary})
+		}
+		return nil
+	})
 }
