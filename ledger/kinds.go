@@ -28,6 +28,14 @@ const (
 	LimitReached       Kind = "limit.reached" // a send limit deferred a message
 )
 
+// What an operator did with a queued message; Actor is who, Peer the destination.
+const (
+	QueueHeld     Kind = "queue.held"
+	QueueReleased Kind = "queue.released"
+	QueueRetried  Kind = "queue.retried"
+	QueueFailed   Kind = "queue.failed" // Detail is the reason given
+)
+
 // Access and administration.
 const (
 	Access         Kind = "access"        // a login that succeeded
@@ -54,6 +62,7 @@ func Kinds() []Kind {
 		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived,
 		ReceiptReceived, OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered,
 		DeliveryFailed, RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached,
+		QueueHeld, QueueReleased, QueueRetried, QueueFailed,
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample,

@@ -15,7 +15,7 @@ func (b Builder) Timeout(m Message, at time.Time, recipient string, second bool)
 	who := cleanLine(recipient, maxAddress)
 	p := phrases{m, at}
 
-	kind, reason := Timeout12, "nessuna conferma dal gestore del destinatario nelle prime 12 ore"
+	kind := Timeout12
 	it := []string{
 		"non è stato consegnato nelle prime dodici ore dal suo invio.",
 		"Non escludendo che questo possa avvenire in seguito, si ritiene utile considerare " +
@@ -31,7 +31,7 @@ func (b Builder) Timeout(m Message, at time.Time, recipient string, second bool)
 			"no confirmation is received from the recipient.",
 	}
 	if second {
-		kind, reason = Timeout24, "nessuna conferma di consegna nelle 24 ore successive all'invio"
+		kind = Timeout24
 		it = []string{
 			"non è stato consegnato nelle ventiquattro ore successive al suo invio.",
 			"Si ritiene che la spedizione debba considerarsi non andata a buon fine.",
@@ -55,6 +55,15 @@ func (b Builder) Timeout(m Message, at time.Time, recipient string, second bool)
 
 	data := b.certData(kind, m, at)
 	data.Error, data.Delivery = OtherError, who
-	data.ExtendedError = ExtendedError("5.4.1", b.Provider.Name, reason)
+	data.ExtendedError = b.TimeoutError(second)
 	return b.build(b.notice(kind, m, at, m.Sender, recipient, t, data))
+}
+
+// TimeoutError is the errore-esteso of Timeout's notices.
+func (b Builder) TimeoutError(second bool) string {
+	reason := "nessuna conferma dal gestore del destinatario nelle prime 12 ore"
+	if second {
+		reason = "nessuna conferma di consegna nelle 24 ore successive all'invio"
+	}
+	return ExtendedError("5.4.1", b.Provider.Name, reason)
 }
