@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -209,11 +210,14 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 		&storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: receipt}, InternalDate: m.at},
 	)
 	tx := storage.Transaction{
-		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject,
+		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject, ReplyTo: m.cert.ReplyTo,
 		Provider: a.Builder.Provider.Name, Receipt: string(m.cert.Receipt), At: m.at, Size: size,
 	}
 	if err := a.dispatch(ctx, step, m, envelope, eightBit, &tx); err != nil {
 		return "", fault.Wrap(op, err)
+	}
+	if slices.ContainsFunc(m.cert.Recipients, func(r pec.Recipient) bool { return !r.External }) {
+		step.Add(deadlineJob(m.cert.ID, m.at))
 	}
 	step.Add(
 		&storage.PutTransaction{Transaction: tx},

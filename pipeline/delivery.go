@@ -17,6 +17,7 @@ import (
 type DeliveryPoint struct {
 	*Core
 	envelopes *envelopes
+	underway  underway
 }
 
 // NewDeliveryPoint returns the delivery point of a provider.
@@ -38,17 +39,23 @@ func (r refusal) extended(provider string) string {
 
 // Deliver does one job: the message in the mailbox and the receipt on its way
 // are one commit with the end of the job. What cannot be delivered within a day,
-// for whatever reason, is answered by a notice: nobody waits for ever.
+// for whatever reason, an operator's hold among them, is answered by a notice:
+// nobody waits for ever.
 func (d *DeliveryPoint) Deliver(ctx context.Context, job storage.Job) error {
 	const op = "pipeline.Deliver"
 	var p deliverPayload
 	if err := decodePayload(job.Payload, &p); err != nil {
 		return err
 	}
+	defer d.underway.enter(job.ID)()
+	broken := refusal{pec.OtherError, "5.3.0", "errore del sistema di consegna"}
+	if job.Held && expired(job, d.now()) {
+		return fault.Wrap(op, d.giveUp(ctx, job, p, broken))
+	}
 	err := d.attempt(ctx, job, p)
-	if err != nil && ctx.Err() == nil && d.Clock.Now().Sub(job.Created) >= relayLife {
+	if err != nil && ctx.Err() == nil && expired(job, d.now()) {
 		d.Logger.Error("delivery given up", "id", p.ID, "error", err)
-		err = d.giveUp(ctx, job, p)
+		err = d.giveUp(ctx, job, p, broken)
 	}
 	return fault.Wrap(op, err)
 }
@@ -151,8 +158,8 @@ func (d *DeliveryPoint) enclosure(env *envelope, body storage.Body, form pec.Del
 }
 
 // fail answers an envelope that cannot be delivered with the signed notice
-// (RFC 6109 §3.3.3).
-func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, no refusal) error {
+// (RFC 6109 §3.3.3). more goes into the same commit.
+func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, no refusal, more ...storage.Op) error {
 	const op = "pipeline.fail"
 	at := d.now()
 	extended := no.extended(d.Builder.Provider.Name)
@@ -168,7 +175,7 @@ func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayl
 			e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
 			e.Error, e.Detail = string(no.code), extended
 		})),
-	)
+	).Add(more...)
 	if err := d.answer(ctx, step, notice, env, p, false, at); err != nil {
 		return fault.Wrap(op, err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // file delivers an envelope whose certified data call the recipient an ordinary
 // one. The sender was told "posta ordinaria" and gets no receipt (pec-rules §1.4).
-func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox, no *refusal) error {
+func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox, no *refusal, more ...storage.Op) error {
 	const op = "pipeline.file"
 	at := d.now()
 	if no == nil {
@@ -37,27 +37,22 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 		d.record(d.event(env, p, ledger.DeliveryFailed, at, func(e *ledger.Event) {
 			e.Error, e.Detail = string(no.code), no.extended(d.Builder.Provider.Name)
 		})),
-	)
+	).Add(more...)
 	return fault.Wrap(op, d.Store.Commit(ctx, step))
 }
 
-// giveUp answers an envelope that could not be delivered for a day because
-// something of ours is broken. It needs nothing but the transaction.
-func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPayload) error {
+// giveUp answers an envelope that is not delivered for reasons of ours. It
+// needs nothing but the transaction. more goes into the same commit.
+func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPayload, no refusal, more ...storage.Op) error {
 	const op = "pipeline.giveUp"
-	no := refusal{pec.OtherError, "5.3.0", "errore del sistema di consegna"}
 	env := &envelope{cert: pec.Message{ID: p.ID}}
 	if p.Silent {
-		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no))
+		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no, more...))
 	}
 	tx, err := d.Store.Transaction(ctx, p.transaction(), p.Own)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	env.cert.Sender, env.cert.ReplyTo, env.cert.MsgID, env.size = tx.Sender, tx.Sender, tx.MsgID, tx.Size
-	env.cert.Subject, env.cert.HasSubject, env.cert.Receipt = tx.Subject, tx.Subject != "", pec.ReceiptType(tx.Receipt)
-	for _, r := range tx.Recipients {
-		env.cert.Recipients = append(env.cert.Recipients, pec.Recipient{Address: r.Address, External: r.External})
-	}
-	return fault.Wrap(op, d.fail(ctx, job, p, env, no))
+	env.cert, env.size = messageOf(tx, p.ID), tx.Size
+	return fault.Wrap(op, d.fail(ctx, job, p, env, no, more...))
 }

@@ -245,7 +245,7 @@ func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, fresh, keys [
 		return step, nil
 	}
 	tx := storage.Transaction{
-		ID: foreignID(cert.ID, provider), Sender: cert.Sender, MsgID: cert.MsgID, Subject: cert.Subject,
+		ID: foreignID(cert.ID, provider), Sender: cert.Sender, MsgID: cert.MsgID, Subject: cert.Subject, ReplyTo: cert.ReplyTo,
 		Provider: provider, Receipt: string(cert.Receipt), At: m.at, Size: m.in.spool.Size(),
 	}
 	for _, r := range own {

@@ -182,44 +182,13 @@ func TestRelay_FinalRefusal(t *testing.T) {
 	}
 }
 
-// TestRelay_RetriesThenGivesUp: a silent peer is tried again, and given up
-// after a day with a notice for each recipient.
-func TestRelay_RetriesThenGivesUp(t *testing.T) {
-	w := newWorld(t)
-	w.broken["beta.example"] = true
-	w.submit(anna, []string{bruno, carla}, message(anna, bruno+", "+carla, "", "x\r\n"))
-	w.settle()
-	w.want(anna, "accettazione")
-	w.clock.Advance(3e9)
-	w.mu.Lock()
-	w.broken["beta.example"] = false
-	w.mu.Unlock()
-	w.settle()
-	w.want(anna, "accettazione avvenuta-consegna avvenuta-consegna")
-
-	w = newWorld(t)
-	w.broken["beta.example"] = true
-	w.submit(anna, []string{bruno, carla}, message(anna, bruno+", "+carla, "", "x\r\n"))
-	for range 80 {
-		w.settle()
-		w.clock.Advance(20 * 60e9)
-	}
-	w.want(anna, "accettazione errore-consegna errore-consegna")
-	for _, g := range w.inbox(anna)[1:] {
-		if !strings.HasPrefix(g.rec.CertData.ExtendedError, "5.4.7 - ") {
-			t.Errorf("%q", g.rec.CertData.ExtendedError)
-		}
-	}
-	w.clean()
-}
-
 // TestD23_ReceiptsDoNotCountAgainstQuota: a full mailbox refuses envelopes with
 // a notice, and still takes its own receipts.
 func TestD23_ReceiptsDoNotCountAgainstQuota(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	p := w.providers["beta.example"]
-	tier, err := p.dir.Tier(ctx, "standard")
+	tier, err := p.users.Tier(ctx, "standard")
 	check(t, err)
 	tier.QuotaBytes = 3000
 	check(t, p.store.Commit(ctx, new(storage.Step).Add(&storage.PutTier{Tier: tier})))

@@ -11,8 +11,9 @@ import (
 
 // The kinds of jobs.
 const (
-	JobDeliver = "deliver"
-	JobRelay   = "relay"
+	JobDeliver  = "deliver"
+	JobRelay    = "relay"
+	JobDeadline = "deadline" // one for each message of ours with certified recipients
 )
 
 // deliverPayload asks the delivery point to deliver the envelope that is the
@@ -61,6 +62,9 @@ type relayPayload struct {
 	Envelope bool `json:"env,omitempty"`
 	// Certified requires TLS towards another PEC provider (pec-rules §1.8).
 	Certified bool `json:"pec,omitempty"`
+	// Spent says that a last attempt makes no sense when the job expires: the one
+	// before it reached nobody, or the last one has been made.
+	Spent bool `json:"spent,omitempty"`
 }
 
 func encodePayload(v any) []byte {

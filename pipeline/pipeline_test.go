@@ -36,18 +36,30 @@ type world struct {
 	mu        sync.Mutex
 	outside   []pipeline.Dispatch // what went to ordinary servers
 	answers   map[string]error    // by ordinary recipient
-	broken    map[string]bool     // domains that do not answer
+	broken    map[string]bool     // domains that cannot be reached
+	replies   map[string]error    // domains that answer, and do not take the message
+	attempts  map[string]int      // by domain
+	stuck     map[string]bool     // kinds of jobs that nobody does, as "alfa.example deliver"
+	broke     map[string]bool     // own mailboxes that cannot be looked up
+	end       ending
+	ended     map[string]bool // jobs whose end was disturbed
 }
 
 type provider struct {
 	w        *world
 	domain   string
+	dir      string // of the store
 	store    *sqlite.Store
-	dir      *directory.Directory
+	shaky    *shaky // what the points see of it
+	users    *directory.Directory
 	core     *pipeline.Core
 	access   *pipeline.Access
 	incoming *pipeline.Incoming
 	identity signer.Identity
+
+	deliveries *pipeline.DeliveryPoint
+	relays     *pipeline.RelayPoint
+	deadlines  *pipeline.Deadlines
 }
 
 const midnight = "2026-06-03T10:15:05+02:00"
@@ -58,16 +70,16 @@ func newWorld(t *testing.T) *world {
 	check(t, err)
 	w := &world{
 		t: t, clock: clock.NewManual(start), providers: make(map[string]*provider),
-		answers: make(map[string]error), broken: make(map[string]bool),
+		answers: make(map[string]error), broken: make(map[string]bool), replies: make(map[string]error),
+		attempts: make(map[string]int), stuck: make(map[string]bool), broke: make(map[string]bool), ended: make(map[string]bool),
 	}
-	w.ca, err = pki.NewCA("test CA", start)
+	keys, err := identities()
 	check(t, err)
+	w.ca = keys.ca
 	var entries []directory.Provider
 	for _, d := range []string{"alfa.example", "beta.example"} {
-		p := &provider{w: w, domain: d}
+		p := &provider{w: w, domain: d, dir: t.TempDir(), identity: keys.of[d]}
 		w.providers[d] = p
-		p.identity, err = w.ca.IssueSigner("Gestore "+d, "posta-certificata@"+d)
-		check(t, err)
 		entries = append(entries, directory.Provider{
 			Name: "Gestore " + d, MailReceipt: "ricevute@" + d,
 			Certificates: [][]byte{p.identity.Certificate.Raw}, Domains: []string{d},
@@ -79,9 +91,34 @@ func newWorld(t *testing.T) *world {
 	check(t, err)
 	for _, p := range w.providers {
 		p.open(t)
+		t.Cleanup(func() { check(t, p.store.Close()) })
+		p.populate(t)
 	}
 	return w
 }
+
+// keyring is the keys of all worlds: making them takes longer than most tests.
+type keyring struct {
+	ca *pki.CA
+	of map[string]signer.Identity // by domain
+}
+
+var identities = sync.OnceValues(func() (k keyring, err error) {
+	start, err := time.Parse(time.RFC3339, midnight)
+	if err != nil {
+		return k, err
+	}
+	k.of = make(map[string]signer.Identity)
+	if k.ca, err = pki.NewCA("test CA", start); err != nil {
+		return k, err
+	}
+	for _, d := range []string{"alfa.example", "beta.example"} {
+		if k.of[d], err = k.ca.IssueSigner("Gestore "+d, "posta-certificata@"+d); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+})
 
 type certified struct{ *directory.Index }
 
@@ -93,6 +130,14 @@ func (c certified) Certified(domain string) bool {
 type boxes struct {
 	*directory.Directory
 	store storage.Store
+	broke map[string]bool
+}
+
+func (b boxes) Mailbox(ctx context.Context, address string) (storage.Mailbox, error) {
+	if b.broke[address] {
+		return storage.Mailbox{}, fault.New("test", fault.Temporary, nil)
+	}
+	return b.Directory.Mailbox(ctx, address)
 }
 
 func (b boxes) MaySend(ctx context.Context, login, address string) (bool, error) {
@@ -100,31 +145,19 @@ func (b boxes) MaySend(ctx context.Context, login, address string) (bool, error)
 	return directory.Principal{Login: login, Grants: g}.MaySendAs(address), err
 }
 
+// open opens the provider's store and builds its points, as a node that starts.
 func (p *provider) open(t *testing.T) {
 	t.Helper()
-	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
-	st, err := sqlite.Open(ctx, t.TempDir(), sqlite.Options{Clock: p.w.clock, Logger: log})
+	st, err := sqlite.Open(context.Background(), p.dir, sqlite.Options{Clock: p.w.clock, Logger: log})
 	check(t, err)
-	t.Cleanup(func() { check(t, st.Close()) })
-	p.store, p.dir = st, directory.New(st, p.w.clock)
-	check(t, p.dir.Seed(ctx))
-	check(t, p.dir.CreateDomain(ctx, p.domain, storage.DomainCertified))
-	var all []directory.NewMailbox
-	for _, local := range []string{"anna", "bruno", "carla", "ricevute", "chiusa", "spenta"} {
-		all = append(all, directory.NewMailbox{
-			Address: local + "@" + p.domain, Tier: "standard", Ordinary: local != "chiusa", Service: local == "ricevute",
-			User: &directory.NewUser{Hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"},
-		})
-	}
-	check(t, p.dir.CreateMailboxes(ctx, all))
-	check(t, p.dir.SetMailboxState(ctx, "spenta@"+p.domain, storage.MailboxBlocked))
+	p.store, p.shaky, p.users = st, &shaky{Store: st}, directory.New(st, p.w.clock)
 	rome, err := time.LoadLocation("Europe/Rome")
 	check(t, err)
 	sign, err := signer.New(p.identity, "Gestore "+p.domain, "posta-certificata@"+p.domain, p.w.clock)
 	check(t, err)
 	p.core = &pipeline.Core{
-		Store: st, Mailboxes: boxes{p.dir, st}, Providers: certified{p.w.index}, Signer: sign,
+		Store: p.shaky, Mailboxes: boxes{p.users, st, p.w.broke}, Providers: certified{p.w.index}, Signer: sign,
 		Verifier: signer.NewVerifier(signer.VerifierConfig{Roots: []*x509.Certificate{p.w.ca.Certificate()}, Origins: p.w.index, AllowSHA1Digests: true}),
 		Builder: pec.Builder{
 			Provider: pec.Provider{Name: "Gestore " + p.domain, Domain: p.domain, ServiceAddress: "posta-certificata@" + p.domain},
@@ -133,54 +166,24 @@ func (p *provider) open(t *testing.T) {
 		Clock: p.w.clock, Logger: log, Hostname: "mail." + p.domain, MailReceipt: "ricevute@" + p.domain, MaxMessage: 104857600,
 	}
 	p.access, p.incoming = &pipeline.Access{Core: p.core}, &pipeline.Incoming{Core: p.core}
+	p.deliveries, p.relays, p.deadlines = pipeline.NewDeliveryPoint(p.core), pipeline.NewRelayPoint(p.core, p.w), &pipeline.Deadlines{Core: p.core}
 }
 
-// Send implements pipeline.Carrier: straight into the other provider.
-func (w *world) Send(ctx context.Context, d pipeline.Dispatch) []pipeline.RecipientResult {
-	w.mu.Lock()
-	broken := w.broken[d.Domain]
-	w.mu.Unlock()
-	var err error
-	if p := w.providers[d.Domain]; broken {
-		err = fault.Say("test", fault.Temporary, "no answer")
-	} else if p != nil {
-		_, err = p.incoming.Receive(ctx, pipeline.Arrival{
-			Sender: d.Sender, Recipients: d.Recipients, Peer: pipeline.Peer{Helo: "mail.other.example", Remote: "192.0.2.1", TLS: "TLSv1.3"},
-		}, io.NewSectionReader(d.Body, 0, d.Size))
-	} else {
-		w.mu.Lock()
-		b := make([]byte, d.Size)
-		d.Body.ReadAt(b, 0)
-		d.Body = bytes.NewReader(b)
-		w.outside = append(w.outside, d)
-		err = w.answers[d.Recipients[0]]
-		w.mu.Unlock()
-	}
-	out := make([]pipeline.RecipientResult, len(d.Recipients))
-	for i, r := range d.Recipients {
-		out[i] = pipeline.RecipientResult{Recipient: r, Err: err, Reply: "test"}
-	}
-	return out
-}
-
-// settle does every job that is due until none is left.
-func (w *world) settle() {
-	w.t.Helper()
+// populate creates the domain and its mailboxes.
+func (p *provider) populate(t *testing.T) {
+	t.Helper()
 	ctx := context.Background()
-	for busy := true; busy; {
-		busy = false
-		for _, p := range w.providers {
-			dp, rp := pipeline.NewDeliveryPoint(p.core), pipeline.NewRelayPoint(p.core, w)
-			for kind, do := range map[string]func(context.Context, storage.Job) error{pipeline.JobDeliver: dp.Deliver, pipeline.JobRelay: rp.Relay} {
-				jobs, err := p.store.TakeDue(ctx, kind, w.clock.Now(), 100, 0)
-				check(w.t, err)
-				for _, j := range jobs {
-					busy = true
-					check(w.t, do(ctx, j))
-				}
-			}
-		}
+	check(t, p.users.Seed(ctx))
+	check(t, p.users.CreateDomain(ctx, p.domain, storage.DomainCertified))
+	var all []directory.NewMailbox
+	for _, local := range []string{"anna", "bruno", "carla", "ricevute", "chiusa", "spenta"} {
+		all = append(all, directory.NewMailbox{
+			Address: local + "@" + p.domain, Tier: "standard", Ordinary: local != "chiusa", Service: local == "ricevute",
+			User: &directory.NewUser{Hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"},
+		})
 	}
+	check(t, p.users.CreateMailboxes(ctx, all))
+	check(t, p.users.SetMailboxState(ctx, "spenta@"+p.domain, storage.MailboxBlocked))
 }
 
 func (w *world) at(address string) *provider {

@@ -4,100 +4,171 @@ package pipeline
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"time"
 
 	"pecd/fault"
 	"pecd/ledger"
-	"pecd/pec"
 	"pecd/storage"
 )
 
-// relayLife is how long an undelivered message is tried: an error must reach
-// the sender within 24 hours (RFC 6109 §2.2.2, pec-rules §1.8).
-const relayLife = 24 * time.Hour
+// defaultUnproven is half of the workers that a node has by default.
+const defaultUnproven = 16
 
 // RelayPoint takes envelopes and receipts to other servers, durably.
 type RelayPoint struct {
 	*Core
-	carrier   Carrier
-	envelopes *envelopes
+	// MaxUnproven bounds the attempts at once to destinations that have not
+	// answered yet; half as many go to those that failed. It is to be less than
+	// the relay's workers, whom dead servers could otherwise keep busy.
+	MaxUnproven int
+
+	carrier  Carrier
+	lanes    *lanes
+	underway underway
 }
 
 // NewRelayPoint returns the relay of a provider. c tries each destination once
-// per attempt; the relay plans the attempts.
+// per attempt; the relay plans the attempts. A provider has one of them: it
+// knows which destinations are in trouble.
 func NewRelayPoint(core *Core, c Carrier) *RelayPoint {
-	return &RelayPoint{Core: core, carrier: c, envelopes: newEnvelopes(core.Store)}
+	return &RelayPoint{Core: core, MaxUnproven: defaultUnproven, carrier: c, lanes: newLanes(core.Store, core.Clock)}
 }
 
-// Relay does one attempt of one job. What the other server answered is
-// recorded in one commit: recipients done, notices about final refusals, and
-// the rest rescheduled. A crash between the other server's answer and that
-// commit sends the message again: the receiving point recognises it.
+// Relay does one attempt of one job, or gives the job back to the queue where
+// its destination has to wait. What the other server answered is recorded in
+// one commit: recipients done, notices about final refusals, and the rest
+// rescheduled. A crash between the other server's answer and that commit sends
+// the message again: the receiving point recognises it.
 func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 	const op = "pipeline.Relay"
 	var p relayPayload
 	if err := decodePayload(job.Payload, &p); err != nil {
 		return err
 	}
-	results, err := r.send(ctx, job, p)
-	if err != nil {
+	defer r.underway.enter(job.ID)()
+	over := expired(job, r.now())
+	if over && (p.Spent || job.Held || r.lanes.down(job.Lane)) {
+		return fault.Wrap(op, r.abandon(ctx, job, p))
+	}
+	v, ok := r.lanes.begin(job.Lane, over, r.MaxUnproven)
+	if !ok {
+		r.Store.Release(job.ID)
+		return nil
+	}
+	a, next, err := r.send(ctx, v, job, p)
+	switch {
+	case err != nil && over && ctx.Err() == nil:
+		r.Logger.Error("relay given up", "id", p.ID, "error", err)
+		return fault.Wrap(op, r.abandon(ctx, job, p))
+	case err != nil:
 		return fault.Wrap(op, err)
+	case a.Contact == NotAsked && ctx.Err() != nil:
+		return fault.New(op, fault.Temporary, ctx.Err()) // nothing happened: the job stays as it is
 	}
 	// What was sent was sent, also when the node is being stopped: recording it
 	// spares the recipients a second copy.
-	ctx = context.WithoutCancel(ctx)
-	at := r.now()
-	step := new(storage.Step)
-	left, lastReply, err := r.settle(ctx, step, job, p, results, at)
-	if err != nil {
-		return fault.Wrap(op, err)
-	}
-	if len(left) == 0 {
-		step.Add(&storage.FinishJob{ID: job.ID})
-	} else {
-		p.Recipients = left
-		step.Add(&storage.RetryJob{
-			ID: job.ID, Due: earlier(at.Add(retryAfter(job.Attempts)), job.Created.Add(relayLife)), Payload: encodePayload(p), LastError: lastReply,
-		})
-	}
-	return fault.Wrap(op, r.Store.Commit(ctx, step))
+	return fault.Wrap(op, r.settle(context.WithoutCancel(ctx), job, p, a, next))
 }
 
-func (r *RelayPoint) send(ctx context.Context, job storage.Job, p relayPayload) ([]RecipientResult, error) {
+// send makes the attempt. next is when another one makes sense if nobody was reached.
+func (r *RelayPoint) send(ctx context.Context, v *visit, job storage.Job, p relayPayload) (a Attempt, next time.Time, err error) {
+	defer func() { next = r.lanes.end(v, a.Contact) }()
 	body, err := r.Store.OpenBody(ctx, job.Body)
 	if err != nil {
-		return nil, err
+		return a, next, err
 	}
 	defer body.Close()
-	return r.carrier.Send(ctx, Dispatch{
+	a = r.carrier.Send(ctx, Dispatch{
 		Sender: p.Sender, Recipients: p.Recipients, Domain: job.Lane, Size: body.Size(),
 		EightBit: p.EightBit, Body: body, RequireTLS: p.Certified && r.RequireTLS,
-	}), nil
+	})
+	return a, next, nil
 }
 
-// settle sorts the answers: what is done or finally refused goes into step,
-// the recipients to be tried again are returned.
-func (r *RelayPoint) settle(ctx context.Context, step *storage.Step, job storage.Job, p relayPayload, results []RecipientResult, at time.Time) (left []string, lastReply string, err error) {
-	expired := at.Sub(job.Created) >= relayLife
-	var sent []string
-	for _, res := range results {
-		switch {
-		case res.Err == nil:
-			sent = append(sent, res.Recipient)
-		case temporary(res.Err) && !expired:
-			left, lastReply = append(left, res.Recipient), res.Reply
-		default:
-			if err := r.refused(ctx, step, job, p, res, at); err != nil {
-				return nil, "", err
+// abandon gives an expired job up without an attempt.
+func (r *RelayPoint) abandon(ctx context.Context, job storage.Job, p relayPayload) error {
+	a := Attempt{Contact: Unreached}
+	for _, to := range p.Recipients {
+		a.Results = append(a.Results, RecipientResult{Recipient: to, Err: fault.New("pipeline.abandon", fault.Temporary, nil), Reply: job.LastError})
+	}
+	return r.settle(ctx, job, p, a, time.Time{})
+}
+
+// settle records what became of an attempt.
+func (r *RelayPoint) settle(ctx context.Context, job storage.Job, p relayPayload, a Attempt, next time.Time) error {
+	return r.commitFresh(ctx, func() (*storage.Step, error) {
+		s := &settling{RelayPoint: r, step: new(storage.Step), job: job, p: p, at: r.now()}
+		over := expired(job, s.at)
+		var sent, left, rest []string
+		var reply string
+		for _, res := range a.Results {
+			var err error
+			switch {
+			case res.Err == nil:
+				sent = append(sent, res.Recipient)
+			case !temporary(res.Err):
+				err = s.refuse(ctx, res.Recipient, relayRefusal(res.Err), res.Reply)
+			case !over:
+				left, reply = append(left, res.Recipient), res.Reply
+			case s.told >= noticesPerStep:
+				rest, reply = append(rest, res.Recipient), res.Reply
+			default:
+				err = s.giveUp(ctx, res.Recipient, res.Reply)
+			}
+			if err != nil {
+				return nil, err
 			}
 		}
+		if len(sent) > 0 {
+			s.step.Add(r.record(s.event(ledger.RelayOK, sent...)))
+		}
+		switch {
+		case len(rest) > 0: // the next step tells them
+			s.again(rest, reply, s.at, true)
+		case len(left) > 0:
+			due := s.at.Add(retryAfter(job.Attempts))
+			if a.Contact == Unreached {
+				due = next
+			}
+			due = earlier(due, job.Created.Add(relayLife))
+			s.again(left, reply, due, a.Contact == Unreached)
+			e := s.event(ledger.RelayAttempt, left...)
+			e.Next, e.Detail = due, reply
+			s.step.Add(r.record(e))
+		default:
+			s.step.Add(&storage.FinishJob{ID: job.ID})
+		}
+		return s.step, nil
+	})
+}
+
+// settling is a step that ends an attempt, while it is made.
+type settling struct {
+	*RelayPoint
+	step *storage.Step
+	job  storage.Job
+	p    relayPayload
+	at   time.Time
+	told int // notices in the step
+
+	tx   *storage.Transaction // see recipient
+	open map[string]storage.TxRecipient
+}
+
+// again reschedules the job for the recipients that are left.
+func (s *settling) again(left []string, reply string, due time.Time, spent bool) {
+	p := s.p
+	p.Recipients, p.Spent = left, spent
+	s.step.Add(&storage.RetryJob{ID: s.job.ID, Due: due, Payload: encodePayload(p), LastError: reply})
+}
+
+func (s *settling) event(k ledger.Kind, recipients ...string) ledger.Event {
+	e := ledger.Event{At: s.at, Kind: k, ID: s.p.ID, Sender: s.p.Sender, Peer: s.job.Lane, Attempt: s.job.Attempts + 1}
+	if s.p.Envelope {
+		e.Side, e.Mailbox = ledger.Own, s.p.Sender
 	}
-	if len(sent) > 0 {
-		step.Add(r.record(r.event(ledger.RelayOK, job, p, at, sent...)))
-	}
-	return left, lastReply, nil
+	concern(&e, recipients...)
+	return e
 }
 
 func temporary(err error) bool {
@@ -112,99 +183,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// refused tells the sender of an envelope that one recipient's server refused
-// it for good. A receipt of ours that nobody takes is a fact for the log: it
-// must not be answered by another receipt.
-func (r *RelayPoint) refused(ctx context.Context, step *storage.Step, job storage.Job, p relayPayload, res RecipientResult, at time.Time) error {
-	no := relayRefusal(res.Err)
-	extended := no.extended(r.Builder.Provider.Name)
-	e := r.event(ledger.RelayFailed, job, p, at, res.Recipient)
-	e.Error, e.Detail = string(no.code), extended+": "+res.Reply
-	open, err := r.open(ctx, p, res.Recipient)
-	if err != nil {
-		return err
-	}
-	if !open {
-		step.Add(r.record(e))
-		return nil
-	}
-	e.Side = ledger.Own
-	env, err := r.envelopes.get(ctx, job.Body)
-	if err != nil {
-		return err
-	}
-	draft := r.Builder.NonDelivery(env.cert, at, res.Recipient, no.code, extended)
-	notice, err := r.seal(ctx, draft, nil, at)
-	if err != nil {
-		return err
-	}
-	e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
-	ok, err := r.route(ctx, step, notice, env.cert.Sender, p.ID, false, at)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		e.Detail += "; mittente inesistente"
-	}
-	step.Add(r.record(e), &storage.MarkRecipient{
-		ID: p.ID, Own: true, Address: res.Recipient, Outcome: storage.Failed, OutcomeAt: at, OutcomeRef: draft.MessageID,
-	})
-	return nil
-}
-
-// open reports whether the sender is still to learn what became of the envelope
-// for this recipient. A provider that took it in charge, or already told its
-// outcome, answers for it: its 250 may have been lost on the way back.
-func (r *RelayPoint) open(ctx context.Context, p relayPayload, recipient string) (bool, error) {
-	if !p.Envelope {
-		return false, nil
-	}
-	tx, err := r.Store.Transaction(ctx, p.ID, true)
-	if err != nil {
-		return false, err
-	}
-	for _, t := range tx.Recipients {
-		if strings.EqualFold(t.Address, recipient) {
-			return t.Outcome == storage.Pending && t.TakenAt.IsZero(), nil
-		}
-	}
-	return false, nil
-}
-
-func (r *RelayPoint) event(k ledger.Kind, job storage.Job, p relayPayload, at time.Time, recipients ...string) ledger.Event {
-	e := ledger.Event{At: at, Kind: k, ID: p.ID, Sender: p.Sender, Peer: job.Lane, Attempt: job.Attempts + 1}
-	concern(&e, recipients...)
-	return e
-}
-
-// relayRefusal translates the other server's answer into the coding of note 12.
-func relayRefusal(err error) refusal {
-	if errors.Is(err, ErrNoDomain) {
-		return refusal{pec.NoDomain, "5.1.2", "dominio del destinatario inesistente"}
-	}
-	switch fault.KindOf(err) {
-	case fault.NotFound:
-		return refusal{pec.NoDest, "5.1.1", "indirizzo non valido"}
-	case fault.Disabled:
-		return refusal{pec.OtherError, "5.2.1", "casella disabilitata"}
-	case fault.Quota:
-		return refusal{pec.OtherError, "5.2.2", "casella piena"}
-	case fault.TooLarge:
-		return refusal{pec.OtherError, "5.3.4", "messaggio troppo grande per il sistema del destinatario"}
-	case fault.Unsupported:
-		return refusal{pec.OtherError, "5.6.3", "il sistema del destinatario non accetta contenuti a 8 bit"}
-	case fault.Temporary, fault.Internal, fault.TooMany, fault.Conflict:
-		return refusal{pec.OtherError, "5.4.7", "superato il tempo massimo di inoltro"}
-	}
-	return refusal{pec.OtherError, "5.7.1", "messaggio rifiutato dal sistema del destinatario"}
-}
-
-// ErrNoDomain is the cause of a result for a destination that does not exist
-// or takes no mail (RFC 7505).
-var ErrNoDomain = errors.New("destination domain does not exist or takes no mail")
-
-// retryAfter plans the attempts inside relayLife: quick ones first, for a peer
-// that restarts, then every half hour.
+// retryAfter plans the attempts inside relayLife for a message that a server
+// has put off: quick ones first, then every half hour.
 func retryAfter(attempts int) time.Duration {
 	plan := [...]time.Duration{
 		2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute,

@@ -12,16 +12,24 @@ import (
 	"pecd/storage"
 )
 
+// relayLife is how long an undelivered message is tried: an error must reach
+// the sender within 24 hours (RFC 6109 §2.2.2, pec-rules §1.8). The queue hands
+// a job out then, whatever keeps it back.
+const relayLife = 24 * time.Hour
+
+// expired reports whether the time of a job is over.
+func expired(job storage.Job, at time.Time) bool { return at.Sub(job.Created) >= relayLife }
+
 func deliverJob(body *storage.NewBody, p deliverPayload, at time.Time) *storage.Enqueue {
 	return &storage.Enqueue{
-		Job:  storage.Job{Kind: JobDeliver, Due: at, Created: at, Payload: encodePayload(p)},
+		Job:  storage.Job{Kind: JobDeliver, Due: at, Created: at, Expires: at.Add(relayLife), Payload: encodePayload(p)},
 		Body: storage.BodyRef{New: body},
 	}
 }
 
 func relayJob(body *storage.NewBody, domain string, p relayPayload, at time.Time) *storage.Enqueue {
 	return &storage.Enqueue{
-		Job:  storage.Job{Kind: JobRelay, Lane: domain, Due: at, Created: at, Payload: encodePayload(p)},
+		Job:  storage.Job{Kind: JobRelay, Lane: domain, Due: at, Created: at, Expires: at.Add(relayLife), Payload: encodePayload(p)},
 		Body: storage.BodyRef{New: body},
 	}
 }

@@ -78,11 +78,38 @@ type RecipientResult struct {
 	Reply string
 }
 
+// Contact is how far an attempt got with the servers of a destination, the best
+// of them counting.
+type Contact uint8
+
+// The contacts, from nothing to an answer.
+const (
+	// NotAsked: no server was asked; the addresses are wrong, or the attempt was
+	// cut short by ourselves.
+	NotAsked Contact = iota
+	// Unreached: none said anything about this message. The DNS did not answer,
+	// or connection, greeting, EHLO or TLS failed. It would be the same for any
+	// other message.
+	Unreached
+	// BrokeOff: one was at it, and fell silent or went away before it said yes
+	// or no.
+	BrokeOff
+	// Answered: one said yes or no, now or for good, to the message or to a
+	// recipient; or it is known that the destination takes no mail at all.
+	Answered
+)
+
+// Attempt is what became of one dispatch.
+type Attempt struct {
+	Results []RecipientResult // of every recipient, in order
+	Contact Contact
+}
+
 // Carrier takes a message to another server: package smtp's relay client.
 type Carrier interface {
-	// Send tries the destination's servers once. The results cover every
-	// recipient in order. It returns when the last answer is in or ctx ends.
-	Send(ctx context.Context, d Dispatch) []RecipientResult
+	// Send tries the destination's servers once. It returns when the last
+	// answer is in or ctx ends.
+	Send(ctx context.Context, d Dispatch) Attempt
 }
 
 // instant is the one time of a transaction: RFC 6109 §4.1, second resolution.

@@ -96,14 +96,20 @@ func (w *Worker) do(ctx context.Context, j storage.Job) {
 		return
 	}
 	w.Logger.Error("job failed", "kind", w.Kind, "job", int64(j.ID), "attempts", j.Attempts, "error", err)
-	retry := &storage.RetryJob{ID: j.ID, Due: w.Clock.Now().Add(failedWait(j.Attempts)), LastError: fault.KindOf(err).String()}
+	retry := &storage.RetryJob{ID: j.ID, Due: failedUntil(j, w.Clock.Now()), LastError: fault.KindOf(err).String()}
 	if err := w.Store.Commit(ctx, new(storage.Step).Add(retry)); err != nil {
 		w.Store.Release(j.ID)
 	}
 }
 
-func failedWait(attempts int) time.Duration {
-	return min(firstWait<<min(attempts, 10), longestWait)
+// failedUntil is when a job that failed is tried again. It does not miss its
+// expiry for that, and afterwards is not tried without a pause.
+func failedUntil(j storage.Job, now time.Time) time.Time {
+	due := now.Add(min(firstWait<<min(j.Attempts, 10), longestWait))
+	if now.Before(j.Expires) {
+		due = earlier(due, j.Expires)
+	}
+	return due
 }
 
 // guarded keeps a defect that one message brings out from taking the node, and

@@ -32,7 +32,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // certificate is one key pair for 127.0.0.1, localhost and mx.beta.example,
 // with the pool that trusts it.
-var certificate = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
+var certificate = sync.OnceValues(newCertificate)
+
+func newCertificate() (tls.Certificate, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -54,7 +56,7 @@ var certificate = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
-})
+}
 
 func serverTLS() *tls.Config {
 	cert, _ := certificate()

@@ -29,12 +29,22 @@ const (
 	VerifyPeer
 )
 
-// Timeouts of the relay client; zero fields take RFC 5321 §4.5.3.2's figures.
+// Timeouts of the relay client. Zero fields take RFC 5321 §4.5.3.2's figures
+// for everything about a message, whose attempt would be lost; the first
+// contact, before MAIL, gets less: nothing is lost by coming again half a minute
+// later, and a worker that waits for a silent server is missed elsewhere.
 type Timeouts struct {
-	DNS, Connect, Greeting, Command time.Duration
-	Block                           time.Duration // 64 KiB of message
-	Final                           time.Duration // the reply after the final dot
-	Reset                           time.Duration // RSET on a pooled connection, QUIT
+	DNS      time.Duration // one question; 30 s
+	Connect  time.Duration // TCP; 15 s, four SYNs
+	Greeting time.Duration // 1 min, of RFC 5321's 5
+	Hello    time.Duration // EHLO, STARTTLS and its handshake, each; 1 min, of RFC 5321's 5
+	// Contact bounds what one Send spends on first contacts, over all servers
+	// and addresses of the destination, questions to the DNS included; 2 min.
+	Contact time.Duration
+	Command time.Duration // MAIL, RCPT, DATA
+	Block   time.Duration // 64 KiB of message
+	Final   time.Duration // the reply after the final dot
+	Reset   time.Duration // RSET on a pooled connection, QUIT
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -42,8 +52,9 @@ func (t Timeouts) withDefaults() Timeouts {
 		d     *time.Duration
 		value time.Duration
 	}{
-		{&t.DNS, 30 * time.Second}, {&t.Connect, 30 * time.Second}, {&t.Greeting, 5 * time.Minute},
-		{&t.Command, 5 * time.Minute}, {&t.Block, 3 * time.Minute}, {&t.Final, 10 * time.Minute}, {&t.Reset, 5 * time.Second},
+		{&t.DNS, 30 * time.Second}, {&t.Connect, 15 * time.Second}, {&t.Greeting, time.Minute}, {&t.Hello, time.Minute},
+		{&t.Contact, 2 * time.Minute}, {&t.Command, 5 * time.Minute}, {&t.Block, 3 * time.Minute},
+		{&t.Final, 10 * time.Minute}, {&t.Reset, 5 * time.Second},
 	} {
 		if *f.d <= 0 {
 			*f.d = f.value
@@ -129,15 +140,20 @@ type job struct {
 	left    []int // recipients without result
 	why     *sendError
 	tls     bool
+	contact pipeline.Contact // the best so far
+	budget  time.Duration    // left of Timeouts.Contact
 }
+
+// reached notes how far this Send has got.
+func (j *job) reached(c pipeline.Contact) { j.contact = max(j.contact, c) }
 
 // Send implements pipeline.Carrier. Where a server fails before it has the
 // message, the next one is tried; answers about recipients are final for this
 // Send. Results carry *fault.Error.
-func (r *Relay) Send(ctx context.Context, d pipeline.Dispatch) []pipeline.RecipientResult {
+func (r *Relay) Send(ctx context.Context, d pipeline.Dispatch) pipeline.Attempt {
 	r.busy.Add(1)
 	defer r.busy.Done()
-	j := &job{Dispatch: d, results: make([]pipeline.RecipientResult, len(d.Recipients))}
+	j := &job{Dispatch: d, results: make([]pipeline.RecipientResult, len(d.Recipients)), budget: r.cfg.Timeouts.Contact}
 	j.tls = d.RequireTLS
 	for i, rcpt := range d.Recipients {
 		j.results[i].Recipient = rcpt
@@ -152,15 +168,25 @@ func (r *Relay) Send(ctx context.Context, d pipeline.Dispatch) []pipeline.Recipi
 	if len(j.left) > 0 {
 		r.attempt(ctx, j)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		j.note(failed("451 4.4.2 invio interrotto / sending was interrupted", ctx.Err()))
+		if j.contact != pipeline.Answered {
+			j.contact = pipeline.NotAsked // it was we who went away
+		}
+	case len(j.left) > 0 && j.why != nil && j.why.kind != fault.Temporary:
+		// No such domain, or a server that takes no mail at all: an answer, too.
+		j.reached(pipeline.Answered)
 	}
 	j.settleAll(j.why)
-	return j.results
+	return pipeline.Attempt{Results: j.results, Contact: j.contact}
 }
 
 func (r *Relay) attempt(ctx context.Context, j *job) {
-	targets, err := r.resolve(ctx, j.Domain)
+	j.reached(pipeline.Unreached)
+	rctx, done := r.first(ctx, j)
+	targets, err := r.resolve(rctx, j.Domain)
+	done()
 	if err != nil {
 		j.note(err)
 		return
@@ -173,6 +199,17 @@ func (r *Relay) attempt(ctx context.Context, j *job) {
 	}
 }
 
+// first bounds one step towards a server by what is left of the budget for
+// first contacts. The returned function takes off what was used.
+func (r *Relay) first(ctx context.Context, j *job) (context.Context, func()) {
+	start := r.cfg.Clock.Now()
+	ctx, done := within(ctx, r.cfg.Clock, j.budget)
+	return ctx, func() {
+		done()
+		j.budget -= r.cfg.Clock.Now().Sub(start)
+	}
+}
+
 // try brings the message to one server. A pooled connection that turns out
 // dead is replaced by a new one.
 func (r *Relay) try(ctx context.Context, t target, j *job) {
@@ -181,19 +218,23 @@ func (r *Relay) try(ctx context.Context, t target, j *job) {
 			return
 		}
 	}
-	if len(j.left) == 0 {
+	if len(j.left) == 0 || j.budget <= 0 {
 		return
 	}
-	addrs, err := r.addresses(ctx, t)
+	actx, done := r.first(ctx, j)
+	addrs, err := r.addresses(actx, t)
+	done()
 	if err != nil {
 		j.note(err)
 		return
 	}
 	for _, addr := range addrs {
-		if len(j.left) == 0 || ctx.Err() != nil {
+		if len(j.left) == 0 || ctx.Err() != nil || j.budget <= 0 {
 			return
 		}
-		c, err := r.open(ctx, t, addr, j.tls)
+		octx, done := r.first(ctx, j)
+		c, err := r.open(octx, t, addr, j.tls)
+		done()
 		if err == nil {
 			err = r.deliver(ctx, c, j)
 		}

@@ -106,7 +106,7 @@ func TestRelay_ExactBytesThroughOurServer(t *testing.T) {
 		body := strings.Join(append(rapid.SliceOfN(line, 0, 30).Draw(t, "lines"), ""), "\r\n")
 		before := len(p.messages())
 		d := dispatch(body, "x@beta.example")
-		res := r.Send(context.Background(), d)
+		res := r.Send(context.Background(), d).Results
 		if res[0].Err != nil {
 			t.Fatal(res[0].Err)
 		}

@@ -136,7 +136,7 @@ func (c *remote) prepare(ctx context.Context, use tlsUse) error {
 
 func (c *remote) hello() error {
 	c.ext = make(map[string]string)
-	rep, err := c.command("EHLO "+c.cfg.Hostname, c.cfg.Timeouts.Command)
+	rep, err := c.command("EHLO "+c.cfg.Hostname, c.cfg.Timeouts.Hello)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (c *remote) hello() error {
 		return nil
 	}
 	if rep.code/100 == 5 {
-		if rep, err = c.command("HELO "+c.cfg.Hostname, c.cfg.Timeouts.Command); err != nil {
+		if rep, err = c.command("HELO "+c.cfg.Hostname, c.cfg.Timeouts.Hello); err != nil {
 			return err
 		}
 	}
@@ -159,7 +159,7 @@ func (c *remote) hello() error {
 }
 
 func (c *remote) startTLS(ctx context.Context) error {
-	rep, err := c.command("STARTTLS", c.cfg.Timeouts.Command)
+	rep, err := c.command("STARTTLS", c.cfg.Timeouts.Hello)
 	if err != nil {
 		return noTLS("451 4.7.5 connessione caduta dopo STARTTLS / connection lost after STARTTLS", err)
 	}
@@ -176,10 +176,13 @@ func (c *remote) startTLS(ctx context.Context) error {
 	}
 	cfg.ServerName = c.host
 	cfg.InsecureSkipVerify = !c.required || c.cfg.VerifyTLS == VerifyNone // see TLSVerify
-	ctx, done := within(ctx, c.cfg.Clock, c.cfg.Timeouts.Connect)
+	ctx, done := within(ctx, c.cfg.Clock, c.cfg.Timeouts.Hello)
 	defer done()
 	tc := tls.Client(c.raw, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
+		if bad := new(tls.CertificateVerificationError); errors.As(err, &bad) {
+			return noTLS("451 4.7.5 certificato TLS non valido per "+cleanReply(c.host)+" / invalid TLS certificate", err)
+		}
 		return noTLS("451 4.7.5 cifratura TLS non riuscita / TLS handshake failed", err)
 	}
 	c.top = tc
@@ -212,11 +215,11 @@ func (c *remote) commands(lines []string, d time.Duration, each func(i int, r re
 			if err != nil {
 				return err
 			}
+			each(start+i, rep)
 			if rep.code == 421 {
 				c.broken = true
 				return refusal(rep, false)
 			}
-			each(start+i, rep)
 		}
 	}
 	return nil

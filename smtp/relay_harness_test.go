@@ -54,6 +54,7 @@ type mailer struct {
 	greeting, ehlo, data, final string
 	caps                        []string
 	tls                         bool
+	with                        func() *tls.Config              // certificate of the next connection; nil: serverTLS
 	breakTLS                    func(p *peer)                   // instead of the handshake; then it hangs up
 	rcpt                        func(n int, line string) string // n counts within a transaction
 	mail                        func(line string) string
@@ -134,7 +135,11 @@ func (m *mailer) serve(p *peer) {
 				return
 			}
 			p.say("220 go")
-			tc := tls.Server(p.Conn, serverTLS())
+			cfg := serverTLS()
+			if m.with != nil {
+				cfg = m.with()
+			}
+			tc := tls.Server(p.Conn, cfg)
 			if tc.Handshake() != nil {
 				return
 			}
@@ -222,7 +227,7 @@ func listen(t testing.TB, serve func(*peer)) string {
 // shortTimeouts make silence cheap to test.
 func shortTimeouts() Timeouts {
 	const d = 200 * time.Millisecond
-	return Timeouts{DNS: d, Connect: 5 * time.Second, Greeting: d, Command: d, Block: d, Final: d, Reset: d}
+	return Timeouts{DNS: d, Connect: 5 * time.Second, Greeting: d, Hello: d, Command: d, Block: d, Final: d, Reset: d}
 }
 
 func relayTo(t testing.TB, addr string, change func(*RelayConfig)) *Relay {
@@ -246,9 +251,16 @@ func dispatch(message string, to ...string) pipeline.Dispatch {
 
 func send(t testing.TB, r *Relay, d pipeline.Dispatch) []pipeline.RecipientResult {
 	t.Helper()
+	return attempt(t, r, d).Results
+}
+
+// attempt is send for who wants to know how far it got.
+func attempt(t testing.TB, r *Relay, d pipeline.Dispatch) pipeline.Attempt {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	res := r.Send(ctx, d)
+	a := r.Send(ctx, d)
+	res := a.Results
 	if len(res) != len(d.Recipients) {
 		t.Fatalf("%d results for %d recipients", len(res), len(d.Recipients))
 	}
@@ -265,7 +277,7 @@ func send(t testing.TB, r *Relay, d pipeline.Dispatch) []pipeline.RecipientResul
 			t.Errorf("%s: no reply beside %v", x.Recipient, x.Err)
 		}
 	}
-	return res
+	return a
 }
 
 // kinds returns "ok" or the kind of each result.

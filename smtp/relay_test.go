@@ -28,53 +28,57 @@ func TestRelay_ReplyDecides(t *testing.T) {
 		name string
 		peer *mailer
 		want string
+		far  pipeline.Contact
 	}{
-		{"all well", m(func(x *mailer) {}), "ok,ok"},
-		{"greeting 4xx", m(func(x *mailer) { x.greeting = "421 busy" }), "temporary,temporary"},
-		{"greeting 5xx", m(func(x *mailer) { x.greeting = "554 no mail here" }), "denied,denied"},
-		{"greeting nonsense", m(func(x *mailer) { x.greeting = "SSH-2.0-OpenSSH" }), "temporary,temporary"},
-		{"EHLO 4xx", m(func(x *mailer) { x.ehlo = "450 later" }), "temporary,temporary"},
-		{"EHLO unknown, HELO", m(func(x *mailer) { x.ehlo = "502 what" }), "ok,ok"},
-		{"MAIL 4xx", m(func(x *mailer) { x.mail = func(string) string { return "451 4.7.1 greylisted" } }), "temporary,temporary"},
-		{"MAIL 5xx", m(func(x *mailer) { x.mail = func(string) string { return "550 5.7.1 no" } }), "denied,denied"},
-		{"sender unknown there", m(func(x *mailer) { x.mail = func(string) string { return "550 5.1.8 no" } }), "denied,denied"},
-		{"RCPT 5.1.1", m(func(x *mailer) { x.rcpt = always("550 5.1.1 no") }), "not found,not found"},
-		{"RCPT bare 550", m(func(x *mailer) { x.rcpt = always("550 unknown") }), "not found,not found"},
-		{"RCPT 5.2.1", m(func(x *mailer) { x.rcpt = always("550 5.2.1 no") }), "disabled,disabled"},
-		{"RCPT 5.2.2", m(func(x *mailer) { x.rcpt = always("552 5.2.2 full") }), "quota,quota"},
-		{"RCPT 4.2.2", m(func(x *mailer) { x.rcpt = always("452 4.2.2 full") }), "temporary,temporary"},
-		{"RCPT relay denied", m(func(x *mailer) { x.rcpt = always("554 5.7.1 relay") }), "denied,denied"},
-		{"RCPT 452 at once", m(func(x *mailer) { x.rcpt = always("452 4.5.3 no") }), "temporary,temporary"},
-		{"RCPT 421", m(func(x *mailer) { x.rcpt = always("421 bye") }), "temporary,temporary"},
+		{"all well", m(func(x *mailer) {}), "ok,ok", pipeline.Answered},
+		{"greeting 4xx", m(func(x *mailer) { x.greeting = "421 busy" }), "temporary,temporary", pipeline.Unreached},
+		{"greeting 5xx", m(func(x *mailer) { x.greeting = "554 no mail here" }), "denied,denied", pipeline.Answered},
+		{"greeting nonsense", m(func(x *mailer) { x.greeting = "SSH-2.0-OpenSSH" }), "temporary,temporary", pipeline.Unreached},
+		{"EHLO 4xx", m(func(x *mailer) { x.ehlo = "450 later" }), "temporary,temporary", pipeline.Unreached},
+		{"EHLO unknown, HELO", m(func(x *mailer) { x.ehlo = "502 what" }), "ok,ok", pipeline.Answered},
+		{"MAIL 4xx", m(func(x *mailer) { x.mail = func(string) string { return "451 4.7.1 greylisted" } }), "temporary,temporary", pipeline.Answered},
+		{"MAIL 5xx", m(func(x *mailer) { x.mail = func(string) string { return "550 5.7.1 no" } }), "denied,denied", pipeline.Answered},
+		{"sender unknown there", m(func(x *mailer) { x.mail = func(string) string { return "550 5.1.8 no" } }), "denied,denied", pipeline.Answered},
+		{"RCPT 5.1.1", m(func(x *mailer) { x.rcpt = always("550 5.1.1 no") }), "not found,not found", pipeline.Answered},
+		{"RCPT bare 550", m(func(x *mailer) { x.rcpt = always("550 unknown") }), "not found,not found", pipeline.Answered},
+		{"RCPT 5.2.1", m(func(x *mailer) { x.rcpt = always("550 5.2.1 no") }), "disabled,disabled", pipeline.Answered},
+		{"RCPT 5.2.2", m(func(x *mailer) { x.rcpt = always("552 5.2.2 full") }), "quota,quota", pipeline.Answered},
+		{"RCPT 4.2.2", m(func(x *mailer) { x.rcpt = always("452 4.2.2 full") }), "temporary,temporary", pipeline.Answered},
+		{"RCPT relay denied", m(func(x *mailer) { x.rcpt = always("554 5.7.1 relay") }), "denied,denied", pipeline.Answered},
+		{"RCPT 452 at once", m(func(x *mailer) { x.rcpt = always("452 4.5.3 no") }), "temporary,temporary", pipeline.Answered},
+		{"RCPT 421", m(func(x *mailer) { x.rcpt = always("421 bye") }), "temporary,temporary", pipeline.Answered},
 		{"one of two", m(func(x *mailer) {
 			x.rcpt = func(n int, _ string) string { return []string{"550 5.1.1 no", "250 ok"}[n] }
-		}), "not found,ok"},
-		{"DATA 4xx", m(func(x *mailer) { x.data = "451 no" }), "temporary,temporary"},
-		{"DATA 5xx", m(func(x *mailer) { x.data = "554 no" }), "denied,denied"},
-		{"DATA 250", m(func(x *mailer) { x.data = "250 what?" }), "temporary,temporary"},
-		{"final 5.6.0", m(func(x *mailer) { x.final = "550 5.6.0 bad" }), "invalid,invalid"},
-		{"final 5.6.3", m(func(x *mailer) { x.final = "554 5.6.3 8 bit" }), "unsupported,unsupported"},
-		{"final 552", m(func(x *mailer) { x.final = "552 too big" }), "too large,too large"},
-		{"final 5.3.4", m(func(x *mailer) { x.final = "554 5.3.4 too big" }), "too large,too large"},
-		{"final bare 550", m(func(x *mailer) { x.final = "550 spam" }), "denied,denied"},
-		{"final 501", m(func(x *mailer) { x.final = "501 syntax" }), "invalid,invalid"},
-		{"final 451", m(func(x *mailer) { x.final = "451 later" }), "temporary,temporary"},
-		{"drops after EHLO", m(func(x *mailer) { x.drop = "EHLO" }), "temporary,temporary"},
-		{"drops after MAIL", m(func(x *mailer) { x.drop = "MAIL" }), "temporary,temporary"},
-		{"drops after DATA", m(func(x *mailer) { x.drop = "DATA" }), "temporary,temporary"},
-		{"drops after the dot", m(func(x *mailer) { x.drop = "." }), "temporary,temporary"},
-		{"mute after EHLO", m(func(x *mailer) { x.mute = "EHLO" }), "temporary,temporary"},
-		{"mute after RCPT", m(func(x *mailer) { x.mute = "RCPT" }), "temporary,temporary"},
-		{"mute after the dot", m(func(x *mailer) { x.mute = "." }), "temporary,temporary"},
-		{"reply without end", m(func(x *mailer) { x.final = strings.Repeat("x", 1<<20) }), "temporary,temporary"},
-		{"reply of a thousand lines", m(func(x *mailer) { x.final = strings.Repeat("250-x\r\n", 1000) + "250 x" }), "temporary,temporary"},
-		{"reply of another code in the middle", m(func(x *mailer) { x.final = "250-x\r\n550 y" }), "temporary,temporary"},
-		{"hostile text", m(func(x *mailer) { x.final = "550 5.7.1 \x1b[31mred\x00\xff" }), "denied,denied"},
+		}), "not found,ok", pipeline.Answered},
+		{"DATA 4xx", m(func(x *mailer) { x.data = "451 no" }), "temporary,temporary", pipeline.Answered},
+		{"DATA 5xx", m(func(x *mailer) { x.data = "554 no" }), "denied,denied", pipeline.Answered},
+		{"DATA 250", m(func(x *mailer) { x.data = "250 what?" }), "temporary,temporary", pipeline.Answered},
+		{"final 5.6.0", m(func(x *mailer) { x.final = "550 5.6.0 bad" }), "invalid,invalid", pipeline.Answered},
+		{"final 5.6.3", m(func(x *mailer) { x.final = "554 5.6.3 8 bit" }), "unsupported,unsupported", pipeline.Answered},
+		{"final 552", m(func(x *mailer) { x.final = "552 too big" }), "too large,too large", pipeline.Answered},
+		{"final 5.3.4", m(func(x *mailer) { x.final = "554 5.3.4 too big" }), "too large,too large", pipeline.Answered},
+		{"final bare 550", m(func(x *mailer) { x.final = "550 spam" }), "denied,denied", pipeline.Answered},
+		{"final 501", m(func(x *mailer) { x.final = "501 syntax" }), "invalid,invalid", pipeline.Answered},
+		{"final 451", m(func(x *mailer) { x.final = "451 later" }), "temporary,temporary", pipeline.Answered},
+		{"drops after EHLO", m(func(x *mailer) { x.drop = "EHLO" }), "temporary,temporary", pipeline.Unreached},
+		{"drops after MAIL", m(func(x *mailer) { x.drop = "MAIL" }), "temporary,temporary", pipeline.Unreached},
+		{"drops after DATA", m(func(x *mailer) { x.drop = "DATA" }), "temporary,temporary", pipeline.BrokeOff},
+		{"drops after the dot", m(func(x *mailer) { x.drop = "." }), "temporary,temporary", pipeline.BrokeOff},
+		{"mute after EHLO", m(func(x *mailer) { x.mute = "EHLO" }), "temporary,temporary", pipeline.Unreached},
+		{"mute after RCPT", m(func(x *mailer) { x.mute = "RCPT" }), "temporary,temporary", pipeline.BrokeOff},
+		{"mute after the dot", m(func(x *mailer) { x.mute = "." }), "temporary,temporary", pipeline.BrokeOff},
+		{"reply without end", m(func(x *mailer) { x.final = strings.Repeat("x", 1<<20) }), "temporary,temporary", pipeline.BrokeOff},
+		{"reply of a thousand lines", m(func(x *mailer) { x.final = strings.Repeat("250-x\r\n", 1000) + "250 x" }), "temporary,temporary", pipeline.BrokeOff},
+		{"reply of another code in the middle", m(func(x *mailer) { x.final = "250-x\r\n550 y" }), "temporary,temporary", pipeline.BrokeOff},
+		{"hostile text", m(func(x *mailer) { x.final = "550 5.7.1 \x1b[31mred\x00\xff" }), "denied,denied", pipeline.Answered},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := relayTo(t, listen(t, tt.peer.serve), func(c *RelayConfig) { c.Timeouts = shortTimeouts() })
-			res := send(t, r, dispatch("a\r\n", "x@beta.example", "y@beta.example"))
-			wantKinds(t, res, tt.want)
+			a := attempt(t, r, dispatch("a\r\n", "x@beta.example", "y@beta.example"))
+			wantKinds(t, a.Results, tt.want)
+			if a.Contact != tt.far {
+				t.Errorf("contact %d, want %d", a.Contact, tt.far)
+			}
 			if tt.peer.conns.Load() > 2 {
 				t.Errorf("%d connections", tt.peer.conns.Load())
 			}
@@ -236,7 +240,7 @@ func TestRelay_BrokenSTARTTLS(t *testing.T) {
 			m := &mailer{tls: true, breakTLS: broken}
 			r := relayTo(t, listen(t, m.serve), func(c *RelayConfig) {
 				c.Timeouts = shortTimeouts()
-				c.Timeouts.Connect = 300 * time.Millisecond
+				c.Timeouts.Hello = 300 * time.Millisecond
 			})
 			d := dispatch("a\r\n", "x@beta.example")
 			d.RequireTLS = required
@@ -362,12 +366,15 @@ func TestRelay_ContextEndsIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	res := r.Send(ctx, dispatch("a\r\n", "x@beta.example"))
-	wantKinds(t, res, "temporary")
+	a := r.Send(ctx, dispatch("a\r\n", "x@beta.example"))
+	wantKinds(t, a.Results, "temporary")
+	if a.Contact != pipeline.NotAsked {
+		t.Errorf("contact %d: the end of our own patience counts against the server", a.Contact)
+	}
 	if time.Since(start) > 5*time.Second {
 		t.Error("waited on")
 	}
-	wantKinds(t, r.Send(ctx, dispatch("a\r\n", "x@beta.example")), "temporary")
+	wantKinds(t, r.Send(ctx, dispatch("a\r\n", "x@beta.example")).Results, "temporary")
 }
 
 func TestRelay_RefusedConnection(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"pecd/fault"
+	"pecd/pipeline"
 )
 
 // transact runs one transaction for the recipients left. It settles all that
@@ -17,6 +18,7 @@ import (
 func (c *remote) transact(j *job) error {
 	params, err := c.sized(j.Size, j.EightBit)
 	if err != nil {
+		j.reached(pipeline.Answered) // by what the server announced
 		j.settleAll(asSendError(err))
 		return nil
 	}
@@ -35,10 +37,12 @@ func (c *remote) transact(j *job) error {
 	case err != nil:
 		return err
 	case rep.code == 421:
+		j.reached(pipeline.Answered)
 		c.broken = true
 		return refusal(rep, false)
 	case rep.code != 354:
 		// Whatever else it is, it is no consent: a 2xx counts as 4xx here.
+		j.reached(pipeline.Answered)
 		c.settleAs(j, accepted, asSendError(refusal(rep, false)))
 		return nil
 	}
@@ -56,6 +60,11 @@ func (c *remote) envelope(j *job, params string) (accepted []int, err error) {
 	var mail reply
 	refused := make(map[int]reply)
 	err = c.commands(lines, c.cfg.Timeouts.Command, func(i int, r reply) {
+		if r.ok() {
+			j.reached(pipeline.BrokeOff) // if nothing more is heard
+		} else {
+			j.reached(pipeline.Answered)
+		}
 		switch {
 		case i == 0:
 			mail = r
@@ -104,6 +113,7 @@ func (c *remote) message(j *job, accepted []int) error {
 		c.settleAs(j, accepted, &sendError{kind: fault.Temporary, reply: "451 4.4.2 nessuna risposta dopo il messaggio / no answer after the message", cause: e})
 		return err
 	}
+	j.reached(pipeline.Answered)
 	if rep.code == 421 {
 		c.broken = true
 	}
@@ -117,14 +127,17 @@ func (c *remote) broke(j *job, accepted []int, err error) error {
 	wire := c.broken
 	c.broken = true
 	if errors.Is(err, errBareLineEnd) {
+		j.reached(pipeline.Answered)
 		c.settleAs(j, accepted, &sendError{kind: fault.Invalid, reply: "550 5.6.0 il messaggio contiene CR o LF isolati / message contains bare CR or LF", cause: err})
 		return nil
 	}
 	if !wire {
+		j.reached(pipeline.Answered) // the server is not at fault
 		return failed("451 4.3.0 messaggio non leggibile / message not readable", fmt.Errorf("reading the message: %w", err))
 	}
 	// A server that will not have the message says why before it hangs up.
 	if rep, rerr := c.read(c.cfg.Timeouts.Reset); rerr == nil && rep.code >= 400 && rep.code != 421 {
+		j.reached(pipeline.Answered)
 		c.settleWith(j, accepted, rep)
 		return nil
 	}

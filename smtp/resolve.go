@@ -126,16 +126,38 @@ func (r *Relay) addresses(ctx context.Context, t target) ([]string, error) {
 			return nil, failed("451 4.4.3 server di posta non trovato nel DNS / mail exchanger not found", err)
 		}
 	}
-	var out []string
-	for _, s := range ips {
-		if ip, err := netip.ParseAddr(s); err == nil && public(ip) && len(out) < maxPerOne {
-			out = append(out, net.JoinHostPort(s, smtpPort))
-		}
-	}
+	out := dialed(ips)
 	if len(out) == 0 {
 		return nil, failed("451 4.4.4 il server di posta non ha indirizzi utili / mail exchanger has no usable address", nil)
 	}
 	return out, nil
+}
+
+// dialed returns the addresses to try, in their order. Half of the places are
+// kept for either family: one that does not work here must not hide the other.
+func dialed(ips []string) []string {
+	var usable []string
+	room := [2]int{maxPerOne / 2, maxPerOne / 2}
+	var late []string
+	for _, s := range ips {
+		ip, err := netip.ParseAddr(s)
+		if err != nil || !public(ip) {
+			continue
+		}
+		family := 0
+		if ip.Unmap().Is6() {
+			family = 1
+		}
+		addr := net.JoinHostPort(s, smtpPort)
+		if room[family] == 0 {
+			late = append(late, addr)
+			continue
+		}
+		room[family]--
+		usable = append(usable, addr)
+	}
+	usable = append(usable, late...)
+	return usable[:min(len(usable), maxPerOne)]
 }
 
 // public reports whether the DNS of a stranger may send us to ip: not to
