@@ -43,6 +43,7 @@ type lane struct {
 	proven bool      // it answered the last time
 	fails  int       // outages in a row
 	until  time.Time // the pause, zero for none
+	open   bool      // the queue is known to hand out its jobs freely
 	// epoch counts the outages, so that attempts that were under way when one
 	// began do not each lengthen the pause.
 	epoch int
@@ -68,7 +69,7 @@ func (x *lanes) begin(name string, expired bool, room int) (v *visit, ok bool) {
 	defer x.mu.Unlock()
 	l := x.get(name, now)
 	if wait, ok := x.wait(l, now, room); !ok && !expired {
-		x.queue.PauseLane(JobRelay, name, wait)
+		x.pause(l, wait)
 		return nil, false
 	}
 	v = &visit{lane: l, epoch: l.epoch, strange: !l.proven, trial: l.fails > 0}
@@ -82,7 +83,7 @@ func (x *lanes) wait(l *lane, now time.Time, room int) (until time.Time, ok bool
 	switch {
 	case now.Before(l.until): // taken just before the pause began
 		return l.until, false
-	case !l.proven && l.under > 0: // a pause that is over means: one at a time
+	case !l.proven && l.under > 0:
 		return now, false
 	case !l.proven && x.strange >= room, l.fails > 0 && x.trials >= max(1, room/2):
 		return now.Add(crowdedPause), false
@@ -111,21 +112,31 @@ func (x *lanes) end(v *visit, c Contact) (next time.Time) {
 	switch {
 	case c == Answered:
 		l.proven, l.fails, l.until = true, 0, time.Time{}
-		x.queue.ResumeLane(JobRelay, l.name)
+		if !l.open {
+			x.queue.ResumeLane(JobRelay, l.name)
+			l.open = true
+		}
 	case c == Unreached && same:
 		l.proven, l.epoch = false, l.epoch+1
 		l.until = now.Add(min(firstPause<<min(l.fails, 10), longestPause))
 		l.fails++
-		x.queue.PauseLane(JobRelay, l.name, l.until)
+		x.pause(l, l.until)
 	case c == BrokeOff && same:
 		// No outage, but a server that keeps its visitors waiting: one at a time.
 		l.proven = false
-		x.queue.PauseLane(JobRelay, l.name, now)
+		x.pause(l, now)
 	}
 	if next = now.Add(firstPause); l.until.After(next) {
 		next = l.until
 	}
 	return next
+}
+
+// pause keeps a lane's jobs in the queue. A pause that is over at once means
+// one at a time.
+func (x *lanes) pause(l *lane, until time.Time) {
+	l.open = false
+	x.queue.PauseLane(JobRelay, l.name, until)
 }
 
 // down reports whether a destination failed and has not answered since.
