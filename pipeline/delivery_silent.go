@@ -41,18 +41,24 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 	return fault.Wrap(op, d.Store.Commit(ctx, step))
 }
 
-// giveUp answers an envelope that is not delivered for reasons of ours. It
-// needs nothing but the transaction. more goes into the same commit.
+// giveUp answers an envelope that is not delivered for reasons of ours. What it
+// certifies comes from the envelope where that can be read, and from the
+// transaction otherwise: of another provider's message that one has our own
+// recipients only. more goes into the same commit.
 func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPayload, no refusal, more ...storage.Op) error {
 	const op = "pipeline.giveUp"
 	env := &envelope{cert: pec.Message{ID: p.ID}}
 	if p.Silent {
 		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no, more...))
 	}
-	tx, err := d.Store.Transaction(ctx, p.transaction(), p.Own)
-	if err != nil {
-		return fault.Wrap(op, err)
+	if read, err := d.envelopes.get(ctx, job.Body); err == nil {
+		env = read
+	} else {
+		tx, err := d.Store.Transaction(ctx, p.transaction(), p.Own)
+		if err != nil {
+			return fault.Wrap(op, err)
+		}
+		env.cert, env.size = messageOf(tx, p.ID), tx.Size
 	}
-	env.cert, env.size = messageOf(tx, p.ID), tx.Size
 	return fault.Wrap(op, d.fail(ctx, job, p, env, no, more...))
 }
