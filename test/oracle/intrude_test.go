@@ -29,14 +29,14 @@ func (w *world) intrude() {
 	}
 	p := *w.net.captured[w.rng.IntN(len(w.net.captured))]
 	p.from = "an intruder"
-	what := "again"
+	what := "replayed"
 	switch x := w.rng.IntN(100); {
 	case x < 40:
 		if len(p.recipients) > 1 && w.chance(500) {
 			p.recipients = p.recipients[:1]
 		}
 	case x < 75:
-		what = "altered"
+		what = "replayed altered"
 		twisted := w.twist(&p)
 		if twisted == nil {
 			return
@@ -46,13 +46,13 @@ func (w *world) intrude() {
 		n := w.anyNode()
 		p.domain = n.domains[w.rng.IntN(len(n.domains))]
 		p.recipients = []string{locals[w.rng.IntN(len(locals))] + "@" + p.domain}
-		what = "to somebody else"
+		what = "replayed to somebody else"
 	}
 	if w.nodeOf(p.domain) == nil {
 		return
 	}
 	err := w.net.hand(&p)
-	w.note("intruder: a message of %s %s, to %s: %v", p.sender, what, p.recipients, err)
+	w.saw(what, "intruder: a message of %s %s, to %s: %v", p.sender, what, p.recipients, err)
 }
 
 // twist alters a few octets of a message: of what is signed, or of the
@@ -106,7 +106,7 @@ func (w *world) ordinaryMail() {
 		p.raw = append(p.raw, virusText(w.newestVirus())...)
 	}
 	err := w.net.hand(p)
-	w.note("outside: ordinary mail to %s: %v", p.recipients, err)
+	w.saw("ordinary mail", "outside: ordinary mail to %s: %v", p.recipients, err)
 	if fault.Is(err, fault.Temporary) {
 		p.due = w.clock.Now().Add(w.between(time.Minute, time.Hour))
 		w.net.held = append(w.net.held, p)

@@ -15,6 +15,7 @@ func (j *judge) sight(n *node, box string, raw []byte) {
 	w := j.w
 	where := "in " + box
 	m := j.read(raw, where)
+	j.seen[string(m.kind)]++
 	if m.kind == kAnomaly {
 		j.sightAnomaly(where, n, box, m)
 		return

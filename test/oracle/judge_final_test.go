@@ -163,7 +163,27 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 		w.fail("%q was refused for %s, and its sender was not told", s.subject, l.address)
 	}
 	j.finalVirus(s, l)
+	j.finalLog(s, l)
 	j.finalNotices(s, l)
+}
+
+// finalLog: the log of the sender's provider has every receipt that came in,
+// every notice, and the way of the envelope.
+func (j *judge) finalLog(s *submission, l *leg) {
+	theirs := 0
+	for _, o := range l.outcomes {
+		if o.issuer == l.owner {
+			theirs++
+		}
+	}
+	log := l.logReceipts
+	if log["presa-in-carico"] != len(l.takes) || log["avvenuta-consegna"]+log["errore-consegna"] != theirs ||
+		log["rilevazione-virus"] != len(l.viruses) || log["preavviso-errore-consegna"] != len(l.first)+len(l.second) {
+		j.w.fail("%q for %s: in the log %v, in the mailboxes %+v", s.subject, l.address, log, *l)
+	}
+	if l.logRelayed > 0 && len(l.answered) == 0 || l.logRelayed != len(l.answered) && s.node.faults.Load() == 0 {
+		j.w.fail("%q for %s was answered %d times, in the log %d times", s.subject, l.address, len(l.answered), l.logRelayed)
+	}
 }
 
 // arrives: a receipt is seen at the sender's provider once if it came there,

@@ -46,8 +46,8 @@ func (j *judge) chain(n *node, fn func(logEvent)) {
 		if err := json.Unmarshal(r.Data, &e); err != nil {
 			return err
 		}
-		if e.Kind != r.Event || e.ID != r.ID || e.Mailbox != r.Mailbox || !e.At.Equal(r.At) {
-			j.w.fail("%s: the columns of record %d are not its contents: %+v, %s", n.name, r.Seq, r, r.Data)
+		if e.Kind != r.Event || e.ID != r.ID || strings.ToLower(e.Mailbox) != r.Mailbox || !e.At.Equal(r.At) {
+			j.w.fail("%s: the columns of record %d (%s %s %s) are not its contents: %s", n.name, r.Seq, r.Event, r.ID, r.Mailbox, r.Data)
 		}
 		if fn != nil {
 			fn(e)
@@ -143,7 +143,18 @@ func (j *judge) count(n *node, s *submission, e logEvent) {
 				l.logOutcome = e.Related
 			}
 		}
+	case "relay.ok", "receipt.received":
+		for _, r := range e.Recipients {
+			if l := s.leg(r.Address); l != nil && own && e.Kind == "relay.ok" {
+				l.logRelayed++
+			} else if l != nil && own {
+				l.logReceipts[e.Receipt]++
+			}
+		}
 	case "receipt.emitted":
+		if e.Receipt == "preavviso-errore-consegna" && own && len(e.Recipients) == 1 && s.leg(e.Recipients[0].Address) != nil {
+			s.leg(e.Recipients[0].Address).logReceipts[e.Receipt]++
+		}
 		if e.Receipt != "rilevazione-virus" {
 			return
 		}

@@ -20,13 +20,13 @@ type judge struct {
 	verified    map[digest]int        // signatures judged, by content and signature
 	doubted     map[digest]bool       // handed in with an altered signature
 	early       []earlyEvent
-	messages    int // read and judged
+	seen        map[string]int // what the world has had to offer
 }
 
 func newJudge(w *world) *judge {
 	return &judge{
 		w: w, bySubject: map[string]*submission{}, byID: map[string]*submission{}, issued: map[digest]*emission{},
-		strangers: map[digest]*intrusion{}, verified: map[digest]int{}, doubted: map[digest]bool{},
+		strangers: map[digest]*intrusion{}, verified: map[digest]int{}, doubted: map[digest]bool{}, seen: map[string]int{},
 	}
 }
 
@@ -79,8 +79,10 @@ type leg struct {
 	outcomes       []sighting // in the sender's mailbox
 	first, second  []sighting // notices of elapsed time
 	logGivenUp     []time.Time
-	annulled       bool // an operator gave it up
-	left           int  // messages that reached an ordinary server
+	logRelayed     int
+	logReceipts    map[string]int // received or issued there, by tipo
+	annulled       bool           // an operator gave it up
+	left           int            // messages that reached an ordinary server
 }
 
 // tally counts messages handed to a node.
@@ -148,7 +150,7 @@ func (j *judge) submitting(s *submission) {
 		}
 		s.named = append(s.named, a) // once, even where RCPT TO says it twice
 		owner := j.w.nodeOf(a)
-		s.legs[a] = &leg{address: a, owner: owner, external: owner == nil}
+		s.legs[a] = &leg{address: a, owner: owner, external: owner == nil, logReceipts: map[string]int{}}
 	}
 	j.submissions = append(j.submissions, s)
 	j.bySubject[strings.Fields(s.subject)[0]] = s
@@ -207,7 +209,6 @@ func (j *judge) tryRead(raw []byte) (*pecMail, error) {
 			return nil, err
 		}
 		j.verified[key] = i
-		j.messages++
 	}
 	m.issuer = j.w.nodes[i]
 	return m, nil
@@ -236,6 +237,12 @@ func (j *judge) identify(m *pecMail, where string) *submission {
 	}
 	if !strings.EqualFold(c.sender, s.sender) {
 		w.fail("%s: %s about %q names %s as sender, want %s", where, m.kind, s.subject, c.sender, s.sender)
+	}
+	if m.kind == kFail && strings.HasPrefix(c.extendedError, "5.3.0") && m.issuer != s.node && m.issuer.wasBlind {
+		// The envelope cannot be read any more, and of another provider's message
+		// nothing else has all recipients: that the one it is about is told so
+		// counts for more than the list.
+		return s
 	}
 	if len(c.recipients) != len(s.named) {
 		w.fail("%s: %s about %q names %v, want %v", where, m.kind, s.subject, c.recipients, s.named)

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"slices"
+	"strings"
 
 	"pecd/storage"
 )
@@ -83,6 +84,9 @@ func (j *judge) news(n *node, f *seenFolder) (fresh []found) {
 	now, err := n.store.FolderByID(ctx, f.id)
 	if err != nil {
 		w.fail("%s: %s: %v", n.name, f.address, err)
+	}
+	if strings.HasPrefix(f.address, "piena@") && now.Bytes > tinyQuota {
+		w.fail("%s: %s holds %d octets, at most %d", n.name, f.address, now.Bytes, tinyQuota)
 	}
 	if now.UIDNext == f.next {
 		return nil

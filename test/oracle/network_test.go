@@ -134,24 +134,24 @@ func (net *network) carry(p *parcel, id string) ([]error, pipeline.Contact) {
 	var err error
 	switch {
 	case chance(w.profile.swallows):
-		w.note("net: %s to %s: swallowed", id, pass)
+		w.saw("message swallowed", "net: %s to %s: swallowed", id, pass)
 	case w.nodeOf(p.domain) != nil && fresh && chance(w.profile.alters):
 		if twisted := w.twist(&go1); twisted != nil {
-			w.note("net: %s to %s: altered on the way", id, pass)
+			w.saw("message altered", "net: %s to %s: altered on the way", id, pass)
 			err = net.hand(twisted)
 		}
 	case chance(w.profile.delays):
 		go1.due = w.clock.Now().Add(w.between(time.Minute, 9*time.Hour))
 		net.held = append(net.held, &go1)
-		w.note("net: %s to %s: held until %s", id, pass, go1.due.Format("02T15:04:05"))
+		w.saw("message held", "net: %s to %s: held until %s", id, pass, go1.due.Format("02T15:04:05"))
 	default:
 		err = net.hand(&go1)
 		w.note("net: %s from %s to %s: %v", id, p.sender, pass, err)
 		if chance(w.profile.doubles) {
-			net.hand(&go1)
+			w.saw("message doubled", "net: … and once more: %v", net.hand(&go1))
 		}
 		if err == nil && chance(w.profile.forgets) {
-			w.note("net: … and the answer is lost")
+			w.saw("answer lost", "net: … and the answer is lost")
 			err = lost
 		}
 	}
@@ -174,6 +174,8 @@ func (net *network) doom(p *parcel, id string) {
 			return
 		}
 	}
+	w := net.w
+	w.saw("refused for good", "net: %s will never be taken for %s", id, p.recipients)
 	for _, r := range p.recipients {
 		net.refused[id+" "+r] = true
 	}

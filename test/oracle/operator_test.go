@@ -49,7 +49,7 @@ func (w *world) operate() {
 		}
 	}
 	done, err := act(ctx, "operatore", ids...)
-	w.note("%s: the operator %s %+v: %d, %v", n.name, what, all, done, err)
+	w.saw("operator "+what, "%s: the operator %s %+v: %d, %v", n.name, what, all, done, err)
 }
 
 // annul books that an operator gives a queued message up: its sender may be

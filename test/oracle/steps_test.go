@@ -23,10 +23,10 @@ type profile struct {
 var profiles = []profile{
 	{name: "calm", leaps: 2, hostile: 5},
 	{name: "lossy", fails: 150, splits: 150, doubles: 80, forgets: 150, delays: 60, downs: 15, leaps: 3, hostile: 5},
-	{name: "crashing", fails: 30, forgets: 30, crashes: 60, disks: 20, keys: 3, leaps: 2, hostile: 5, operates: 10},
-	{name: "silent", fails: 60, swallows: 150, delays: 150, refuses: 30, downs: 20, leaps: 12, hostile: 5, crashes: 8, disks: 10, keys: 8},
+	{name: "crashing", fails: 30, forgets: 30, crashes: 60, disks: 20, keys: 6, leaps: 2, hostile: 5, operates: 10},
+	{name: "silent", fails: 60, swallows: 150, delays: 150, refuses: 30, downs: 20, leaps: 12, hostile: 5, crashes: 8, disks: 10, keys: 10, operates: 10},
 	{name: "hostile", alters: 80, doubles: 80, forgets: 60, leaps: 3, hostile: 120, crashes: 8},
-	{name: "everything", fails: 60, refuses: 15, splits: 60, swallows: 20, alters: 20, delays: 60, doubles: 40, forgets: 60, downs: 15, crashes: 25, disks: 10, keys: 2, leaps: 5, hostile: 30, operates: 15},
+	{name: "everything", fails: 60, refuses: 15, splits: 60, swallows: 20, alters: 20, delays: 60, doubles: 40, forgets: 60, downs: 15, crashes: 25, disks: 10, keys: 6, leaps: 5, hostile: 30, operates: 15},
 }
 
 // chance is true n times in a thousand.
@@ -46,8 +46,8 @@ func (w *world) act() {
 		chance int
 		do     func()
 	}{
-		{p.crashes, w.plotCrash}, {p.disks, w.plotFullDisk}, {p.keys, w.hideKey}, {p.downs, w.cutLine}, {p.leaps, w.leap},
-		{p.hostile, w.intrude}, {20, w.ordinaryMail}, {4, w.empty}, {4, w.learn}, {p.operates, w.operate},
+		{p.crashes, w.plotCrash}, {p.disks, w.plotFullDisk}, {p.keys, w.breakDown}, {6 * min(1, p.keys), w.mend}, {p.downs, w.cutLine}, {p.leaps, w.leap},
+		{p.hostile, w.intrude}, {20, w.ordinaryMail}, {4, w.empty}, {4, w.learn}, {2 * p.operates, w.operate},
 	} {
 		if w.chance(f.chance) {
 			f.do()
@@ -122,7 +122,7 @@ func (w *world) plotCrash() {
 	n.countdown = w.rng.IntN(4)
 	switch w.rng.IntN(5) {
 	case 0:
-		w.note("%s is killed", n.name)
+		w.saw("killed", "%s is killed", n.name)
 		n.stop()
 	case 1, 2:
 		n.mode = crashEarly
@@ -139,28 +139,31 @@ func (w *world) plotFullDisk() {
 	w.note("the disk of %s will be full at its commit %d from here", n.name, n.countdown)
 }
 
-// hideKey takes the key of a node away, or its antivirus, or makes its disk
-// unreadable; or mends everything of that sort.
-func (w *world) hideKey() {
-	back := false
+// mend gives the nodes back what breakDown took.
+func (w *world) mend() {
 	for _, n := range w.up() {
-		back = back || n.sign.away || n.blind || n.engine.down
 		n.sign.away, n.blind, n.engine.down = false, false, false
 	}
+	w.note("keys, disks and engines are there again")
+}
+
+// breakDown takes the key of a node away, or its antivirus, or makes its disk
+// unreadable, until mend.
+func (w *world) breakDown() {
 	n := w.anyNode()
-	if back || n.store == nil {
+	if n.store == nil {
 		return
 	}
 	switch w.rng.IntN(3) {
 	case 0:
-		n.blind = true
-		w.note("the disk of %s cannot be read", n.name)
+		n.blind, n.wasBlind = true, true
+		w.saw("disk unreadable", "the disk of %s cannot be read", n.name)
 	case 1:
 		n.engine.down = true
-		w.note("the antivirus of %s is down", n.name)
+		w.saw("antivirus down", "the antivirus of %s is down", n.name)
 	default:
 		n.sign.away = true
-		w.note("the key of %s is away", n.name)
+		w.saw("key away", "the key of %s is away", n.name)
 	}
 }
 
@@ -177,7 +180,7 @@ func (w *world) cutLine() {
 	}
 	until := w.clock.Now().Add(w.between(time.Minute, longest))
 	w.net.down[line] = until
-	w.note("line %s is cut until %s", line, until.Format("02T15:04"))
+	w.saw("line cut", "line %s is cut until %s", line, until.Format("02T15:04"))
 }
 
 // empty removes the messages of a mailbox that is nearly full.

@@ -62,14 +62,17 @@ func (c *crashStore) Commit(ctx context.Context, s *storage.Step) error {
 	switch mode {
 	case crashEarly:
 		c.dead = true
+		c.n.w.saw("crash before a commit", "%s crashes before a commit", c.n.name)
 		return fault.New("oracle.Commit", fault.Temporary, errCrash)
 	case diskFull:
+		c.n.w.saw("disk full", "the disk of %s is full", c.n.name)
 		return fault.New("oracle.Commit", fault.Temporary, errDisk)
 	}
 	c.n.dirty = true
 	err := c.Store.Commit(ctx, s)
 	if mode == crashLate {
 		c.dead = true
+		c.n.w.saw("crash after a commit", "%s crashes after a commit (%v)", c.n.name, err)
 		return fault.New("oracle.Commit", fault.Temporary, errors.Join(errCrash, err))
 	}
 	return err

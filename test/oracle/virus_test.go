@@ -148,7 +148,7 @@ func (j *judge) finalVirus(s *submission, l *leg) {
 
 // infect puts a virus into one message of a dozen.
 func (w *world) infect(s *submission) string {
-	if !w.chance(80) {
+	if !w.chance(150) {
 		return ""
 	}
 	s.virus = w.newestVirus()

@@ -106,6 +106,12 @@ func (w *world) note(format string, args ...any) {
 	}
 }
 
+// saw is note for something that every run has to come across.
+func (w *world) saw(what, format string, args ...any) {
+	w.judge.seen[what]++
+	w.note(format, args...)
+}
+
 // fail ends the world: what comes after the first broken rule means nothing.
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
