@@ -169,8 +169,8 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 		}
 		step.Add(
 			i.record(e),
-			// The key keeps two detections that come in together from both being told.
-			&storage.Once{Keys: []string{"virus|" + cert.ID + "|" + strings.ToLower(r)}, At: m.at},
+			// Of two detections, or a detection and a receipt, that come in together one is told.
+			&storage.ExpectPending{ID: cert.ID, Own: true, Address: r},
 			&storage.MarkRecipient{ID: cert.ID, Own: true, Address: r, Outcome: storage.Failed, OutcomeAt: m.at, OutcomeRef: draft.MessageID},
 		)
 		told++

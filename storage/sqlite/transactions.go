@@ -97,6 +97,27 @@ func markRecipient(op *storage.MarkRecipient) change {
 	}
 }
 
+func expectPending(op *storage.ExpectPending) change {
+	return func(r *run) error {
+		var taken int64
+		var outcome storage.Outcome
+		err := r.row(`SELECT taken, outcome FROM recipients
+			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
+			op.ID, op.Own, address(op.Address)).Scan(&taken, &outcome)
+		switch {
+		case noRows(err):
+			return absent("sqlite.ExpectPending", "recipient %s of transaction %q", op.Address, op.ID)
+		case err != nil:
+			return err
+		case outcome != storage.Pending:
+			return fault.New("sqlite.ExpectPending", fault.Exists, fmt.Errorf("recipient %s of %q has an outcome", op.Address, op.ID))
+		case op.NotTaken && taken != 0:
+			return fault.New("sqlite.ExpectPending", fault.Exists, fmt.Errorf("recipient %s of %q was taken in charge", op.Address, op.ID))
+		}
+		return nil
+	}
+}
+
 // transaction is a row of transactions with its number.
 type transaction struct {
 	num, at int64
