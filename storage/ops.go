@@ -198,6 +198,8 @@ type MarkRecipient struct {
 	OutcomeRef string
 
 	FirstNoticeAt, SecondNoticeAt time.Time
+
+	Certified bool // pass an ordinary recipient (External) over as well
 }
 
 // ExpectPending is a condition: the step fails with Exists where the recipient

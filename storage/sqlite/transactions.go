@@ -90,9 +90,9 @@ func markRecipient(op *storage.MarkRecipient) change {
 			taken = coalesce(nullif(?, 0), taken), outcome = coalesce(nullif(outcome, ''), ?),
 			outcome_at = coalesce(nullif(outcome_at, 0), ?), outcome_ref = coalesce(nullif(outcome_ref, ''), ?),
 			first_notice = coalesce(nullif(first_notice, 0), ?), second_notice = coalesce(nullif(second_notice, 0), ?)
-			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
+			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ? AND NOT (? AND external)`,
 			nanos(op.TakenAt), string(op.Outcome), nanos(op.OutcomeAt), op.OutcomeRef,
-			nanos(op.FirstNoticeAt), nanos(op.SecondNoticeAt), op.ID, op.Own, address(op.Address))
+			nanos(op.FirstNoticeAt), nanos(op.SecondNoticeAt), op.ID, op.Own, address(op.Address), op.Certified)
 		return err
 	}
 }

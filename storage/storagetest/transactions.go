@@ -68,6 +68,13 @@ func testTransactions(e *env) {
 	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "nobody@y.it", Outcome: storage.Delivered},
 		&storage.MarkRecipient{ID: "none", Own: true, Address: "a@y.it", Outcome: storage.Delivered})
 	equal(e, "unknown ones passed over", e.dump(), before)
+	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "b@z.it", TakenAt: at, Outcome: storage.Delivered, OutcomeAt: at, Certified: true})
+	want(own)
+	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "a@y.it", TakenAt: at, Certified: true},
+		&storage.MarkRecipient{ID: "id1", Own: true, Address: "b@z.it", Outcome: storage.Failed, OutcomeAt: at})
+	own.Recipients[2].TakenAt = at
+	own.Recipients[1].Outcome, own.Recipients[1].OutcomeAt = storage.Failed, at
+	want(own)
 
 	// More recipients, taken in charge later; known ones stay as they are.
 	more := sample("id1", true)
