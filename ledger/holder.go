@@ -17,20 +17,34 @@ const (
 	Whole         // everything: the message is his
 )
 
+// aboutMessages lists the kinds that are about the way of a message: the only
+// ones of which a holder sees anything. What is not listed is not shown, so that
+// a new kind is nobody's until somebody has decided.
+func (k Kind) aboutMessages() bool {
+	switch k {
+	case SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived, ReceiptReceived,
+		OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered, DeliveryFailed,
+		RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached, ScanReported:
+		return true
+	}
+	return false
+}
+
 // For returns what the holder of the mailbox address may see of e (log
 // extracts, pec-rules §6.3): all of it where he sent the message; where he only
 // received it, his own part, without the other recipients, the figures that
-// count them, and the technical details of peers. Nothing of what is no
-// message: logins, administration, the log's own events.
+// count them, and the technical details of peers; without what was answered
+// (Detail), too, where the event is not about his mailbox. Nothing of what is
+// no message: logins, administration, what operators did, the log's own events.
 //
 // What another provider's message claims as its sender does not make it his:
 // only what was accepted here is.
 func (e Event) For(address string) (Event, Share) {
 	switch {
+	case !e.Kind.aboutMessages():
+		return Event{}, Nothing
 	case e.Side != Foreign && strings.EqualFold(e.Sender, address):
 		return e, Whole
-	case e.Side == "" && e.ID == "" && e.MsgID == "":
-		return Event{}, Nothing
 	}
 	var own []Recipient
 	for _, r := range e.Recipients {
@@ -46,11 +60,12 @@ func (e Event) For(address string) (Event, Share) {
 		return Event{}, Nothing
 	}
 	if !mine {
-		e.Mailbox = ""
+		e.Mailbox, e.Detail = "", ""
 	}
 	e.Recipients = own
 	e.Certified, e.Ordinary = 0, 0
-	e.Channel, e.User, e.Actor = "", "", ""
+	e.Channel, e.Protocol, e.Domain, e.User, e.Actor = "", "", "", "", ""
+	e.From, e.To, e.Messages = "", "", 0
 	e.Peer, e.Attempt, e.Next = "", 0, time.Time{}
 	return e, Part
 }

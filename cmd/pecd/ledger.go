@@ -10,7 +10,6 @@ import (
 	"io"
 	"time"
 
-	"pecd/alarm"
 	"pecd/ledger"
 	"pecd/ledger/seal"
 	"pecd/signer"
@@ -40,16 +39,20 @@ func (c *ledgerVerifyCmd) do(ctx context.Context, k call) error {
 	if err != nil {
 		return err
 	}
-	r := ledgerReport{json: c.JSON, out: k.out, Problems: []string{}}
-	if r.Summary, err = seal.Verify(ctx, k.node.store, k.node.sealDir(), proof, r.add); err != nil {
+	r := ledgerReport{json: c.JSON, out: k.out, Problems: []string{}, Delays: []string{}}
+	v := seal.Verification{
+		Log: k.node.store, Dir: k.node.sealDir(), Provider: k.node.cfg.Provider.Name, Zone: k.node.core.Builder.Location,
+		Now: k.node.clock.Now(), Proof: proof,
+	}
+	if r.Summary, err = seal.Verify(ctx, v, r.add); err != nil {
 		return err
 	}
 	if r.Summary.Problems > 0 {
-		k.node.alarms.Raise(alarm.LedgerBroken, fmt.Sprintf("pecd ledger verify: %d problemi / problems", r.Summary.Problems))
+		err = k.node.daybook.Broken(fmt.Sprintf("pecd ledger verify: %d problemi / problems", r.Summary.Problems))
 	} else {
-		k.node.alarms.Clear(alarm.LedgerBroken)
+		err = k.node.daybook.Cleared()
 	}
-	return r.close()
+	return errors.Join(r.close(), err)
 }
 
 type ledgerSealCmd struct{ nodeFlag }
@@ -72,16 +75,25 @@ func (c *ledgerSealCmd) do(ctx context.Context, k call) error {
 type ledgerReport struct {
 	seal.Summary
 	Problems []string `json:"problems"`
+	Delays   []string `json:"delays"` // of time stamps: no problems, but to be explained
 	json     bool
 	out      io.Writer
 }
 
 func (r *ledgerReport) add(p seal.Problem) error {
-	if r.json {
+	switch {
+	case r.json && p.Late:
+		r.Delays = append(r.Delays, p.String())
+		return nil
+	case r.json:
 		r.Problems = append(r.Problems, p.String())
 		return nil
 	}
-	_, err := fmt.Fprintf(r.out, "PROBLEMA %s\n", p)
+	class := "PROBLEMA"
+	if p.Late {
+		class = "TARDI / LATE"
+	}
+	_, err := fmt.Fprintf(r.out, "%s %s\n", class, p)
 	return err
 }
 
@@ -97,8 +109,9 @@ func (r *ledgerReport) close() error {
 		if s.Problems > 0 {
 			verdict = fmt.Sprintf("%d problemi / problems", s.Problems)
 		}
-		_, err = fmt.Fprintf(r.out, "eventi / events %d … %d, giornate sigillate / sealed days %d (fino a / up to %d), senza marca / unstamped %d, scartate / purged %d: %s\n",
-			s.First, s.Last, s.Seals, s.SealedTo, s.Unstamped, s.Purged, verdict)
+		_, err = fmt.Fprintf(r.out, "%q: eventi / events %d … %d, giornate sigillate / sealed days %d (fino a / up to %d), senza marca / unstamped %d, "+
+			"marcate tardi / late %d, scartate / purged %d, testa / head %d:%x: %s\n",
+			s.Provider, s.First, s.Last, s.Seals, s.SealedTo, s.Unstamped, s.Late, s.Purged, s.Last, s.Head, verdict)
 	}
 	if err == nil && s.Problems > 0 {
 		return errProblems
@@ -240,7 +253,7 @@ func (c *ledgerInspectCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	r := ledgerReport{json: c.JSON, out: e.stdout, Problems: []string{}}
+	r := ledgerReport{json: c.JSON, out: e.stdout, Problems: []string{}, Delays: []string{}}
 	if r.Summary, err = seal.VerifyFolder(e.ctx, c.Dir, seal.ProofBy(signer.NewVerifier(signer.PECConfig(authorities...)), stamps), r.add); err != nil {
 		return err
 	}

@@ -115,11 +115,11 @@ func TestSealedDay_2_3(t *testing.T) {
 	if !strings.Contains(content, first) || strings.Contains(content, third) {
 		t.Errorf("the sealed day holds\n%s", content)
 	}
-	if code, out := w.pecd("ledger", "verify"); code != exitDone || !strings.Contains(out, "log integro") {
+	if code, out := w.pecd("ledger", "verify"); code != exitDone || !strings.Contains(out, "log integro") || !strings.Contains(out, "testa / head ") {
 		t.Fatalf("ledger verify: exit %d\n%s", code, out)
 	}
 	var b bytes.Buffer
-	if code := run([]string{"ledger", "inspect", filepath.Dir(p7m), "--ca", filepath.Join(w.dir, "ca.pem"), "--tsa-ca", w.tsa.CAFile}, &b, &b); code != exitDone {
+	if code := run([]string{"ledger", "inspect", filepath.Dir(p7m), "--ca", filepath.Join(w.dir, "ca.pem"), "--tsa-ca", w.tsa.CAFile}, &b, &b); code != exitDone || !strings.Contains(b.String(), fmt.Sprintf("%q", w.node.cfg.Provider.Name)) {
 		t.Errorf("ledger inspect: exit %d\n%s", code, b.String())
 	}
 	w.extracts(first)
@@ -128,6 +128,9 @@ func TestSealedDay_2_3(t *testing.T) {
 	code, out := w.pecd("ledger", "verify")
 	if code != exitFailed || strings.Count(out, "PROBLEMA") != 1 || !strings.Contains(out, fmt.Sprintf("record %d (", seq)) || !strings.Contains(out, first) {
 		t.Errorf("one octet of event %d altered: exit %d\n%s", seq, code, out)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(p7m), "BROKEN")); err != nil {
+		t.Error("the next start will not know of it:", err)
 	}
 }
 

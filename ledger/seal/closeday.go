@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"pecd/alarm"
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/storage"
@@ -42,7 +41,7 @@ func (d *Daybook) closeDay(ctx context.Context, before storage.Seal, day time.Ti
 		return s, fault.New(op, fault.Temporary, err)
 	}
 	if broken > 0 {
-		d.cfg.Alarms.Raise(alarm.LedgerBroken, fmt.Sprintf(
+		d.broken(fmt.Sprintf(
 			"log PEC alterato: la catena si interrompe alla registrazione %d (%s) / PEC log altered: the chain breaks at record %d", broken, s.Day, broken))
 	}
 	if s.Sum, err = d.sign(ctx, s, content); err != nil {
@@ -50,8 +49,7 @@ func (d *Daybook) closeDay(ctx context.Context, before storage.Seal, day time.Ti
 	}
 	// What tells of the seal comes after it: it belongs to a later day.
 	step := new(storage.Step).Add(&storage.PutSeal{Seal: s}, event(ledger.Event{
-		At: s.At, Kind: ledger.LedgerSealed, Provider: d.cfg.Provider,
-		Detail: fmt.Sprintf("%s, SHA-256 %x, registrazioni %d-%d / records", s.File, s.Sum, s.First, s.Last),
+		At: s.At, Kind: ledger.LedgerSealed, Provider: d.cfg.Provider, Detail: sealedDetail(s),
 	}))
 	if err := d.cfg.Store.Commit(ctx, step); err != nil {
 		return s, fault.Wrap(op, err)
@@ -74,7 +72,7 @@ func (d *Daybook) refuseStamped(file string) error {
 	}
 	text := fmt.Sprintf("%s: marca temporale di un sigillo che l'archivio non conosce: archivio più vecchio dei suoi file? / "+
 		"time stamp of a seal that the store does not know: is the store older than its files?", stamp)
-	d.cfg.Alarms.Raise(alarm.LedgerBroken, text)
+	d.broken(text)
 	return fault.Say("seal.closeDay", fault.Conflict, text)
 }
 

@@ -103,7 +103,7 @@ func TestOlderStore(t *testing.T) {
 	if string(read(t, filepath.Join(e.folder(), "000002-2026-11-21.log.p7m"))) != string(stamped) {
 		t.Error("the file was written over")
 	}
-	if found, _ := e.verify(); len(found) != 1 || !strings.Contains(found[0].What, "no seal names it") {
+	if found, _ := e.verify(); len(found) != 2 || !strings.Contains(found[0].What, "no seal names it") || !strings.Contains(found[1].What, "is the last one") {
 		t.Errorf("found:\n%s", lines(found))
 	}
 }

@@ -240,24 +240,37 @@ func (e *env) proof() Proof { return Proof{Open: e.signer.open, Stamp: e.tsa.ver
 func (e *env) verify() ([]Problem, Summary) {
 	e.Helper()
 	var found []Problem
-	sum, err := Verify(e.Context(), e.store, e.folder(), e.proof(), func(p Problem) error {
+	late := int64(0)
+	sum, err := Verify(e.Context(), e.verification(), func(p Problem) error {
+		if p.Late {
+			late++
+			return nil
+		}
 		found = append(found, p)
 		return nil
 	})
 	if err != nil {
 		e.Fatal(err)
 	}
-	if sum.Problems != int64(len(found)) {
-		e.Fatalf("%d problems counted, %d told", sum.Problems, len(found))
+	if sum.Problems != int64(len(found)) || sum.Late != late || sum.Provider != provider {
+		e.Fatalf("%d problems and %d late told, counted: %+v", len(found), late, sum)
 	}
 	return found, sum
+}
+
+func (e *env) verification() Verification {
+	return Verification{
+		Log: e.store, Dir: e.folder(), Provider: provider, Zone: e.zone, Now: e.clk.Now(), Proof: e.proof(), Months: e.book.cfg.Months,
+	}
 }
 
 func (e *env) verifyFolder() ([]Problem, Summary) {
 	e.Helper()
 	var found []Problem
 	sum, err := VerifyFolder(e.Context(), e.folder(), e.proof(), func(p Problem) error {
-		found = append(found, p)
+		if !p.Late {
+			found = append(found, p)
+		}
 		return nil
 	})
 	if err != nil {

@@ -16,7 +16,9 @@ import (
 
 // VerifyFolder reads a folder of sealed files alone, as an inspector has it: the
 // signature and time stamp of each, its records' chain, and the links from file
-// to file. The first file is taken as it is: what it links to is not there.
+// to file. All must be of one provider, which Summary.Provider names: whether it
+// is the one in question is for the reader to say. The first file is taken as it
+// is: what it links to is not there.
 //
 // It fails where a file cannot be read, and with the error of report.
 func VerifyFolder(ctx context.Context, dir string, proof Proof, report func(Problem) error) (Summary, error) {
@@ -90,7 +92,7 @@ func (v *folder) file(ctx context.Context, name string) error {
 		return v.report(Problem{File: name, What: "nessun giorno del calendario / no day of the calendar"})
 	}
 	// The hours between midnight in Rome and in Greenwich do not matter here.
-	f, err := v.proof.inspect(v.dir, name, date.AddDate(0, 0, 1))
+	f, err := v.proof.inspect(v.dir, name, "", date.AddDate(0, 0, 1))
 	if err != nil {
 		return err
 	}
@@ -100,6 +102,11 @@ func (v *folder) file(ctx context.Context, name string) error {
 		v.sum.Unstamped++
 	}
 	v.follow(number, f)
+	if late := f.late(time.Time{}); late != "" {
+		if err := v.report(Problem{Seal: number, File: name, What: late, Late: true}); err != nil {
+			return err
+		}
+	}
 	if f.signed {
 		if err := v.records(ctx, f, name); err != nil {
 			return err
@@ -126,8 +133,11 @@ func (v *folder) follow(number int64, f *sealed) {
 		}
 	}
 	if f.signed {
-		if v.sum.Records == 0 && v.sum.Last == 0 {
-			v.sum.First = h.First
+		if v.sum.Provider == "" {
+			v.sum.Provider, v.sum.First = h.Provider, h.First
+		}
+		if plain(h.Provider) != plain(v.sum.Provider) {
+			f.wrong.add("è di %q, i precedenti di %q / is another provider's than those before", h.Provider, v.sum.Provider)
 		}
 		v.chain.start(h.First-1, h.Before)
 	}
@@ -158,7 +168,7 @@ func (v *folder) records(ctx context.Context, f *sealed, name string) error {
 	case last != cut{f.header.Last, f.header.Head}:
 		f.wrong.add("l'ultima registrazione è la %d, non quella dell'intestazione / the last record is not that of the header", last.seq)
 	}
-	v.sum.Last = f.header.Last
+	v.sum.Last, v.sum.Head = f.header.Last, f.header.Head
 	return nil
 }
 

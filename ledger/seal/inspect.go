@@ -32,16 +32,17 @@ type sealed struct {
 	stamped bool      // the stamp holds: the file is as it was at that instant
 	signed  bool      // the signature holds
 	header  header    // where signed
+	end     time.Time // of the day, where signed and readable
 	lines   io.Reader // the content, where signed
 
 	wrong reasons
 }
 
 // inspect opens a sealed file and judges it and the stamp beside it. Where there
-// is no stamp the signature is judged at the instant sealed. A file that is not
-// there fails with fault.NotFound; what is wrong with it is collected. close it
-// afterwards.
-func (p Proof) inspect(dir, name string, sealedAt time.Time) (*sealed, error) {
+// is no stamp the signature is judged at the instant sealed. The file must be of
+// provider, where one is given. A file that is not there fails with
+// fault.NotFound; what is wrong with it is collected. close it afterwards.
+func (p Proof) inspect(dir, name, provider string, sealedAt time.Time) (*sealed, error) {
 	const op = "seal.inspect"
 	f, err := os.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -51,7 +52,7 @@ func (p Proof) inspect(dir, name string, sealedAt time.Time) (*sealed, error) {
 		return nil, fault.New(op, fault.Temporary, err)
 	}
 	s := &sealed{file: f}
-	if err := s.judge(p, dir, name, sealedAt); err != nil {
+	if err := s.judge(p, dir, name, provider, sealedAt); err != nil {
 		f.Close()
 		return nil, temporary(op, err)
 	}
@@ -61,7 +62,7 @@ func (p Proof) inspect(dir, name string, sealedAt time.Time) (*sealed, error) {
 func (s *sealed) close() { s.file.Close() }
 
 // judge fails only where it cannot read.
-func (s *sealed) judge(p Proof, dir, name string, at time.Time) error {
+func (s *sealed) judge(p Proof, dir, name, provider string, at time.Time) error {
 	h := sha256.New()
 	size, err := io.Copy(h, s.file)
 	if err != nil {
@@ -81,7 +82,7 @@ func (s *sealed) judge(p Proof, dir, name string, at time.Time) error {
 	content, by, err := p.Open(s.file, size, at)
 	if err == nil {
 		s.signed, s.lines = true, content
-		return s.readHeader(name, by)
+		return s.readHeader(name, provider, by)
 	}
 	if fault.Is(err, fault.Temporary) {
 		return err
@@ -91,9 +92,9 @@ func (s *sealed) judge(p Proof, dir, name string, at time.Time) error {
 }
 
 // readHeader reads the first line of the content. A file without a header that
-// can be read, or signed by another than the provider it names, counts as not
-// signed.
-func (s *sealed) readHeader(name string, by []string) error {
+// can be read, or of another provider than is asked for, or signed by another than
+// it names, counts as not signed.
+func (s *sealed) readHeader(name, provider string, by []string) error {
 	r := bufio.NewReaderSize(s.lines, maxHeader)
 	first, err := r.ReadSlice('\n')
 	if err == nil {
@@ -103,6 +104,9 @@ func (s *sealed) readHeader(name string, by []string) error {
 	}
 	if err == nil && !names(by, s.header.Provider) {
 		err = fault.Say("seal.inspect", fault.Denied, fmt.Sprintf("file di %q firmato da %q / signed by somebody else", s.header.Provider, by))
+	}
+	if err == nil && provider != "" && plain(provider) != plain(s.header.Provider) {
+		err = fault.Say("seal.inspect", fault.Denied, fmt.Sprintf("file di %q, non di %q / file of another provider", s.header.Provider, provider))
 	}
 	var f *fault.Error
 	if err != nil && !errors.As(err, &f) {
@@ -134,7 +138,8 @@ func (s *sealed) checkHeader(name string) {
 		s.wrong.add("giorno %q o fuso %q illeggibile / day or zone unreadable", h.Day, h.Zone)
 		return
 	}
-	if s.stamped && s.at.Before(endOf(day, zone)) {
+	s.end = endOf(day, zone)
+	if s.stamped && s.at.Before(s.end) {
 		s.wrong.add("la marca temporale (%s) precede la fine del giorno / the time stamp is of before the day's end", s.at.UTC().Format(time.RFC3339))
 	}
 }
@@ -185,4 +190,21 @@ func (s *sealed) compareStamp(p Proof, kept []byte) {
 		return
 	}
 	s.at = at
+}
+
+// tolerance is how long after a day's end its time stamp may come before it has
+// to be explained.
+const tolerance = 48 * time.Hour
+
+// late tells of a stamp that came long after the day, or had not come at the
+// instant now, where that is given; "" where it came in time.
+func (s *sealed) late(now time.Time) string {
+	switch {
+	case s.end.IsZero():
+	case s.stamped && s.at.Sub(s.end) > tolerance:
+		return fmt.Sprintf("marca temporale del %s, oltre 48 ore dopo la fine del giorno / time stamp of more than 48 hours after the day's end", s.at.UTC().Format(time.RFC3339))
+	case !s.stamped && s.stamp == nil && now.Sub(s.end) > tolerance:
+		return "senza marca temporale da oltre 48 ore / without time stamp for more than 48 hours"
+	}
+	return ""
 }

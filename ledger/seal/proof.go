@@ -43,7 +43,6 @@ func ProofBy(v *signer.Verifier, authorities []*x509.Certificate) Proof {
 // names reports whether one of the names in a certificate has the provider's,
 // as RFC 6109 §5.5 wants it of signing certificates; case and spacing aside.
 func names(by []string, provider string) bool {
-	plain := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 	for _, n := range by {
 		if provider != "" && strings.Contains(plain(n), plain(provider)) {
 			return true
@@ -51,3 +50,6 @@ func names(by []string, provider string) bool {
 	}
 	return false
 }
+
+// plain is a name without what does not tell one from another.
+func plain(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }

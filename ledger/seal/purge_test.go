@@ -3,12 +3,15 @@
 package seal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"pecd/alarm"
+	"pecd/clock"
 	"pecd/ledger"
 	"pecd/storage"
 )
@@ -46,7 +49,7 @@ func TestPurge_2_3(t *testing.T) {
 	}
 	e := newEnv(t, 2026, 1, 1)
 	e.book.cfg.Months = months
-	for end := e.clk.Now().AddDate(0, months+1, 0); e.clk.Now().Before(end); {
+	for end := e.clk.Now().AddDate(0, months+2, 0); e.clk.Now().Before(end); {
 		e.day(2)
 	}
 	seals := e.seals()
@@ -70,10 +73,19 @@ func TestPurge_2_3(t *testing.T) {
 	if err != nil || state.First != first.First || state.Before != first.Before {
 		t.Errorf("the log begins at %+v, %v", state, err)
 	}
-	// The first record that is kept is proven by the seal before, which is gone.
-	e.tamper(fmt.Sprintf("UPDATE records SET data = CAST(replace(data, 'Oggetto', 'oggetto') AS BLOB) WHERE seq = %d", sum.First+1))
+	// The first records that are kept are proven by the seal before, which is gone.
+	victim := int64(0)
+	err = Search(t.Context(), e.store, Query{Kind: ledger.SubmissionAccepted}, func(r storage.Record, _ ledger.Event) error {
+		victim = r.Seq
+		return errStop
+	})
+	if !errors.Is(err, errStop) || victim > sum.First+5 {
+		t.Fatal(victim, err)
+	}
+	e.tamper(edit(int(victim)))
+	e.book.cfg.Months = months
 	found, _ := e.verify()
-	if len(found) != 1 || found[0].Seq != sum.First+1 {
+	if len(found) != 1 || found[0].Seq != victim {
 		t.Errorf("found:\n%s", lines(found))
 	}
 }
@@ -134,8 +146,8 @@ func TestPurgeWaitsForStamp(t *testing.T) {
 	e.tsa.fail = true
 	e.moveTo("2026-03-01 00:05:00")
 	e.turn(false)
-	if kept, purged := e.kept(); kept != 58 || purged != 1 {
-		t.Errorf("%d kept, %d purged", kept, purged)
+	if kept, purged := e.kept(); kept != 59 || purged != 0 {
+		t.Errorf("%d kept, %d purged: no stamp says yet that the time is over", kept, purged)
 	}
 	e.tsa.fail = false
 	e.turn(true)
@@ -152,6 +164,75 @@ func TestPurgeWaitsForStamp(t *testing.T) {
 	})
 	if err != nil || purges != 1 {
 		t.Errorf("%d purges in the log, %v", purges, err)
+	}
+	e.wantClean()
+}
+
+// TestPurgeNeedsTrustedTime: a clock that ran ahead removes nothing: neither
+// before a time stamp says that the time is over, nor while the clock is in
+// doubt; and never more than a week in one turn.
+func TestPurgeNeedsTrustedTime(t *testing.T) {
+	e := newEnv(t, 2026, 1, 1)
+	e.book.cfg.Months = 1
+	for range 10 {
+		e.day(1)
+	}
+	purged := func(want int) {
+		t.Helper()
+		if _, n := e.kept(); n != want {
+			t.Fatalf("%d purged, want %d", n, want)
+		}
+	}
+	// The authority knows better than this clock.
+	e.tsa.clk = clock.NewManual(e.clk.Now())
+	e.moveTo("2026-03-01 00:10:00")
+	e.turn(true)
+	purged(0)
+	e.tsa.clk = e.clk
+	for _, name := range []string{alarm.ClockDeviation, alarm.ClockUnchecked} {
+		e.moveTo(map[string]string{alarm.ClockDeviation: "2026-03-02 00:10:00", alarm.ClockUnchecked: "2026-03-03 00:10:00"}[name])
+		e.board.Raise(name, "test")
+		e.book.turn(t.Context())
+		e.board.Clear(name)
+		if name == alarm.ClockDeviation { // which closes no day, and so has no stamp either
+			if err := e.book.SealNow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			e.board.Raise(name, "test")
+			e.turn(true)
+			e.board.Clear(name)
+		}
+		purged(0)
+	}
+	e.turn(true)
+	purged(7)
+	e.turn(true)
+	purged(10) // what was sealed on the first of March is kept
+	e.turn(true)
+	purged(10)
+}
+
+// TestPurgeCountsFromStamp: a day that was stamped late is kept for the whole
+// time from its stamp on.
+func TestPurgeCountsFromStamp(t *testing.T) {
+	e := newEnv(t, 2026, 1, 1)
+	e.book.cfg.Months = 1
+	e.some(1)
+	e.tsa.fail = true
+	e.moveTo("2026-01-02 00:10:00")
+	e.turn(false)
+	e.tsa.fail = false
+	e.moveTo("2026-01-20 00:10:00")
+	e.turn(true)
+	e.moveTo("2026-02-10 00:10:00")
+	e.turn(true)
+	if _, n := e.kept(); n != 0 {
+		t.Errorf("%d purged", n)
+	}
+	e.moveTo("2026-02-21 00:10:00")
+	e.turn(true)
+	if _, n := e.kept(); n != 7 {
+		t.Errorf("%d purged", n)
 	}
 	e.wantClean()
 }

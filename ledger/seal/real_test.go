@@ -133,7 +133,9 @@ func TestRealSeal_2_3(t *testing.T) {
 	verify := func(proof Proof) (found []Problem) {
 		t.Helper()
 		report := func(p Problem) error { found = append(found, p); return nil }
-		if _, err := Verify(t.Context(), e.store, e.folder(), proof, report); err != nil {
+		c := e.verification()
+		c.Proof = proof
+		if _, err := Verify(t.Context(), c, report); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := VerifyFolder(t.Context(), e.folder(), proof, report); err != nil {

@@ -60,6 +60,7 @@ func TestResigned(t *testing.T) {
 		return func(content string) string { return strings.Replace(content, old, new, 1) }
 	}
 	const noStamp, notNamed = "time stamp does not hold", "does not name that of the seal before"
+	const anotherSum = "record 12 tells of another file or sum"
 	const notNamedAlone, lastRecord = "the file before is not the one it names", "the last record is not that of the header"
 	for _, c := range []struct {
 		name   string
@@ -70,22 +71,22 @@ func TestResigned(t *testing.T) {
 		{"an event altered in the file", func(e *env) { e.resign(day2, false, replace("Oggetto", "oggetto")) },
 			[]string{"seal 2 (|" + noStamp + "|another sum|record|7"}, []string{"record 7 (", "seal 2 (|" + noStamp, "seal 3 (|" + notNamedAlone}},
 		{"the same, and the row", func(e *env) { e.resign(day2, true, replace("Oggetto", "oggetto")) },
-			[]string{"seal 2 (|" + noStamp + "|from there on", "seal 3 (|" + notNamed}, []string{"record 7 (", "seal 2 (|" + noStamp, "seal 3 (|" + notNamedAlone}},
+			[]string{"seal 2 (|" + noStamp + "|from there on", "seal 2 (|" + anotherSum, "seal 3 (|" + notNamed}, []string{"record 7 (", "seal 2 (|" + noStamp, "seal 3 (|" + notNamedAlone}},
 		{"a line taken out", func(e *env) { e.resign(day2, false, cutLine(3)) },
 			[]string{"seal 2 (|" + noStamp + "|from there on"}, []string{"record 9 (|missing", "seal 2 (", "seal 3 ("}},
 		{"a line taken out, and the row", func(e *env) { e.resign(day2, true, cutLine(3)) },
-			[]string{"seal 2 (|" + noStamp + "|from there on", "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 2 (", "seal 3 ("}},
+			[]string{"seal 2 (|" + noStamp + "|from there on", "seal 2 (|" + anotherSum, "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 2 (", "seal 3 ("}},
 		{"the last line taken out", func(e *env) { e.resign(day2, false, cutLine(6)) },
 			[]string{"seal 2 (|ends with another record"}, []string{"seal 2 (|" + lastRecord, "seal 3 ("}},
 		{"a line taken out, and stamped anew", func(e *env) {
 			e.resign(day2, true, cutLine(3))
 			e.restamp(day2, "2026-11-22 01:00:00")
-		}, []string{"seal 2 (|not the one kept|that is kept does not hold|from there on", "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 3 ("}},
+		}, []string{"seal 2 (|not the one kept|that is kept does not hold|from there on", "seal 2 (|" + anotherSum, "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 3 ("}},
 		{"the same, with the stamp kept", func(e *env) {
 			e.resign(day2, true, cutLine(3))
 			e.restamp(day2, "2026-11-22 01:00:00")
 			e.tamper(fmt.Sprintf("UPDATE seals SET stamp = x'%x' WHERE number = 2", read(e, filepath.Join(e.folder(), stampName(day2)))))
-		}, []string{"record 8 (|is not in the sealed file", "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 3 ("}},
+		}, []string{"record 8 (|is not in the sealed file", "seal 2 (|" + anotherSum, "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 3 ("}},
 		{"a line that is none", func(e *env) { e.resign(day2, false, replace(`{"seq":8`, `{ "seq":8`)) },
 			[]string{"seal 2 (|unreadable line"}, []string{"seal 2 (|unreadable line", "seal 3 ("}},
 		{"a line twice", func(e *env) { e.resign(day2, false, replace(`{"seq":8`, `{"seq":7`)) },

@@ -26,20 +26,26 @@ const (
 // Run closes every day shortly after its midnight, has the seals stamped, and
 // removes what was kept long enough, until ctx ends. Days missed meanwhile are
 // closed first, each by its own seal. Failures are logged and tried again.
+//
+// It begins after a minute: until then the clock of a machine that was just
+// started has been held against others, which decides whether a day is closed.
 func (d *Daybook) Run(ctx context.Context) {
 	failed := 0
-	for ctx.Err() == nil {
+	for d.sleep(ctx, firstWait); ctx.Err() == nil; d.sleep(ctx, d.wait(failed)) {
 		if d.turn(ctx) {
 			failed = 0
 		} else {
 			failed++
 		}
-		wake, stop := d.cfg.Clock.After(d.wait(failed))
-		select {
-		case <-ctx.Done():
-		case <-wake:
-		}
-		stop()
+	}
+}
+
+func (d *Daybook) sleep(ctx context.Context, long time.Duration) {
+	wake, stop := d.cfg.Clock.After(long)
+	defer stop()
+	select {
+	case <-ctx.Done():
+	case <-wake:
 	}
 }
 
@@ -81,10 +87,14 @@ func (d *Daybook) tellDays(now, due time.Time, err error) {
 		return
 	}
 	d.cfg.Logger.Error("day of the log not sealed", "error", err)
+	text := fault.TextOf(err)
 	switch {
+	case !due.IsZero() && now.Sub(due) < patience:
+	case text != "":
+		d.cfg.Alarms.Raise(alarm.SealOverdue, text)
 	case due.IsZero():
 		d.cfg.Alarms.Raise(alarm.SealOverdue, fmt.Sprintf("log PEC illeggibile (%s) / PEC log unreadable", fault.KindOf(err)))
-	case now.Sub(due) >= patience:
+	default:
 		day := dayOf(due.Add(-1), d.cfg.Zone).Format(time.DateOnly)
 		d.cfg.Alarms.Raise(alarm.SealOverdue, fmt.Sprintf("log PEC del %s non ancora sigillato (%s) / PEC log not yet sealed", day, fault.KindOf(err)))
 	}

@@ -13,6 +13,7 @@ package seal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -76,7 +77,8 @@ type Daybook struct {
 	kept int64      // every seal below this number is purged
 }
 
-// New returns a Daybook and creates its directory.
+// New returns a Daybook and creates its directory. Where the log was found broken
+// and that was not cleared (Cleared), the alarm is raised again.
 func New(cfg Config) (*Daybook, error) {
 	const op = "seal.New"
 	if cfg.Months == 0 {
@@ -93,7 +95,11 @@ func New(cfg Config) (*Daybook, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fault.New(op, fault.Temporary, err)
 	}
-	return &Daybook{cfg: cfg}, nil
+	d := &Daybook{cfg: cfg}
+	if err := d.remember(); err != nil {
+		return nil, fault.New(op, fault.Temporary, err)
+	}
+	return d, nil
 }
 
 // SealNow closes every day that is over, and asks for the time stamps that lack.
@@ -109,6 +115,7 @@ func (d *Daybook) SealNow(ctx context.Context) error {
 
 // closeDays closes the days that ended before now, oldest first. With an error
 // comes the end of the first day that is not closed, zero where it is unknown.
+// A clock that is known to be off closes nothing: the day of a seal is for good.
 func (d *Daybook) closeDays(ctx context.Context, now time.Time) (due time.Time, err error) {
 	last, _, err := d.state(ctx)
 	if err != nil {
@@ -118,12 +125,19 @@ func (d *Daybook) closeDays(ctx context.Context, now time.Time) (due time.Time, 
 	if err != nil || !ok {
 		return time.Time{}, err
 	}
+	if err := d.ahead(day); err != nil {
+		return time.Time{}, err
+	}
 	var days []time.Time
 	for today := dayOf(now, d.cfg.Zone); day.Before(today); day = day.AddDate(0, 0, 1) {
 		days = append(days, day)
 	}
 	if len(days) == 0 {
 		return time.Time{}, nil
+	}
+	if d.doubtful(alarm.ClockDeviation) {
+		return endOf(days[0], d.cfg.Zone), fault.Say("seal.closeDays", fault.Temporary, fmt.Sprintf(
+			"log PEC del %s non sigillato: l'orologio è fuori tolleranza / PEC log not sealed: the clock is off", days[0].Format(time.DateOnly)))
 	}
 	ends, err := cuts(ctx, d.cfg.Store, cut{last.Last, last.Head}, days, d.cfg.Zone)
 	if err != nil {

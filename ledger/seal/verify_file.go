@@ -13,31 +13,34 @@ import (
 )
 
 // file compares a sealed file with its row and with the records of the store. It
-// reports whether the seal was purged while this was going on. Where the file
-// can be relied on and says something else than the row, s becomes what it says:
+// reports whether the seal was purged while this was going on, and tells where
+// its time stamp is late. Where the file can be relied on and says something else than the row, s becomes what it says:
 // one altered row is told of once, and no record or later seal for it.
-func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (gone bool, err error) {
+func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (gone bool, late string, err error) {
 	if number, _, stamp, ok := parseName(s.File); !ok || stamp || number != s.Number {
 		wrong.add("nome di file sbagliato / wrong file name")
 		s.File = sealedName(s.Number, s.Day)
 		if _, _, _, ok := parseName(s.File); !ok {
-			return false, nil
+			return false, "", nil
 		}
 	}
 	v.files[s.File] = true
-	f, err := v.proof.inspect(v.dir, s.File, s.At)
+	f, err := v.cfg.Proof.inspect(v.cfg.Dir, s.File, v.cfg.Provider, s.At)
 	if fault.Is(err, fault.NotFound) {
 		gone, err := v.purgedMeanwhile(ctx, s.Number)
 		if !gone && err == nil {
 			wrong.add("il file manca / the file is missing")
 		}
-		return gone, err
+		return gone, "", err
 	}
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	defer f.close()
-	f.compareStamp(v.proof, s.Stamp)
+	f.compareStamp(v.cfg.Proof, s.Stamp)
+	if f.stamped {
+		s.StampedAt = f.at
+	}
 	if f.sum != s.Sum {
 		f.wrong.add("il file non ha la somma registrata / the file has another sum than recorded")
 	}
@@ -50,11 +53,11 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 		err := eachLine(f.lines, c.line)
 		switch {
 		case c.gone:
-			return true, nil
+			return true, "", nil
 		case errors.Is(err, errLine):
 			f.wrong.add("%s", why(err))
 		case err != nil:
-			return false, err
+			return false, "", err
 		case c.last != s.Last:
 			f.wrong.add("il file finisce con la registrazione %d / the file ends with another record", c.last)
 		}
@@ -63,7 +66,7 @@ func (v *verifier) file(ctx context.Context, s *storage.Seal, wrong *reasons) (g
 		}
 	}
 	*wrong = append(*wrong, f.wrong...)
-	return false, nil
+	return false, f.late(v.cfg.Now), nil
 }
 
 // compareRow compares the row of a seal with its file, and where that can be
@@ -155,7 +158,7 @@ func (c *comparison) unlisted(r storage.Record) error {
 
 // purgedMeanwhile reports whether a seal was purged since its row was read.
 func (v *verifier) purgedMeanwhile(ctx context.Context, number int64) (purged bool, err error) {
-	err = v.log.Seals(ctx, number, func(s storage.Seal) error {
+	err = v.cfg.Log.Seals(ctx, number, func(s storage.Seal) error {
 		purged = s.Purged && s.Number == number
 		return errStop
 	})
@@ -168,7 +171,7 @@ func (v *verifier) purgedMeanwhile(ctx context.Context, number int64) (purged bo
 // strays tells of sealed files that no seal names: of an interrupted sealing,
 // which the next one writes again, or of a seal whose row was removed.
 func (v *verifier) strays(ctx context.Context) error {
-	entries, err := os.ReadDir(v.dir)
+	entries, err := os.ReadDir(v.cfg.Dir)
 	if err != nil {
 		return fault.New("seal.strays", fault.Temporary, err)
 	}
@@ -179,7 +182,7 @@ func (v *verifier) strays(ctx context.Context) error {
 			continue
 		}
 		made := false // meanwhile
-		err := v.log.Seals(ctx, number, func(s storage.Seal) error {
+		err := v.cfg.Log.Seals(ctx, number, func(s storage.Seal) error {
 			made = s.File == sealedName(number, day)
 			return errStop
 		})

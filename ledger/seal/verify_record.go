@@ -41,6 +41,18 @@ func (v *verifier) record(r storage.Record, s storage.Seal, l *line, wrong ...st
 	}
 	v.last = cut{r.Seq, r.Hash}
 	all = append(all, columns(r)...)
+	if s.Number == 0 && dayOf(r.At, v.cfg.Zone).Before(v.overdue) {
+		if v.old++; v.old == 1 {
+			v.firstOld = r.Seq
+		}
+	}
+	data := r.Data
+	if l != nil {
+		data = l.data
+	}
+	if err := v.claims(r.Seq, data, v.madeBefore(s), &all); err != nil {
+		return err
+	}
 	if len(all) == 0 {
 		return nil
 	}
@@ -72,7 +84,11 @@ func (v *verifier) missing(l line, s storage.Seal) error {
 		return err
 	}
 	v.chain.start(l.seq, l.hash)
-	p := Problem{Seq: l.seq, Seal: s.Number, File: s.File, What: "manca, ma è sigillata / missing, but it was sealed"}
+	wrong := reasons{"manca, ma è sigillata / missing, but it was sealed"}
+	if err := v.claims(l.seq, l.data, v.madeBefore(s), &wrong); err != nil {
+		return err
+	}
+	p := Problem{Seq: l.seq, Seal: s.Number, File: s.File, What: wrong.String()}
 	p.event(l.data)
 	return v.report(p)
 }

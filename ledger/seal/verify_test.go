@@ -196,9 +196,9 @@ func TestVerifyNamesWhatWasAltered(t *testing.T) {
 		{"a seal's file", func(e *env) { e.tamper("UPDATE seals SET file = '../../etc/passwd' WHERE number = 2") },
 			[]string{"seal 2 (|wrong file name"}, nil},
 		{"a seal's day and file", func(e *env) { e.tamper("UPDATE seals SET day = 'x', file = 'x' WHERE number = 2") },
-			[]string{"seal 2 (\"000002-x.log.p7m\"|wrong file name", "seal 3 (|name that of the seal before", "file \"" + day2 + "\"|no seal names it"}, nil},
+			[]string{"seal 2 (\"000002-x.log.p7m\"|wrong file name", "seal 2 (|record 12 tells of another file", "seal 3 (|name that of the seal before", "file \"" + day2 + "\"|no seal names it"}, nil},
 		{"the last seal removed", func(e *env) { e.tamper("DELETE FROM seals WHERE number = 4") }, []string{"file \"000004-2026-11-23.log.p7m\"|no seal names it"}, nil},
-		{"a seal called purged", func(e *env) { e.tamper("UPDATE seals SET purged = 1 WHERE number = 2") }, []string{"seal 2 (|purged before|records are left"}, nil},
+		{"a seal called purged", func(e *env) { e.tamper("UPDATE seals SET purged = 1 WHERE number = 2") }, []string{"seal 2 (|purged before|records are left", "seal 2 (|purged without a record"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := whole.clone(t)
@@ -302,7 +302,7 @@ func TestVerifyStops(t *testing.T) {
 	e.flip(day3, 200)
 	stop := errors.New("enough")
 	told := 0
-	_, err := Verify(t.Context(), e.store, e.folder(), e.proof(), func(Problem) error {
+	_, err := Verify(t.Context(), e.verification(), func(Problem) error {
 		told++
 		return stop
 	})

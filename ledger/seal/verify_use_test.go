@@ -54,7 +54,9 @@ func TestVerifyInUse(t *testing.T) {
 	verify := func(e *env, d *during) (Summary, []Problem) {
 		d.Log = e.store
 		var found []Problem
-		sum, err := Verify(t.Context(), d, e.folder(), e.proof(), func(p Problem) error {
+		c := e.verification()
+		c.Log = d
+		sum, err := Verify(t.Context(), c, func(p Problem) error {
 			found = append(found, p)
 			return nil
 		})
@@ -78,13 +80,11 @@ func TestVerifyInUse(t *testing.T) {
 		d.does = func() {
 			e.book.cfg.Months = 1
 			e.clk.Advance(28 * 24 * time.Hour)
-			if err := e.book.purge(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			e.turn(true) // the last stamp says that the time is over
 		}
 		sum, found = verify(e, d)
-		if kept, purged := e.kept(); kept != 3 || purged != 2 {
-			t.Fatalf("%d kept, %d purged", kept, purged)
+		if _, purged := e.kept(); purged != 2 {
+			t.Fatalf("%d purged", purged)
 		}
 		if len(found) > 0 || sum.Purged == 0 {
 			t.Errorf("at seal %d, record %d: %+v\n%s", d.seal, d.seq, sum, lines(found))
