@@ -82,6 +82,12 @@ func TestSelfTestOfPool(t *testing.T) {
 			t.Errorf("alarm %q", text)
 		}
 	}
+	good.Stop()
+	failed(t, s.SelfTest(context.Background()), good.Addr) // and is looked at again soon
+	if s.raised(alarm.ScannerBlind) == "" {
+		t.Error("the blind engine is forgotten over the silent one")
+	}
+	good.Restart()
 	blind.Stop()
 	err := s.SelfTest(context.Background())
 	failed(t, err, blind.Addr)
@@ -199,6 +205,12 @@ func TestRun(t *testing.T) {
 	d.Restart()
 	expect("another minute later", time.Minute, false)
 	expect("after another hour", time.Hour, false)
+	d.Stop()
+	_, err := s.Scan(context.Background(), strings.NewReader("x"))
+	failed(t, err, d.Addr)
+	expect("a message without a verdict", 0, true) // the pause is shortened
+	d.Restart()
+	expect("a minute after it", time.Minute, false)
 	cancel()
 	<-done
 }
