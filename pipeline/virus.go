@@ -57,7 +57,7 @@ func named(finding string) string {
 }
 
 // scanOrdinary is scan for what anybody can send, which may not keep the
-// antivirus from the rest (ADR 0005 #11).
+// antivirus from the rest (ADR 0005 #12).
 func (c *Core) scanOrdinary(ctx context.Context, in *intake) (Finding, error) {
 	if c.OrdinaryScanner == nil {
 		return c.scan(ctx, in)

@@ -9,7 +9,7 @@ import (
 )
 
 // TestIncoming_OrdinaryScanner: what anybody can send has its own antivirus, the
-// rest does not depend on it (ADR 0005 #11).
+// rest does not depend on it (ADR 0005 #12).
 func TestIncoming_OrdinaryScanner(t *testing.T) {
 	w, alfa, beta := guarded(t)
 	ordinary := &scriptedScanner{down: true}
