@@ -19,17 +19,18 @@ import (
 // The names. They are label values of a metric and keys of operators' rules:
 // none is renamed.
 const (
-	IndexStale      = "index_stale"       // the provider index was not refreshed in time
-	IndexRefused    = "index_refused"     // a fetched index was refused; the old one stays in use
-	RevocationStale = "revocation_stale"  // a revocation list is past its time
-	ScannerDown     = "scanner_down"      // the antivirus engine does not answer: mail waits
-	ScannerBlind    = "scanner_blind"     // the engine does not report what policy refuses
-	ScannerNone     = "scanner_none"      // no antivirus is configured: nothing is looked into
-	ClockDeviation  = "clock_deviation"   // the clock is off by more than the law tolerates
-	ClockUnchecked  = "clock_unchecked"   // no time source answers
-	SealOverdue     = "ledger_overdue"    // a day of the log is not sealed in time
-	StampOverdue    = "timestamp_overdue" // a sealed day has no time stamp yet
-	LedgerBroken    = "ledger_broken"     // the log's chain does not hold
+	IndexStale          = "index_stale"          // the provider index was not refreshed in time
+	IndexRefused        = "index_refused"        // a fetched index was refused; the old one stays in use
+	RevocationStale     = "revocation_stale"     // a revocation list is past its time
+	ScannerDown         = "scanner_down"         // the antivirus engine does not answer: mail waits
+	ScannerBlind        = "scanner_blind"        // the engine does not report what policy refuses
+	ScannerNone         = "scanner_none"         // no antivirus is configured: nothing is looked into
+	ClockDeviation      = "clock_deviation"      // the clock is off by more than the law tolerates
+	ClockUnchecked      = "clock_unchecked"      // no time source answers
+	SealOverdue         = "ledger_overdue"       // a day of the log is not sealed in time
+	StampOverdue        = "timestamp_overdue"    // a sealed day has no time stamp yet
+	CertificateExpiring = "certificate_expiring" // a certificate of ours ends within 30 days
+	LedgerBroken        = "ledger_broken"        // the log's chain does not hold
 )
 
 // Alarm is one condition that lasts.

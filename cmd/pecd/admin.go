@@ -80,6 +80,8 @@ type peerKey struct{}
 // serveOperation does one operation and streams its output.
 func (n *node) serveOperation(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("op")
+	n.operating.Add(1)
+	defer n.operating.Done()
 	make, ok := operations()[name]
 	if !ok {
 		http.Error(w, "operazione sconosciuta / unknown operation: "+name, http.StatusNotFound)

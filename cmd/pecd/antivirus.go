@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"pecd/alarm"
@@ -20,9 +21,6 @@ import (
 // there is neither.
 func (n *node) openScanner() error {
 	c := n.cfg.Scan
-	if c.None {
-		n.alarms.Raise(alarm.ScannerNone, "nessun antivirus: scan.none = true, nessun messaggio viene esaminato / no antivirus: scan.none = true, no message is looked into")
-	}
 	if len(c.Clamd) == 0 {
 		return nil
 	}
@@ -47,15 +45,9 @@ func (n *node) openScanner() error {
 		cfg.Second = second
 	}
 	n.scanner = scan.NewScanner(cfg)
-	n.core.Scanner = scanner{n.scanner}
-	n.core.OrdinaryScanner = scanner{n.scanner.Share(scan.Share{
-		Places: c.Parallel / ordinaryShare, Wait: ordinaryWait, Time: c.OrdinaryTimeout, Linger: c.Timeout,
-	})}
-	keeper, err := quarantine.NewKeeper(n.cfg.Quarantine.Recipient)
-	if err != nil {
+	if n.vault, err = quarantine.NewKeeper(n.cfg.Quarantine.Recipient); err != nil {
 		return fmt.Errorf("quarantine.recipient: %w", err)
 	}
-	n.core.Vault = keeper
 	return nil
 }
 
@@ -65,6 +57,20 @@ const (
 	ordinaryShare = 4
 	ordinaryWait  = 10 * time.Second
 )
+
+// useScanner shows antivirus and quarantine to the pipeline, where there are any.
+func (n *node) useScanner() {
+	c := n.cfg.Scan
+	if c.None {
+		n.alarms.Raise(alarm.ScannerNone, "nessun antivirus: scan.none = true, nessun messaggio viene esaminato / no antivirus: scan.none = true, no message is looked into")
+	}
+	if n.scanner != nil {
+		n.core.Scanner, n.core.Vault = scanner{n.scanner}, n.vault
+		n.core.OrdinaryScanner = scanner{n.scanner.Share(scan.Share{
+			Places: c.Parallel / ordinaryShare, Wait: ordinaryWait, Time: c.OrdinaryTimeout, Linger: c.Timeout,
+		})}
+	}
+}
 
 // scanner shows the antivirus, or a share of it, to the pipeline.
 type scanner struct {
@@ -95,9 +101,12 @@ func (n *node) purgeQuarantine(ctx context.Context) {
 }
 
 func (n *node) purgeQuarantined(ctx context.Context) error {
+	if n.clockDoubtful() {
+		return nil // a wrong clock must not destroy what the law wants kept
+	}
 	now := n.clock.Now()
 	for {
-		purge := &storage.PurgeQuarantined{Before: now.AddDate(0, -n.cfg.Quarantine.Months, 0)}
+		purge := &storage.PurgeQuarantined{Before: monthsBefore(now.In(n.zone), n.cfg.Quarantine.Months)}
 		due := false
 		err := n.store.EachQuarantined(ctx, time.Time{}, func(q storage.Quarantined) error {
 			due = q.At.Before(purge.Before)
@@ -111,4 +120,19 @@ func (n *node) purgeQuarantined(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// clockDoubtful reports whether the clock is known to be off, or unwatched.
+func (n *node) clockDoubtful() bool {
+	return slices.ContainsFunc(n.alarms.Raised(), func(a alarm.Alarm) bool {
+		return a.Name == alarm.ClockDeviation || a.Name == alarm.ClockUnchecked
+	})
+}
+
+// monthsBefore is the instant so many calendar months before t. Where that
+// month is shorter it is the month's last day: nothing is kept too short.
+func monthsBefore(t time.Time, months int) time.Time {
+	first := time.Date(t.Year(), t.Month()-time.Month(months), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), t.Location())
+	last := first.AddDate(0, 1, -1).Day()
+	return first.AddDate(0, 0, min(t.Day(), last)-1)
 }

@@ -19,6 +19,7 @@ func TestScan_NoneIsAnAlarm(t *testing.T) {
 		n := newNode(&cfg, clock.System{}, slog.New(slog.DiscardHandler))
 		n.core = &pipeline.Core{}
 		must(t, n.openScanner())
+		n.useScanner()
 		raised := n.alarms.Raised()
 		if (len(raised) == 1 && raised[0].Name == alarm.ScannerNone) != none || len(raised) > 1 || n.core.Scanner != nil || n.core.OrdinaryScanner != nil {
 			t.Errorf("none = %v: %+v", none, raised)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,8 +94,10 @@ func (c *Config) checkServices() error {
 	switch {
 	case !oneOf(c.Trust.Revocation, "strict", "grace", "off"):
 		return fmt.Errorf("trust.revocation: %q is none of strict, grace, off", c.Trust.Revocation)
-	case c.Trust.CRLRefresh <= 0 || c.Trust.CRLGrace < 0 || c.Trust.CRLMaxAge < 0:
-		return fmt.Errorf("[trust]: crl_refresh must be positive, crl_grace and crl_max_age not negative")
+	case c.Trust.CRLRefresh <= 0 || c.Trust.CRLGrace <= 0 || c.Trust.CRLMaxAge < 0:
+		return fmt.Errorf("[trust]: crl_refresh and crl_grace must be positive (without grace: revocation = \"strict\"), crl_max_age not negative")
+	case c.Index.Authorities != "" && c.path(c.Index.Authorities) == c.path(c.Trust.Authorities) && !c.Demo:
+		return fmt.Errorf("index.authorities: those of [trust] certify every provider, and each could sign the index")
 	case !oneOf(c.Scan.Bombs, "refuse", "report", "pass") || !oneOf(c.Scan.Encrypted, "refuse", "report", "pass"):
 		return fmt.Errorf("[scan]: bombs and encrypted are refuse, report or pass")
 	case len(c.Scan.Clamd) > 0 && (c.Scan.Parallel < 2 || c.Scan.OrdinaryTimeout <= 0 || c.Scan.Timeout < c.Scan.OrdinaryTimeout):
@@ -109,6 +112,8 @@ func (c *Config) checkServices() error {
 		return fmt.Errorf("quarantine.recipient is missing: where [scan] finds a virus, the message is kept (pecd quarantine keygen)")
 	case c.Quarantine.Months < 30 || c.Ledger.Months < 30:
 		return fmt.Errorf("quarantine.months and ledger.months: the law asks for at least 30")
+	case c.Ledger.TSA != "" && !isWebAddress(c.Ledger.TSA):
+		return fmt.Errorf("ledger.tsa: not an http or https address") // it may hold a password: not told
 	case c.Ledger.TSA != "" && c.Ledger.TSAAuthorities == "":
 		return fmt.Errorf("ledger.tsa_authorities is missing: whose time stamps count?")
 	case c.Index.URL != "" && !strings.HasPrefix(c.Index.URL, "https://"):
@@ -121,10 +126,20 @@ func (c *Config) checkServices() error {
 		return fmt.Errorf("index.client_certificate and index.client_key go together")
 	case c.Publish.Path != "" && (c.Listen.HTTPS == "" || !strings.HasPrefix(c.Publish.Path, "/") || !strings.HasPrefix(c.Publish.URL, "https://")):
 		return fmt.Errorf("publish.path: needs listen.https, a path that begins with /, and publish.url")
-	case len(c.Time.Servers) > 0 && (c.Time.Tolerance <= 0 || c.Time.Every <= 0):
-		return fmt.Errorf("[time]: tolerance and every must be positive")
+	case c.Publish.Path != "" && strings.Trim(c.Publish.Path, pathLetters) != "":
+		return fmt.Errorf("publish.path: letters, digits and /._- only")
+	case c.Time.Tolerance <= 0 || c.Time.Tolerance > time.Second || c.Time.Every <= 0:
+		return fmt.Errorf("[time]: tolerance and every must be positive, and tolerance at most 1s, the law's")
 	}
 	return nil
+}
+
+// pathLetters are what a published path may consist of.
+const pathLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
+
+func isWebAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 func oneOf(s string, all ...string) bool { return slices.Contains(all, s) }

@@ -118,7 +118,7 @@ type LedgerConfig struct {
 
 // TimeConfig steers the watch over the clock.
 type TimeConfig struct {
-	Servers   []string      `toml:"servers" doc:"NTP servers the clock is compared with; empty: not watched."`
+	Servers   []string      `toml:"servers" doc:"NTP servers the clock is compared with; empty: an alarm says that nobody watches it."`
 	Tolerance time.Duration `toml:"tolerance" doc:"Deviation at which an alarm is raised; the law tolerates 1s."`
 	Every     time.Duration `toml:"every" doc:"How often it is measured."`
 }

@@ -170,7 +170,7 @@ func (c *ledgerSearchCmd) do(ctx context.Context, k call) error {
 			_, err := fmt.Fprintf(k.out, "{\"seq\":%d,\"hash\":\"%x\",\"event\":%s}\n", r.Seq, r.Hash, r.Data)
 			return err
 		}
-		_, err := fmt.Fprintf(k.out, "%d\t%s\t%s\t%s\t%s\t%q\n", r.Seq, e.At.In(zone).Format(time.RFC3339), e.Kind, e.ID, e.Sender, e.Subject)
+		_, err := fmt.Fprintf(k.out, "%d\t%s\t%q\t%q\t%q\t%q\n", r.Seq, e.At.In(zone).Format(time.RFC3339), e.Kind, e.ID, e.Sender, e.Subject)
 		return err
 	})
 }
@@ -178,14 +178,17 @@ func (c *ledgerSearchCmd) do(ctx context.Context, k call) error {
 type ledgerExtractCmd struct {
 	nodeFlag
 	period
-	Holder string `xor:"whom" required:"" help:"Mailbox of the holder who asks for his messages."`
-	All    bool   `xor:"whom" required:"" help:"Everything, for the supervising authority."`
+	Holder string `xor:"whom" help:"Mailbox of the holder who asks for his messages."`
+	All    bool   `xor:"whom" help:"Everything, for the supervising authority."`
 	Format string `default:"csv" enum:"csv,json" help:"csv, or json: one object a line."`
 	Out    string `required:"" type:"path" placeholder:"FILE" json:"-" help:"The extract; what proves it goes into FILE.manifest.json."`
 }
 
 // Run writes the extract and its manifest. Neither file may be there.
 func (c *ledgerExtractCmd) Run(e *env) error {
+	if (c.Holder == "") != c.All {
+		return errors.New("--holder oppure --all / --holder or --all")
+	}
 	out, err := newPair(c.Out, c.Out+".manifest.json")
 	if err != nil {
 		return err

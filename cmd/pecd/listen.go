@@ -51,28 +51,22 @@ func (n *node) listen() (out []listening, err error) {
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
 		Guesses: guesses,
 	}
-	var clients *x509.CertPool // who may fetch our own record
-	if f := c.Publish.ClientAuthority; f != "" {
-		if clients, err = certPool(c.path(f)); err != nil {
-			return nil, fmt.Errorf("publish.client_authorities: %w", err)
-		}
-	}
 	access := &pipeline.Access{Core: n.core}
 	incoming := &pipeline.Incoming{Core: n.core}
 	logins := submitters{n.users}
 	for _, s := range []struct {
-		name, address string
-		implicit      bool
-		proto         func() server
+		name, address  string
+		implicit, http bool
+		proto          func() server
 	}{
-		{"submission", c.Listen.Submission, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
-		{"smtps", c.Listen.SMTPS, true, func() server { return smtp.NewSubmission(mail, logins, access) }},
-		{"mx", c.Listen.MX, false, func() server { return smtp.NewMX(exchange, incoming) }},
-		{"imap", c.Listen.IMAP, false, func() server { return imap.NewServer(box) }},
-		{"imaps", c.Listen.IMAPS, true, func() server { return imap.NewServer(box) }},
-		{"http", c.Listen.HTTP, false, func() server { return newHTTPServer(n.publicHandler()) }},
-		{"https", c.Listen.HTTPS, true, func() server { return n.newPublishServer(clients) }},
-		{"metrics", c.Listen.Metrics, false, func() server { return newHTTPServer(n.metricsHandler()) }},
+		{"submission", c.Listen.Submission, false, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
+		{"smtps", c.Listen.SMTPS, true, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
+		{"mx", c.Listen.MX, false, false, func() server { return smtp.NewMX(exchange, incoming) }},
+		{"imap", c.Listen.IMAP, false, false, func() server { return imap.NewServer(box) }},
+		{"imaps", c.Listen.IMAPS, true, false, func() server { return imap.NewServer(box) }},
+		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
+		{"https", c.Listen.HTTPS, true, true, func() server { return n.newPublishServer() }},
+		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
 	} {
 		if s.address == "" {
 			continue
@@ -80,6 +74,9 @@ func (n *node) listen() (out []listening, err error) {
 		l, err := n.sockets.listen(s.name, s.address)
 		if err != nil {
 			return out, fmt.Errorf("listen.%s: %w", s.name, err)
+		}
+		if s.http {
+			l = newBoundedListener(l, c.Limits.Connections, c.Limits.ConnectionsPerIP)
 		}
 		out = append(out, listening{s.name, s.proto(), l, s.implicit})
 	}
@@ -98,22 +95,35 @@ type httpServer struct{ http.Server }
 
 func newHTTPServer(h http.Handler) *httpServer {
 	return &httpServer{http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Second, WriteTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}}
 }
 
+// openClients reads the authorities of those who may fetch our own record.
+func (n *node) openClients() (*x509.CertPool, error) {
+	f := n.cfg.Publish.ClientAuthority
+	if f == "" {
+		return nil, nil
+	}
+	pool, err := certPool(n.cfg.path(f))
+	if err != nil {
+		return nil, fmt.Errorf("publish.client_authorities: %w", err)
+	}
+	return pool, nil
+}
+
 // newPublishServer serves our own record of the index over TLS (RFC 6109 §4.5.6,
-// §5.6). Whoever has a certificate of clients may show it; whether that is
+// §5.6). Whoever has a certificate may show it; whether that is
 // needed is the publisher's rule.
-func (n *node) newPublishServer(clients *x509.CertPool) *httpServer {
+func (n *node) newPublishServer() *httpServer {
 	mux := http.NewServeMux()
 	if n.publisher != nil {
 		mux.Handle(n.cfg.Publish.Path, n.publisher)
 	}
 	s := newHTTPServer(mux)
 	s.TLSConfig = n.tlsCert.config()
-	if clients != nil {
-		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.VerifyClientCertIfGiven, clients
+	if n.clients != nil {
+		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.VerifyClientCertIfGiven, n.clients
 	}
 	return s
 }

@@ -86,12 +86,36 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 type configCmd struct {
 	Reference referenceCmd `cmd:"" help:"Print the commented configuration file."`
+	Check     checkCmd     `cmd:"" help:"Read a configuration and all that it names, without touching the store. / Controlla la configurazione."`
 }
 
 type referenceCmd struct{}
 
 // Run prints the reference.
 func (referenceCmd) Run(e *env) error { return writeReference(e.stdout) }
+
+type checkCmd struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"Configuration file."`
+}
+
+// Run reads keys, certificates, trust and index as a node does at its start.
+func (c *checkCmd) Run(e *env) error {
+	cfg, err := readConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(e.stderr, cfg.Log)
+	if err != nil {
+		return err
+	}
+	n := newNode(cfg, e.clock, log)
+	if err := n.prepare(e.ctx); err != nil {
+		return err
+	}
+	n.relay.Close()
+	_, err = fmt.Fprintln(e.stdout, "configurazione valida / configuration valid")
+	return err
+}
 
 // newLogger returns the operating log of a node.
 func newLogger(w io.Writer, c LogConfig) (*slog.Logger, error) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"pecd/ledger/seal"
 	"pecd/pec"
 	"pecd/pipeline"
+	"pecd/quarantine"
 	"pecd/scan"
 	"pecd/signer"
 	"pecd/smtp"
@@ -31,6 +33,7 @@ type node struct {
 	cfg     *Config
 	log     *slog.Logger
 	clock   clock.Clock
+	zone    *time.Location
 	store   *sqlite.Store
 	users   *directory.Directory
 	index   *directory.LiveIndex
@@ -39,6 +42,7 @@ type node struct {
 	publisher *directory.Publisher
 	crls      *signer.RevocationLists
 	signer    *signer.Signer
+	verifier  *signer.Verifier // judges what comes in
 	tlsCert   *serverCertificate
 	core      *pipeline.Core
 	delivery  *pipeline.DeliveryPoint
@@ -46,8 +50,12 @@ type node struct {
 	queue     *pipeline.Queue
 	relay     *smtp.Relay
 	alarms    *alarm.Board
-	scanner   *scan.Scanner // nil without antivirus
+	operating sync.WaitGroup // operations of the admin socket
+	scanner   *scan.Scanner  // nil without antivirus
 	daybook   *seal.Daybook
+	stamper   seal.Stamper // nil: days are not stamped
+	vault     *quarantine.Keeper
+	clients   *x509.CertPool // who may fetch our own record; nil: anybody
 	// deviation watches the clock; nil where no time server is configured.
 	deviation *deviation.Monitor
 	running   bool // serves; false where a command opened it
@@ -59,24 +67,9 @@ type node struct {
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
 // on with a signing certificate that breaks the profile.
-func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (_ *node, err error) {
+func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (*node, error) {
 	n := newNode(cfg, clk, log)
-	zone, err := time.LoadLocation(cfg.Zone)
-	if err != nil {
-		return nil, fmt.Errorf("zone: %w", err)
-	}
-	provider := pec.Provider{Name: cfg.Provider.Name, Domain: cfg.Provider.Domain, ServiceAddress: "posta-certificata@" + cfg.Provider.Domain}
-	if n.signer, err = openSigner(cfg, provider, clk); err != nil {
-		return nil, err
-	}
-	verifier, err := n.openTrust(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if n.tlsCert, err = loadServerCertificate(cfg.path(cfg.TLS.Certificate), cfg.path(cfg.TLS.Key)); err != nil {
-		return nil, err
-	}
-	if n.relay, err = n.openRelay(); err != nil {
+	if err := n.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if err := n.openStore(ctx); err != nil {
@@ -87,27 +80,55 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	if _, err := rand.Read(secret); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
-	if err := n.openPublisher(); err != nil {
-		return nil, errors.Join(err, n.store.Close())
-	}
-	if t := cfg.Time; len(t.Servers) > 0 {
-		n.deviation = deviation.New(deviation.Config{
-			Servers: t.Servers, Tolerance: t.Tolerance, Every: t.Every, Clock: clk, Alarms: n.alarms, Logger: n.log,
-		})
-	}
 	n.core = &pipeline.Core{
-		Store: n.store, Mailboxes: mailboxes{n.users, n.store}, Providers: providers{n.index},
-		Signer: n.signer, Verifier: verifier, Builder: pec.Builder{Provider: provider, Location: zone, Secret: secret},
-		Clock: clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
+		Store: n.store, Mailboxes: mailboxes{n.users, n.store}, Providers: providers{n.index}, Signer: n.signer, Verifier: n.verifier,
+		Builder: pec.Builder{Provider: n.provider(), Location: n.zone, Secret: secret},
+		Clock:   clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
 		RequireTLS: cfg.Relay.RequireTLS,
 	}
+	n.useScanner()
 	n.delivery, n.relaying = pipeline.NewDeliveryPoint(n.core), pipeline.NewRelayPoint(n.core, n.relay)
 	n.queue = pipeline.NewQueue(n.core, n.delivery, n.relaying)
-	if err := errors.Join(n.openScanner(), n.openDaybook()); err != nil {
+	if err := n.openDaybook(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	return n, nil
+}
+
+// prepare reads everything that a node needs beside its store: what is wrong
+// with the configuration shows here, while a store may be in use by another
+// process.
+func (n *node) prepare(ctx context.Context) (err error) {
+	if n.zone, err = time.LoadLocation(n.cfg.Zone); err != nil {
+		return fmt.Errorf("zone: %w", err)
+	}
+	if n.signer, err = openSigner(n.cfg, n.provider(), n.clock); err != nil {
+		return err
+	}
+	if n.verifier, err = n.openTrust(ctx); err != nil {
+		return err
+	}
+	if n.tlsCert, err = loadServerCertificate(n.cfg.path(n.cfg.TLS.Certificate), n.cfg.path(n.cfg.TLS.Key)); err != nil {
+		return err
+	}
+	if n.relay, err = n.openRelay(); err != nil {
+		return err
+	}
+	if n.clients, err = n.openClients(); err != nil {
+		return err
+	}
+	if t := n.cfg.Time; len(t.Servers) > 0 || !n.cfg.Demo {
+		n.deviation = deviation.New(deviation.Config{
+			Servers: t.Servers, Tolerance: t.Tolerance, Every: t.Every, Clock: n.clock, Alarms: n.alarms, Logger: n.log,
+		})
+	}
+	return errors.Join(n.openScanner(), n.openStamper(), n.openPublisher())
+}
+
+func (n *node) provider() pec.Provider {
+	p := n.cfg.Provider
+	return pec.Provider{Name: p.Name, Domain: p.Domain, ServiceAddress: "posta-certificata@" + p.Domain}
 }
 
 func newNode(cfg *Config, clk clock.Clock, log *slog.Logger) *node {
@@ -213,6 +234,7 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	stopAccepting()
 	accepting.Wait()
 	n.endSessions(grace, servers)
+	n.operating.Wait() // what is left of them has been cut off, and ends
 	finished := make(chan struct{})
 	wg.Go(func() {
 		jobs.Wait()

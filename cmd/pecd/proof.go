@@ -32,18 +32,24 @@ func (n *node) stampAuthorities() ([]*x509.Certificate, error) {
 // openDaybook makes what closes the log's days (ADR 0006).
 func (n *node) openDaybook() (err error) {
 	cfg := seal.Config{
-		Store: n.store, Dir: n.sealDir(), Provider: n.cfg.Provider.Name, Zone: n.core.Builder.Location, Clock: n.clock, Signer: n.signer,
+		Store: n.store, Dir: n.sealDir(), Provider: n.cfg.Provider.Name, Zone: n.core.Builder.Location, Clock: n.clock, Signer: n.signer, Stamper: n.stamper,
 		Alarms: n.alarms, Logger: n.log, Months: n.cfg.Ledger.Months,
-	}
-	if n.cfg.Ledger.TSA != "" {
-		authorities, err := n.stampAuthorities()
-		if err != nil {
-			return err
-		}
-		cfg.Stamper = &signer.TimeStamper{URL: n.cfg.Ledger.TSA, Authorities: authorities, Clock: n.clock}
 	}
 	n.daybook, err = seal.New(cfg)
 	return err
+}
+
+// openStamper makes the client of the time-stamping authority.
+func (n *node) openStamper() error {
+	if n.cfg.Ledger.TSA == "" {
+		return nil
+	}
+	authorities, err := n.stampAuthorities()
+	if err != nil {
+		return err
+	}
+	n.stamper = &signer.TimeStamper{URL: n.cfg.Ledger.TSA, Authorities: authorities, Clock: n.clock}
+	return nil
 }
 
 // loadAll reads certificates from several files.

@@ -50,7 +50,7 @@ func (c *quarantineListCmd) do(ctx context.Context, k call) error {
 		if c.JSON {
 			return enc.Encode(q)
 		}
-		_, err := fmt.Fprintf(k.out, "%d\t%s\t%s\t%s\t%q\t%q\t%q\n", q.ID, q.At.In(zone).Format(time.RFC3339), q.Point, q.Message, q.Virus, q.Sender, q.Recipients)
+		_, err := fmt.Fprintf(k.out, "%d\t%s\t%s\t%q\t%q\t%q\t%q\n", q.ID, q.At.In(zone).Format(time.RFC3339), q.Point, q.Message, q.Virus, q.Sender, q.Recipients)
 		return err
 	})
 }

@@ -58,7 +58,7 @@ func (c *queueListCmd) do(ctx context.Context, k call) error {
 		if c.JSON {
 			return enc.Encode(m)
 		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%q\n", m.Job, m.Kind, m.Destination, m.ID, m.Sender,
+		_, err := fmt.Fprintf(w, "%d\t%s\t%q\t%q\t%q\t%s\t%d\t%s\t%q\n", m.Job, m.Kind, m.Destination, m.ID, m.Sender,
 			now.Sub(m.Created).Truncate(time.Second), m.Attempts, state(m, now), m.LastError)
 		return err
 	})

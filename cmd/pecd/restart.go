@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // errRestart is why a node's context ends where it is to go on as a new program.
@@ -102,12 +104,27 @@ func (r *restart) prepare() error {
 		// An address that cannot be bound would be found when nobody serves.
 		return errors.New("[listen] was changed: stop and start the node")
 	}
-	if _, err := exec.LookPath(r.program); err != nil {
+	if err := r.tryProgram(); err != nil {
 		return err
 	}
 	r.kept, err = r.sockets.keep()
 	r.ready = err == nil
 	return err
+}
+
+// checkTime is how long the new program may take to read its configuration.
+const checkTime = 30 * time.Second
+
+// tryProgram has the program that is to take over read keys, trust, index and
+// certificates: what is wrong with them must show while the node still serves.
+func (r *restart) tryProgram() error {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, r.program, "config", "check", "--config", r.config).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s config check: %w: %.1000s", r.program, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // finish is called when the node has ended with err: it executes the program

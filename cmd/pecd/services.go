@@ -15,7 +15,7 @@ import (
 func (n *node) services() []func(context.Context) {
 	all := []func(context.Context){
 		func(ctx context.Context) { n.tlsCert.run(ctx, n.clock, n.log) },
-		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.recordAlarms,
+		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.recordAlarms, n.watchExpiry,
 	}
 	if n.scanner != nil {
 		all = append(all, n.scanner.Run)
