@@ -33,9 +33,10 @@ const (
 //
 // What a run does follows from the transaction alone, and the marks, the notices
 // and the end or the next date of the job are one commit: a run that is repeated
-// after a crash finds either all of it done or nothing. The second notice
-// claims a key besides, because the relay, which gives up at about the same
-// time, may be saying the same.
+// after a crash finds either all of it done or nothing. A receipt that comes
+// while the notices are being signed is found by the commit, which then fails:
+// the step is made anew. The second notice claims a key besides, because the
+// relay, which gives up at about the same time, may be saying the same.
 type Deadlines struct{ *Core }
 
 // deadlinePayload names the transaction that a deadline job watches over.
@@ -57,7 +58,11 @@ func (d *Deadlines) Deadline(ctx context.Context, job storage.Job) error {
 	if err := decodePayload(job.Payload, &p); err != nil {
 		return err
 	}
+	limit := noticesPerStep
 	return fault.Wrap(op, d.commitFresh(ctx, func() (*storage.Step, error) {
+		// Fewer at each attempt: in a stream of receipts, one is always too late for many.
+		n := limit
+		limit = max(limit/10, 1)
 		tx, err := d.Store.Transaction(ctx, p.ID, true)
 		if fault.Is(err, fault.NotFound) {
 			d.Logger.Error("deadline of an unknown transaction", "id", p.ID)
@@ -66,17 +71,17 @@ func (d *Deadlines) Deadline(ctx context.Context, job storage.Job) error {
 		if err != nil {
 			return nil, err
 		}
-		return d.step(ctx, job, tx)
+		return d.step(ctx, job, tx, n)
 	}))
 }
 
-func (d *Deadlines) step(ctx context.Context, job storage.Job, tx storage.Transaction) (*storage.Step, error) {
+func (d *Deadlines) step(ctx context.Context, job storage.Job, tx storage.Transaction, limit int) (*storage.Step, error) {
 	at := d.now()
 	due, second, next := silent(tx, at)
 	step := new(storage.Step)
 	told, size := 0, 0
 	for _, r := range due {
-		if told == noticesPerStep || size >= noticeBytesPerStep {
+		if told == limit || size >= noticeBytesPerStep {
 			next = at // the rest, at once
 			break
 		}
@@ -118,7 +123,8 @@ func silent(tx storage.Transaction, at time.Time) (due []storage.TxRecipient, se
 }
 
 // tellSilence adds a notice of elapsed time to step, with the mark and the
-// record of it. It returns the notice's size in octets.
+// record of it, on condition that there is still nothing else to tell. It
+// returns the notice's size in octets.
 func (c *Core) tellSilence(ctx context.Context, step *storage.Step, tx storage.Transaction, recipient string, second bool, at time.Time) (int, error) {
 	cert := messageOf(tx, tx.ID)
 	draft := c.Builder.Timeout(cert, at, recipient, second)
@@ -126,6 +132,7 @@ func (c *Core) tellSilence(ctx context.Context, step *storage.Step, tx storage.T
 	if err != nil {
 		return 0, err
 	}
+	step.Add(&storage.ExpectPending{ID: tx.ID, Own: true, Address: recipient, NotTaken: !second})
 	mark := &storage.MarkRecipient{ID: tx.ID, Own: true, Address: recipient}
 	if second {
 		mark.SecondNoticeAt = at
@@ -156,7 +163,8 @@ func finalWord(id, recipient string, at time.Time) *storage.Once {
 }
 
 // commitFresh commits the step that build makes from what is stored, anew where
-// another step claimed one of its keys in between.
+// another step claimed one of its keys, or recorded what became of one of its
+// recipients, in between.
 func (c *Core) commitFresh(ctx context.Context, build func() (*storage.Step, error)) error {
 	for range 3 {
 		step, err := build()

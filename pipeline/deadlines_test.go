@@ -38,6 +38,8 @@ func (w *world) story(sender string, recipients ...string) string {
 			what = "ok"
 		case pec.NonDelivery:
 			what = d.ExtendedError[:5]
+		case pec.NonDeliveryVirus:
+			what = "virus"
 		}
 		heard[strings.ToLower(d.Delivery)] = append(heard[strings.ToLower(d.Delivery)], what)
 	}

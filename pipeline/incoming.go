@@ -89,6 +89,9 @@ func (i *Incoming) Receive(ctx context.Context, a Arrival, r io.Reader) (string,
 	if hops := len(m.in.scan.Root.Header.Values("Received")); hops > maxHops {
 		return "", i.turnAway(ctx, m, "", fault.Say(op, fault.Invalid, "troppi passaggi, probabile ciclo / too many hops"))
 	}
+	if m.in.scan.HasNUL { // no IMAP literal may carry it (RFC 9051 §4.3), whoever signed it
+		return "", i.turnAway(ctx, m, "", fault.Say(op, fault.Invalid, "presenza di caratteri NUL / NUL characters present"))
+	}
 	switch m.verdict.Failed {
 	case signer.StepRead, signer.StepUnknownRevocation:
 		// A fault of ours, or of the authority's, says nothing about the
@@ -128,16 +131,17 @@ func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
 		return i.malformed(ctx, m, m.rec.Reason, m.rec.ReasonEN)
 	case pec.AnomalyEnvelope:
 		return i.malformed(ctx, m, "busta di anomalia proveniente da un altro gestore", "anomaly envelope from another provider")
-	case pec.TransportEnvelope:
+	}
+	forged, err := i.forged(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	if forged {
+		return i.malformed(ctx, m, "mittente di un dominio che il gestore firmatario non gestisce", "sender of a domain that the signing provider does not manage")
+	}
+	if m.rec.Kind == pec.TransportEnvelope {
 		if stranger := m.stranger(); stranger != "" {
 			return i.malformed(ctx, m, "destinatario "+stranger+" non compreso nei dati di certificazione", "recipient "+stranger+" not among the certified data")
-		}
-		forged, err := i.forged(ctx, m)
-		if err != nil {
-			return "", err
-		}
-		if forged {
-			return i.malformed(ctx, m, "mittente di un dominio che il gestore firmatario non gestisce", "sender of a domain that the signing provider does not manage")
 		}
 		return i.envelope(ctx, m)
 	}
@@ -147,10 +151,17 @@ func (i *Incoming) decide(ctx context.Context, m *arrived) (string, error) {
 	return i.receipt(ctx, m)
 }
 
-// forged reports whether another provider certifies a message of one of our own
-// holders: nobody else can have accepted it. Of other providers' domains the
-// index of the day may be behind, so their signers are believed.
+// forged reports whether another provider says of a message of one of our own
+// holders what only the sender's provider says (pec-rules §1.3): that it was
+// accepted or not, that nothing was heard of it, that it was not delivered for a
+// virus; or sends it. Of other providers' domains the index of the day may be
+// behind, so their signers are believed.
 func (i *Incoming) forged(ctx context.Context, m *arrived) (bool, error) {
+	switch m.rec.Kind {
+	case pec.TransportEnvelope, pec.Acceptance, pec.NonAcceptance, pec.NonAcceptanceVirus, pec.NonDeliveryVirus, pec.Timeout12, pec.Timeout24:
+	default:
+		return false, nil
+	}
 	local, err := i.isLocal(ctx, m.rec.CertData.Sender)
 	return local && m.verdict.Origin.Provider != i.Builder.Provider.Name, err
 }
@@ -200,13 +211,18 @@ func (i *Incoming) event(m *arrived, cert pec.Message, k ledger.Kind) ledger.Eve
 	return e
 }
 
-// receiptKeys name a receipt by what was signed and by whom, one for each
-// recipient: a repeated one has the same, however its signature is encoded.
-func (m *arrived) receiptKeys() []string {
+// signedName names a message by what was signed and by whom: a repeated one has
+// the same name, however its signature is encoded and whatever is around it.
+func (m *arrived) signedName() string {
 	h := sha256.New()
 	h.Write(m.verdict.Certificate.Raw)
 	h.Write(m.verdict.ContentDigest)
-	name := hex.EncodeToString(h.Sum(nil)[:16])
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// receiptKeys name a receipt, one key for each recipient.
+func (m *arrived) receiptKeys() []string {
+	name := m.signedName()
 	keys := make([]string, len(m.Recipients))
 	for n, r := range m.Recipients {
 		keys[n] = "rec|" + name + "|" + strings.ToLower(r)

@@ -31,9 +31,6 @@ func (i *Incoming) malformed(ctx context.Context, m *arrived, reason, english st
 // the whole message is refused, so that its sender learns of it.
 func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason, english string) (string, error) {
 	const op = "pipeline.ordinary"
-	if m.in.scan.HasNUL { // no IMAP literal may carry it (RFC 9051 §4.3)
-		return "", i.turnAway(ctx, m, "", fault.Say(op, fault.Invalid, "presenza di caratteri NUL / NUL characters present"))
-	}
 	boxes, missing, err := i.known(ctx, m.Recipients)
 	if err != nil {
 		return "", fault.Wrap(op, err)
@@ -83,9 +80,12 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 	}
 	body = prefixed(body, m.trace)
 	e := i.arrival(m, k)
-	e.Detail = reason
+	// The envelope's identifier is that of the message, or ours where it has none.
+	e.Detail, e.Related = reason, []string{draft.MessageID}
 	step := new(storage.Step).Add(body, i.record(e))
-	i.report(step, i.arrival(m, ledger.ScanReported), m.found)
+	let := i.arrival(m, ledger.ScanReported)
+	let.Related = e.Related
+	i.report(step, let, m.found)
 	for _, r := range m.Recipients {
 		tier, err := i.Mailboxes.Tier(ctx, boxes[r].Tier)
 		if err != nil {

@@ -103,16 +103,17 @@ func concerned(d *pec.CertData) []string {
 }
 
 // learn records what the receipt says of the recipients of our transaction.
-// A provider is believed only about the domains it manages.
+// A provider is believed only about the domains it manages, and about certified
+// recipients: our own relay answers for ordinary ones.
 func (i *Incoming) learn(step *storage.Step, m *arrived) {
 	d := m.rec.CertData
-	mark := storage.MarkRecipient{ID: d.ID, Own: true}
+	mark := storage.MarkRecipient{ID: d.ID, Own: true, Certified: true}
 	switch m.rec.Kind {
 	case pec.TakeCharge:
 		mark.TakenAt = m.at
 	case pec.Delivery:
 		mark.Outcome, mark.OutcomeAt = storage.Delivered, m.at
-	case pec.NonDelivery, pec.NonDeliveryVirus, pec.VirusDetection:
+	case pec.NonDelivery, pec.VirusDetection:
 		mark.Outcome, mark.OutcomeAt = storage.Failed, m.at
 	default:
 		return
@@ -156,9 +157,10 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 		if err != nil {
 			return err
 		}
-		e := i.event(m, cert, ledger.ReceiptEmitted)
+		e := eventOf(cert, ledger.ReceiptEmitted, m.at)
 		concern(&e, r)
-		e.Side, e.Mailbox, e.Receipt, e.Related = ledger.Own, tx.Sender, draft.Kind.CertType(), []string{draft.MessageID}
+		e.Side, e.Mailbox, e.Provider = ledger.Own, tx.Sender, i.Builder.Provider.Name
+		e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
 		e.Error, e.Virus = string(pec.Virus), virus
 		ok, err := i.route(ctx, step, notice, tx.Sender, cert.ID, false, m.at)
 		if err != nil {
@@ -169,8 +171,8 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 		}
 		step.Add(
 			i.record(e),
-			// The key keeps two detections that come in together from both being told.
-			&storage.Once{Keys: []string{"virus|" + cert.ID + "|" + strings.ToLower(r)}, At: m.at},
+			// Of two detections, or a detection and a receipt, that come in together one is told.
+			&storage.ExpectPending{ID: cert.ID, Own: true, Address: r},
 			&storage.MarkRecipient{ID: cert.ID, Own: true, Address: r, Outcome: storage.Failed, OutcomeAt: m.at, OutcomeRef: draft.MessageID},
 		)
 		told++
@@ -196,11 +198,13 @@ func asCertified(tx storage.Transaction, said pec.Message) pec.Message {
 	return said
 }
 
-// open reports whether r is a recipient whose outcome is still unknown.
+// open reports whether r is a certified recipient whose outcome is still
+// unknown. Of ordinary ones nothing is told: our sender knows that no answer
+// comes (pec-rules §1.4).
 func open(tx storage.Transaction, r string) bool {
 	for _, t := range tx.Recipients {
 		if strings.EqualFold(t.Address, r) {
-			return t.Outcome == storage.Pending
+			return t.Outcome == storage.Pending && !t.External
 		}
 	}
 	return false

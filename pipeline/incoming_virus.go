@@ -105,30 +105,44 @@ func (i *Incoming) detained(ctx context.Context, step *storage.Step, m *arrived,
 
 // refuseInfected refuses a message with a virus that is no valid envelope: its
 // server is told at once, nobody else is (RFC 6109 §2.2.2). What a PEC provider
-// signed is kept all the same: by the rules it should have reached its
-// recipients.
+// signed is kept all the same, once, whoever it is sent to and how often: by the
+// rules it should have reached its recipients, but anybody can send it again. Of
+// a repetition the refusal is recorded. Where two come in together, the second
+// is to come again.
 func (i *Incoming) refuseInfected(ctx context.Context, m *arrived) error {
 	const op = "pipeline.refuseInfected"
 	virus := m.found.Name
 	why := fault.Say(op, fault.Infected, "messaggio rifiutato, contiene un virus: "+virus+" / message refused, virus found")
 	step := new(storage.Step)
+	key, known := "", false
 	if m.fromProvider() {
+		key = "inf|" + m.signedName()
+		done, err := i.Store.Done(ctx, []string{key})
+		if err != nil {
+			return fault.Wrap(op, err)
+		}
+		known = len(done) > 0
+	}
+	if key != "" && !known {
 		kept, err := i.encrypt(m.in.reader())
 		if err != nil {
 			return fault.Wrap(op, err)
 		}
 		defer kept.Close()
+		step.Add(&storage.Once{Keys: []string{key}, At: m.at})
 		quarantine(step, kept, 0, storage.Quarantined{
 			At: m.at, Point: pointIncoming, Message: traceComment(m.in.scan.Root.Header.Get("Message-ID")), Provider: m.verdict.Origin.Provider,
 			Sender: m.Sender, Recipients: m.Recipients, Virus: virus, Size: m.in.spool.Size(),
 		})
 	}
-	caught := i.arrival(m, ledger.InterceptVirus)
-	caught.Mailbox, caught.Virus = only(m.Recipients), virus
+	if !known {
+		caught := i.arrival(m, ledger.InterceptVirus)
+		caught.Mailbox, caught.Virus = only(m.Recipients), virus
+		step.Add(i.record(caught))
+	}
 	refused := i.arrival(m, ledger.OrdinaryRefused)
 	refused.Mailbox, refused.Virus, refused.Detail = only(m.Recipients), virus, why.Text
-	step.Add(i.record(caught), i.record(refused))
-	return i.refuse(ctx, step, why)
+	return i.refuse(ctx, step.Add(i.record(refused)), why)
 }
 
 // only returns the recipient where there is just one.

@@ -158,6 +158,11 @@ func TestPec_9_RoundTrip(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	for _, e := range w.logged("alfa.example", ledger.ReceiptEmitted) {
+		if e.Provider != "Gestore alfa.example" || e.Peer != "" || e.Size != 0 { // ours, not the detection's
+			t.Errorf("%+v", e)
+		}
+	}
 	for _, e := range w.logged("alfa.example", ledger.ReceiptReceived, ledger.ReceiptEmitted) {
 		if e.Virus != virusName || e.Error != "virus" || e.ID != accepted.ID || e.Side != ledger.Own {
 			t.Errorf("%+v", e)

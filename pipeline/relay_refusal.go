@@ -95,7 +95,7 @@ func (s *settling) refuse(ctx context.Context, recipient string, no refusal, rep
 	if !t.External && t.SecondNoticeAt.IsZero() {
 		s.step.Add(finalWord(s.tx.ID, recipient, s.at))
 	}
-	s.step.Add(s.record(e), &storage.MarkRecipient{
+	s.step.Add(s.record(e), &storage.ExpectPending{ID: s.tx.ID, Own: true, Address: recipient, NotTaken: true}, &storage.MarkRecipient{
 		ID: s.tx.ID, Own: true, Address: recipient, Outcome: storage.Failed, OutcomeAt: s.at, OutcomeRef: draft.MessageID,
 	})
 	s.told++

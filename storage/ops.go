@@ -185,8 +185,9 @@ type HoldJob struct {
 type PutTransaction struct{ Transaction Transaction }
 
 // MarkRecipient records what became of a recipient. The first outcome stands,
-// a later one changes nothing. A zero field leaves what is there; an unknown transaction or recipient is passed over: receipts for
-// messages unknown to us are delivered all the same.
+// a later one changes nothing. A zero field leaves what is there; an unknown
+// transaction or recipient is passed over: receipts for messages unknown to us
+// are delivered all the same.
 type MarkRecipient struct {
 	ID         string
 	Own        bool
@@ -197,6 +198,20 @@ type MarkRecipient struct {
 	OutcomeRef string
 
 	FirstNoticeAt, SecondNoticeAt time.Time
+
+	Certified bool // pass an ordinary recipient (External) over as well
+}
+
+// ExpectPending is a condition: the step fails with Exists where the recipient
+// has an outcome already, or, with NotTaken, was taken in charge; with NotFound
+// where there is no such recipient. What a step tells of a recipient can be
+// prepared from an earlier reading, and is told only if that still holds. What
+// the same step has marked before counts.
+type ExpectPending struct {
+	ID       string
+	Own      bool
+	Address  string // compared without case
+	NotTaken bool
 }
 
 func (*NewBody) op()        {}
@@ -214,4 +229,5 @@ func (*FinishJob) op()      {}
 func (*RetryJob) op()       {}
 func (*PutTransaction) op() {}
 func (*MarkRecipient) op()  {}
+func (*ExpectPending) op()  {}
 func (*HoldJob) op()        {}

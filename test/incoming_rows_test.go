@@ -18,6 +18,34 @@ func failed(rcpt, how string) string {
 	return "errore-consegna giulia@" + peerDomain + " " + rcpt + " " + how
 }
 
+// Events about a message of the scripted provider.
+func received(rcpts ...string) string {
+	return record("envelope.received", "foreign", peerName, rcpts...)
+}
+func charged(rcpts ...string) string { return record("charge.taken", "foreign", peerName, rcpts...) }
+func filed(rcpt string) string       { return record("delivery.inbound", "foreign", peerName, rcpt) }
+func unfiled(rcpt string) string     { return record("delivery.failed", "foreign", peerName, rcpt) }
+
+// … and about one that is not certified, "" for what no provider signed.
+func wrapped(provider string, rcpts ...string) []string {
+	kind := "anomaly.created"
+	if provider == "" {
+		kind = "ordinary.received"
+	}
+	all := []string{record(kind, "foreign", provider, rcpts...), "!envelope.received", "!receipt.received", "!charge.taken", "!ordinary.refused"}
+	for _, r := range rcpts {
+		all = append(all, record("delivery.inbound", "foreign", provider, r))
+	}
+	return all
+}
+
+func turnedAway(provider string, rcpts ...string) []string {
+	return []string{
+		record("ordinary.refused", "foreign", provider, rcpts...),
+		"!ordinary.received", "!anomaly.created", "!envelope.received", "!receipt.received", "!charge.taken", "!delivery.inbound",
+	}
+}
+
 const envelopeIn, anomalyIn = "posta-certificata", "errore"
 
 // sound sends an envelope that must arrive, with a receipt.
@@ -29,7 +57,7 @@ func sound(m peerMessage) func(*incomingRun) {
 		c.envelope(250, m)
 		c.expect(a, envelopeIn)
 		c.told(taken(a), delivered(a))
-		c.logged("envelope.received", "charge.taken", "delivery.inbound", "!anomaly.created")
+		c.logged(received(a), charged(a), filed(a), "!anomaly.created", "!ordinary.received")
 	}
 }
 
@@ -49,6 +77,7 @@ func envelopeCases() []incomingCase {
 			c.expect(a, envelopeIn)
 			c.expect(b, envelopeIn)
 			c.told(taken(a, b), delivered(a), delivered(b))
+			c.logged(received(a, b), charged(a, b), filed(a), filed(b))
 		}},
 		{"To and Cc, complete receipts", func(c *incomingRun) {
 			a, b := c.box(), c.box()
@@ -56,6 +85,7 @@ func envelopeCases() []incomingCase {
 			c.expect(a, envelopeIn)
 			c.expect(b, envelopeIn)
 			c.told(taken(a, b), delivered(a), deliveredAlone(b))
+			c.logged(received(a, b), charged(a, b), filed(a), filed(b))
 		}},
 		{"brief receipt", sound(peerMessage{receipt: "breve"})},
 		{"concise receipt", func(c *incomingRun) {
@@ -63,6 +93,7 @@ func envelopeCases() []incomingCase {
 			c.envelope(250, peerMessage{to: []string{a}, receipt: "sintetica"})
 			c.expect(a, envelopeIn)
 			c.told(taken(a), deliveredAlone(a))
+			c.logged(received(a), charged(a), filed(a))
 		}},
 		{"the same envelope twice", func(c *incomingRun) {
 			a := c.box()
@@ -72,6 +103,7 @@ func envelopeCases() []incomingCase {
 			c.message(250, m, raw)
 			c.expect(a, envelopeIn)
 			c.told(taken(a), delivered(a))
+			c.logged(received(a), charged(a), filed(a))
 		}},
 		{"one envelope in two transactions", func(c *incomingRun) {
 			a, b := c.box(), c.box()
@@ -82,12 +114,13 @@ func envelopeCases() []incomingCase {
 			c.expect(a, envelopeIn)
 			c.expect(b, envelopeIn)
 			c.told(taken(a), taken(b), delivered(a), delivered(b))
+			c.logged(received(a, b), charged(a), charged(b), filed(a), filed(b))
 		}},
 		{"recipient certified as ordinary", func(c *incomingRun) {
 			a := c.box()
 			c.envelope(250, peerMessage{to: []string{a}, ordinary: map[string]bool{a: true}})
 			c.expect(a, envelopeIn)
-			c.logged("envelope.received", "delivery.inbound", "!charge.taken")
+			c.logged(received(a), filed(a), "!charge.taken")
 		}},
 		{"one certified, one ordinary recipient", func(c *incomingRun) {
 			a, b := c.box(), c.box()
@@ -95,35 +128,40 @@ func envelopeCases() []incomingCase {
 			c.expect(a, envelopeIn)
 			c.expect(b, envelopeIn)
 			c.told(taken(a), delivered(a))
+			c.logged(received(a, b), charged(a), filed(a), filed(b))
 		}},
 		{"unknown mailbox", func(c *incomingRun) {
 			a := "nessuno" + fmt.Sprint(c.p.boxes) + "@" + c.p.demo.get(c, "ALFA_DOMAIN")
 			c.envelope(250, peerMessage{to: []string{a}})
 			c.told(taken(a), failed(a, "no-dest 5.1.1"))
-			c.logged("delivery.failed")
+			c.logged(received(a), charged(a), unfiled(a), "!delivery.inbound")
 		}},
 		{"disabled mailbox", func(c *incomingRun) {
 			a := c.blocked()
 			c.envelope(250, peerMessage{to: []string{a}})
 			c.told(taken(a), failed(a, "altro 5.2.1"))
+			c.logged(received(a), charged(a), unfiled(a), "!delivery.inbound")
 		}},
 		{"one good and one unknown mailbox", func(c *incomingRun) {
 			a, b := c.box(), "nessuno@"+c.p.demo.get(c, "ALFA_DOMAIN")
 			c.envelope(250, peerMessage{to: []string{a, b}})
 			c.expect(a, envelopeIn)
 			c.told(taken(a, b), delivered(a), failed(b, "no-dest 5.1.1"))
+			c.logged(received(a, b), charged(a, b), filed(a), unfiled(b))
 		}},
 		{"S4-037 mailbox closed to ordinary mail", func(c *incomingRun) {
 			a := c.closed()
 			c.envelope(250, peerMessage{to: []string{a}})
 			c.expect(a, envelopeIn)
 			c.told(taken(a), delivered(a))
+			c.logged(received(a), charged(a), filed(a), "!ordinary.refused")
 		}},
 		{"secondary environment: its own service mailbox is told", func(c *incomingRun) {
 			a := c.box()
 			c.envelope(250, peerMessage{to: []string{a}, from: "ugo@" + unitDomain, service: "posta-certificata@" + unitDomain, signer: "unit"})
 			c.expect(a, envelopeIn)
 			c.told("presa-in-carico "+unitReceipt+" "+a, "avvenuta-consegna ugo@"+unitDomain+" "+a)
+			c.logged(received(a), charged(a), filed(a))
 		}},
 	}
 }
@@ -137,7 +175,7 @@ func ordinaryAnomaly(m peerMessage) func(*incomingRun) {
 		m.to = []string{a}
 		c.envelope(250, m)
 		c.expect(a, anomalyIn)
-		c.logged("!charge.taken", "!envelope.received")
+		c.logged(wrapped("", a)...)
 	}
 }
 
@@ -147,7 +185,7 @@ func ordinaryRefused(m peerMessage) func(*incomingRun) {
 		m := m
 		m.to = []string{c.closed()}
 		c.envelope(550, m)
-		c.logged("!charge.taken")
+		c.logged(turnedAway("", m.to...)...)
 	}
 }
 
@@ -161,7 +199,7 @@ func signatureCases() []incomingCase {
 		{"revoked certificate, mailbox closed to ordinary mail", ordinaryRefused(peerMessage{signer: "revoked"})},
 		{"expired certificate", ordinaryAnomaly(peerMessage{signer: "expired"})},
 		{"certificate in the index, of an unknown authority", ordinaryAnomaly(peerMessage{signer: "unchained"})},
-		{"certificate for another address than From", ordinaryAnomaly(peerMessage{signer: "other"})},
+		{"certificate for another address than From: a matter of form", malformedCase(peerMessage{signer: "other"})},
 		{"altered after signing", ordinaryAnomaly(peerMessage{change: altered})},
 		{"altered after signing, mailbox closed to ordinary mail", ordinaryRefused(peerMessage{change: altered})},
 		{"signature missing", ordinaryAnomaly(peerMessage{without: "signature"})},
@@ -182,8 +220,8 @@ func malformedCase(m peerMessage) func(*incomingRun) {
 			m.to = []string{to}
 			c.envelope(250, m)
 			c.expect(to, anomalyIn)
+			c.logged(wrapped(peerName, to)...)
 		}
-		c.logged("!charge.taken")
 	}
 }
 
@@ -201,14 +239,28 @@ func formCases() []incomingCase {
 			c.envelope(250, peerMessage{to: []string{a}}, a, b)
 			c.expect(a, anomalyIn)
 			c.expect(b, anomalyIn)
+			c.logged(wrapped(peerName, a, b)...)
 		}},
 		{"envelope in the name of one of our holders", func(c *incomingRun) {
 			a, b := c.box(), c.box()
 			c.envelope(250, peerMessage{from: a, to: []string{b}})
 			c.expect(b, anomalyIn)
+			c.logged(wrapped(peerName, b)...)
 		}},
 		{"malformed and nobody there", func(c *incomingRun) {
-			c.envelope(550, peerMessage{without: "daticert", to: []string{"nessuno@" + c.p.demo.get(c, "ALFA_DOMAIN")}})
+			a := "nessuno@" + c.p.demo.get(c, "ALFA_DOMAIN")
+			c.envelope(550, peerMessage{without: "daticert", to: []string{a}})
+			c.logged(turnedAway(peerName, a)...)
+		}},
+		{"envelope with NUL", func(c *incomingRun) {
+			a := c.box()
+			c.envelope(550, peerMessage{to: []string{a}, content: "Subject: Prova\r\n\r\nTe\x00sto.\r\n"})
+			c.logged(turnedAway(peerName, a)...)
+		}},
+		{"malformed, with NUL", func(c *incomingRun) {
+			a := c.box()
+			c.envelope(550, peerMessage{to: []string{a}, without: "daticert", content: "Subject: Prova\r\n\r\nTe\x00sto.\r\n"})
+			c.logged(turnedAway(peerName, a)...)
 		}},
 	}
 }

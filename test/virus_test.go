@@ -59,6 +59,7 @@ func TestS4_034_Viruses(t *testing.T) {
 	for _, r := range runs {
 		t.Run(r.name, func(t *testing.T) { r.check(t, events, told) })
 	}
+	nothingElse(t, told, runs)
 	t.Run("quarantine", func(t *testing.T) { v.checkQuarantine(t, virus) })
 	t.Run("engine stopped", v.checkStopped)
 	verifyClean(t, filepath.Join(v.demo.dir, "alfa.toml"))

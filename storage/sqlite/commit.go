@@ -162,6 +162,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return putTransaction(op)
 	case *storage.MarkRecipient:
 		return markRecipient(op), nil
+	case *storage.ExpectPending:
+		return expectPending(op), nil
 	case *storage.AppendRecord:
 		p.bytes += len(op.Record.Data)
 		return appendRecord(op)

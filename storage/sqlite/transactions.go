@@ -90,10 +90,31 @@ func markRecipient(op *storage.MarkRecipient) change {
 			taken = coalesce(nullif(?, 0), taken), outcome = coalesce(nullif(outcome, ''), ?),
 			outcome_at = coalesce(nullif(outcome_at, 0), ?), outcome_ref = coalesce(nullif(outcome_ref, ''), ?),
 			first_notice = coalesce(nullif(first_notice, 0), ?), second_notice = coalesce(nullif(second_notice, 0), ?)
-			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
+			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ? AND NOT (? AND external)`,
 			nanos(op.TakenAt), string(op.Outcome), nanos(op.OutcomeAt), op.OutcomeRef,
-			nanos(op.FirstNoticeAt), nanos(op.SecondNoticeAt), op.ID, op.Own, address(op.Address))
+			nanos(op.FirstNoticeAt), nanos(op.SecondNoticeAt), op.ID, op.Own, address(op.Address), op.Certified)
 		return err
+	}
+}
+
+func expectPending(op *storage.ExpectPending) change {
+	return func(r *run) error {
+		var taken int64
+		var outcome storage.Outcome
+		err := r.row(`SELECT taken, outcome FROM recipients
+			WHERE tx = (SELECT num FROM transactions WHERE id = ? AND own = ?) AND key = ?`,
+			op.ID, op.Own, address(op.Address)).Scan(&taken, &outcome)
+		switch {
+		case noRows(err):
+			return absent("sqlite.ExpectPending", "recipient %s of transaction %q", op.Address, op.ID)
+		case err != nil:
+			return err
+		case outcome != storage.Pending:
+			return fault.New("sqlite.ExpectPending", fault.Exists, fmt.Errorf("recipient %s of %q has an outcome", op.Address, op.ID))
+		case op.NotTaken && taken != 0:
+			return fault.New("sqlite.ExpectPending", fault.Exists, fmt.Errorf("recipient %s of %q was taken in charge", op.Address, op.ID))
+		}
+		return nil
 	}
 }
 

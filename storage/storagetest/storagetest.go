@@ -65,6 +65,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"JobsMany", testJobsMany},
 		{"Once", testOnce},
 		{"Transactions", testTransactions},
+		{"ExpectPending", testExpectPending},
 		{"TransactionsMany", testTransactionsMany},
 		{"Records", testRecords},
 		{"LogChain", testLogChain},

@@ -68,6 +68,13 @@ func testTransactions(e *env) {
 	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "nobody@y.it", Outcome: storage.Delivered},
 		&storage.MarkRecipient{ID: "none", Own: true, Address: "a@y.it", Outcome: storage.Delivered})
 	equal(e, "unknown ones passed over", e.dump(), before)
+	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "b@z.it", TakenAt: at, Outcome: storage.Delivered, OutcomeAt: at, Certified: true})
+	want(own)
+	e.ok(&storage.MarkRecipient{ID: "id1", Own: true, Address: "a@y.it", TakenAt: at, Certified: true},
+		&storage.MarkRecipient{ID: "id1", Own: true, Address: "b@z.it", Outcome: storage.Failed, OutcomeAt: at})
+	own.Recipients[2].TakenAt = at
+	own.Recipients[1].Outcome, own.Recipients[1].OutcomeAt = storage.Failed, at
+	want(own)
 
 	// More recipients, taken in charge later; known ones stay as they are.
 	more := sample("id1", true)
@@ -79,6 +86,49 @@ func testTransactions(e *env) {
 	e.again()
 	want(own)
 	want(other)
+}
+
+// testExpectPending: a step that depends on an outcome that is still unknown is
+// applied whole, or fails and leaves no trace.
+func testExpectPending(e *env) {
+	in := e.box("a@x.it")
+	other := sample("id1", false)
+	other.Recipients[0].Outcome = storage.Delivered // of the other side: none of our business
+	e.ok(&storage.PutTransaction{Transaction: sample("id1", true)}, &storage.PutTransaction{Transaction: other})
+	expect := func(address string, notTaken bool) *storage.ExpectPending {
+		return &storage.ExpectPending{ID: "id1", Own: true, Address: address, NotTaken: notTaken}
+	}
+	mark := func(address string) *storage.MarkRecipient {
+		return &storage.MarkRecipient{ID: "id1", Own: true, Address: address}
+	}
+	e.ok(expect("ZETA@y.it", true), expect("zeta@Y.it", false), expect("b@z.it", true))
+	e.fails(fault.Exists, &storage.ExpectPending{ID: "id1", Address: "zeta@y.it"})
+	e.fails(fault.NotFound, expect("nobody@y.it", false))
+	e.fails(fault.NotFound, &storage.ExpectPending{ID: "none", Own: true, Address: "zeta@y.it"})
+
+	taken := mark("zeta@y.it")
+	taken.TakenAt = at
+	noticed := mark("zeta@y.it")
+	noticed.FirstNoticeAt, noticed.SecondNoticeAt = at, at
+	e.ok(noticed, expect("zeta@y.it", true), taken, expect("zeta@y.it", false))
+	b, a := text(in, "a notice")
+	e.fails(fault.Exists, b, a, expect("zeta@y.it", true))
+	e.fails(fault.Exists, b, a, mark("a@y.it"), expect("a@y.it", true), expect("zeta@y.it", true))
+	e.ok(b, a, expect("zeta@y.it", false))
+
+	failed, delivered := mark("zeta@y.it"), mark("a@y.it")
+	failed.Outcome, failed.OutcomeAt = storage.Failed, at
+	delivered.Outcome, delivered.OutcomeAt = storage.Delivered, at
+	b, a = text(in, "another")
+	e.fails(fault.Exists, failed, b, a, expect("Zeta@y.it", false)) // its own mark counts
+	e.ok(expect("Zeta@y.it", false), failed, delivered)
+	e.again()
+	b, a = text(in, "too late")
+	for _, r := range []string{"zeta@y.it", "A@Y.IT"} {
+		e.fails(fault.Exists, b, a, expect(r, false))
+		e.fails(fault.Exists, b, a, expect(r, true))
+	}
+	e.ok(expect("b@z.it", true))
 }
 
 func testTransactionsMany(e *env) {

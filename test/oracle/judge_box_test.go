@@ -148,7 +148,7 @@ func (j *judge) ownFailure(where string, s *submission, l *leg, seen sighting) {
 	refused := len(l.finals) > 0 && !l.finals[0].After(seen.seen)
 	// An ordinary recipient's silence is told like a refusal; that of a certified
 	// one by the notices of elapsed time.
-	expired := l.external && len(l.answered) == 0 && !seen.at.Before(s.at.Add(24*time.Hour))
+	expired := l.external && !l.keptAnswer && !seen.at.Before(s.at.Add(24*time.Hour))
 	if !refused && !expired && !l.annulled {
 		j.w.fail("%s: %s says of %q that %s cannot be reached, though nobody told it so", where, s.node.name, s.subject, l.address)
 	}

@@ -78,13 +78,19 @@ func (j *judge) silence(s *submission, l *leg, why string) {
 func (j *judge) finalOrdinary(s *submission, l *leg) {
 	w := j.w
 	switch {
-	case len(l.answered) > 0 && (len(l.outcomes) > 0 || l.left == 0 && !s.mayLose()):
+	case l.keptAnswer && len(l.outcomes) > 0, len(l.answered) > 0 && l.left == 0 && !s.mayLose():
 		w.fail("%q was taken for %s, which has %d, and its sender %+v", s.subject, l.address, l.left, l.outcomes)
 	case len(l.answered) == 0 && len(l.outcomes) != 1:
 		w.fail("%q was not taken for %s, and its sender has %+v", s.subject, l.address, l.outcomes)
-	case len(l.answered)+len(l.finals) == 0 && !afterADay(s.at, l.logGivenUp) && !l.annulled:
+	case !l.ended(s):
 		w.fail("%q for %s: given up at %v, accepted at %v", s.subject, l.address, l.logGivenUp, s.at)
 	}
+}
+
+// ended reports whether the sender's provider has done with the relay for a
+// reason: an answer, a day, or an operator.
+func (l *leg) ended(s *submission) bool {
+	return l.keptAnswer || l.keptFinal || l.logRelayed > 0 || len(l.finals) > 0 && len(l.logGivenUp) > 0 || l.annulled || afterADay(s.at, l.logGivenUp)
 }
 
 func afterADay(from time.Time, list []time.Time) bool {
@@ -132,7 +138,7 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 	if l.handed.taken > 0 && l.logTaken+l.logVirus == 0 || l.logTaken+l.logVirus > 1 {
 		w.fail("%q for %s: handed over %d times, taken in charge %d times, with a virus %d times", s.subject, l.address, l.handed.taken, l.logTaken, l.logVirus)
 	}
-	if len(l.answered)+len(l.finals) == 0 && !afterADay(s.at, l.logGivenUp) && !l.annulled {
+	if !l.ended(s) {
 		w.fail("%q for %s: given up at %v, accepted at %v", s.subject, l.address, l.logGivenUp, s.at)
 	}
 	if l.logTaken > 0 {
@@ -158,8 +164,7 @@ func (j *judge) finalForeign(s *submission, l *leg) {
 	if l.logTaken == 0 && l.boxes > 0 {
 		w.fail("%q is in the mailbox of %s, who was not taken in charge", s.subject, l.address)
 	}
-	refusedFinally := len(l.finals) > 0 && len(l.answered) == 0
-	if refusedFinally && len(l.outcomes) == 0 && len(l.takes) == 0 {
+	if l.keptFinal && len(l.outcomes) == 0 && len(l.takes) == 0 {
 		w.fail("%q was refused for %s, and its sender was not told", s.subject, l.address)
 	}
 	j.finalVirus(s, l)
@@ -181,7 +186,7 @@ func (j *judge) finalLog(s *submission, l *leg) {
 		log["rilevazione-virus"] != len(l.viruses) || log["preavviso-errore-consegna"] != len(l.first)+len(l.second) {
 		j.w.fail("%q for %s: in the log %v, in the mailboxes %+v", s.subject, l.address, log, *l)
 	}
-	if l.logRelayed > 0 && len(l.answered) == 0 || l.logRelayed != len(l.answered) && s.node.faults.Load() == 0 {
+	if l.logRelayed > 1 || l.logRelayed == 0 && l.keptAnswer || l.logRelayed > 0 && len(l.answered) == 0 {
 		j.w.fail("%q for %s was answered %d times, in the log %d times", s.subject, l.address, len(l.answered), l.logRelayed)
 	}
 }

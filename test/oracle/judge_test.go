@@ -20,6 +20,7 @@ type judge struct {
 	verified    map[digest]int        // signatures judged, by content and signature
 	doubted     map[digest]bool       // handed in with an altered signature
 	early       []earlyEvent
+	open        []heard        // answers that the node at work has not booked yet
 	seen        map[string]int // what the world has had to offer
 }
 
@@ -71,18 +72,19 @@ type leg struct {
 	outcome      *emission
 
 	// At the sender's provider.
-	answered       []time.Time // the network said 250
-	answeredFaults int64       // the provider's faults at the last of them
-	finals         []time.Time // … or that it never will
-	takes          []sighting  // in the service mailbox
-	viruses        []sighting
-	outcomes       []sighting // in the sender's mailbox
-	first, second  []sighting // notices of elapsed time
-	logGivenUp     []time.Time
-	logRelayed     int
-	logReceipts    map[string]int // received or issued there, by tipo
-	annulled       bool           // an operator gave it up
-	left           int            // messages that reached an ordinary server
+	answered      []time.Time // the network said 250
+	finals        []time.Time // … or that it never will
+	keptAnswer    bool        // the provider has booked a 250 …
+	keptFinal     bool        // … or a refusal: a crash may make it forget one
+	takes         []sighting  // in the service mailbox
+	viruses       []sighting
+	outcomes      []sighting // in the sender's mailbox
+	first, second []sighting // notices of elapsed time
+	logGivenUp    []time.Time
+	logRelayed    int
+	logReceipts   map[string]int // received or issued there, by tipo
+	annulled      bool           // an operator gave it up
+	left          int            // messages that reached an ordinary server
 }
 
 // tally counts messages handed to a node.
@@ -124,7 +126,7 @@ type emission struct {
 	told    int    // its sender was told 250
 	final   int    // … or never
 	first   time.Time
-	lately  int64 // faults of the sender when it was last told 250
+	kept    bool // its sender has booked an answer that was no temporary one
 }
 
 // intrusion is a message that nobody certifies, handed to a node.

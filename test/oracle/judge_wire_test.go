@@ -48,8 +48,8 @@ func (j *judge) wireEnvelope(where string, n *node, p *parcel, m *pecMail, s *su
 		if l == nil {
 			j.w.fail("%s: the envelope of %q is not for %s", where, s.subject, r)
 		}
-		if len(l.finals)+len(l.answered) > 0 && n.faults.Load() == l.answeredFaults {
-			j.w.fail("%s: the envelope of %q again, though it was answered and nothing has failed", where, s.subject)
+		if l.keptAnswer || l.keptFinal {
+			j.w.fail("%s: the envelope of %q again, though the answer was booked", where, s.subject)
 		}
 	}
 	j.sameEnvelope(where, m, s)
@@ -106,8 +106,8 @@ func (j *judge) wireReceipt(where string, n *node, p *parcel, e *emission) {
 	if n == s.node || len(p.recipients) != 1 || !strings.EqualFold(p.recipients[0], e.to) || !strings.EqualFold(m.to, e.to) || p.sender != serviceAddress(n.domains) {
 		w.fail("%s: %s about %q from %s, want it sent to %s", where, m.kind, s.subject, p.sender, e.to)
 	}
-	if e.told > 0 && n.faults.Load() == e.lately {
-		w.fail("%s: %s about %q again, though it was answered and nothing has failed", where, m.kind, s.subject)
+	if e.kept {
+		w.fail("%s: %s about %q again, though the answer was booked", where, m.kind, s.subject)
 	}
 	if m.kind == kVirus && !strings.EqualFold(m.header.Get("X-Mittente"), s.sender) {
 		w.fail("%s: %s about %q with X-Mittente %q", where, m.kind, s.subject, m.header.Get("X-Mittente"))
@@ -137,26 +137,51 @@ func (j *judge) wireReceipt(where string, n *node, p *parcel, e *emission) {
 	j.delivered(where, m, s)
 }
 
+// heard is an answer of the network that was no temporary one.
+type heard struct {
+	e     *emission
+	l     *leg // nil for a receipt
+	final bool
+}
+
 // told books what a sending node was told of a recipient.
-func (j *judge) told(n *node, m *pecMail, recipient string, err error) {
-	e := j.issued[m.sum]
-	final := err != nil && !sayTemporary(err)
-	if m.kind != kEnvelope {
-		if err == nil {
-			e.told++
-			e.lately = n.faults.Load()
-		} else if final {
-			e.final++
-		}
+func (j *judge) told(m *pecMail, recipient string, err error) {
+	if err != nil && sayTemporary(err) {
 		return
 	}
-	l := e.s.leg(recipient)
-	switch {
-	case err == nil:
-		l.answered, l.answeredFaults = append(l.answered, j.w.clock.Now()), n.faults.Load()
-	case final:
-		l.finals, l.answeredFaults = append(l.finals, j.w.clock.Now()), n.faults.Load()
+	h := heard{e: j.issued[m.sum], final: err != nil}
+	if m.kind == kEnvelope {
+		h.l = h.e.s.leg(recipient)
 	}
+	j.open = append(j.open, h)
+	now := j.w.clock.Now()
+	switch {
+	case h.l != nil && h.final:
+		h.l.finals = append(h.l.finals, now)
+	case h.l != nil:
+		h.l.answered = append(h.l.answered, now)
+	case h.final:
+		h.e.final++
+	default:
+		h.e.told++
+	}
+}
+
+// worked books that a job has ended, well or not: with it, the node has booked
+// what it was told, or has perhaps forgotten it.
+func (j *judge) worked(err error) {
+	for _, h := range j.open {
+		switch {
+		case err != nil:
+		case h.l == nil:
+			h.e.kept = true
+		case h.final:
+			h.l.keptFinal = true
+		default:
+			h.l.keptAnswer = true
+		}
+	}
+	j.open = nil
 }
 
 // left books a message that an ordinary server has taken.

@@ -73,7 +73,7 @@ func (c carrier) Send(_ context.Context, d pipeline.Dispatch) pipeline.Attempt {
 		if told[i] == nil {
 			out[i].Reply = "250 ok"
 		}
-		w.judge.told(c.n, m, r, told[i])
+		w.judge.told(m, r, told[i])
 	}
 	return pipeline.Attempt{Results: out, Contact: contact}
 }

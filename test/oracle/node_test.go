@@ -207,6 +207,7 @@ func (n *node) work(kind string, limit int) bool {
 func (n *node) workOne(ctx context.Context, kind string, j storage.Job) {
 	st := n.store
 	err := n.do[kind](ctx, j)
+	n.w.judge.worked(err)
 	if kind == pipeline.JobDeadline {
 		n.late[j.ID] = err != nil
 	}
