@@ -24,6 +24,7 @@ const (
 	RevocationStale     = "revocation_stale"     // a revocation list is past its time
 	ScannerDown         = "scanner_down"         // the antivirus engine does not answer: mail waits
 	ScannerBlind        = "scanner_blind"        // the engine does not report what policy refuses
+	ScannerNone         = "scanner_none"         // no antivirus is configured: nothing is looked into
 	ClockDeviation      = "clock_deviation"      // the clock is off by more than the law tolerates
 	ClockUnchecked      = "clock_unchecked"      // no time source answers
 	SealOverdue         = "ledger_overdue"       // a day of the log is not sealed in time

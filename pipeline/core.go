@@ -67,6 +67,9 @@ type Core struct {
 	RequireTLS bool
 	// Scanner looks for viruses; nil: no antivirus is configured.
 	Scanner Scanner
+	// OrdinaryScanner looks at what anybody can send: ordinary mail, and mail of
+	// PEC providers without due form. It goes with Scanner; nil: Scanner does.
+	OrdinaryScanner Scanner
 	// Vault encrypts infected messages. It goes with Scanner: without it an
 	// infected message can be neither kept nor answered.
 	Vault Vault

@@ -54,7 +54,7 @@ func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason, english str
 func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]storage.Mailbox, reason, english string, k ledger.Kind) (string, error) {
 	const op = "pipeline.anomaly"
 	var err error
-	if m.found, err = i.scan(ctx, m.in); err != nil {
+	if m.found, err = i.scanOrdinary(ctx, m.in); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	if m.found.Refuse {

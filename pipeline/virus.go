@@ -56,6 +56,17 @@ func named(finding string) string {
 	return "contenuto non ammesso"
 }
 
+// scanOrdinary is scan for what anybody can send, which may not keep the
+// antivirus from the rest (ADR 0005 #12).
+func (c *Core) scanOrdinary(ctx context.Context, in *intake) (Finding, error) {
+	if c.OrdinaryScanner == nil {
+		return c.scan(ctx, in)
+	}
+	ordinary := *c
+	ordinary.Scanner = c.OrdinaryScanner
+	return ordinary.scan(ctx, in)
+}
+
 // report adds to step e, the log event of a message that is let through, where
 // the antivirus could not look into all of it.
 func (c *Core) report(step *storage.Step, e ledger.Event, found Finding) {

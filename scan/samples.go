@@ -18,6 +18,7 @@ const bombDepth = 110
 // has seen before, because clamd remembers what it has found clean.
 type samples struct {
 	clean, encrypted, bomb []byte
+	both                   []byte // something encrypted and a bomb
 }
 
 func newSamples() (samples, error) {
@@ -33,22 +34,25 @@ func newSamples() (samples, error) {
 		clean:     sampleMessage("text/plain", []byte("autotest "+rand.Text()+"\r\n")),
 		encrypted: sampleMessage("application/zip", secret),
 		bomb:      sampleMessage("application/zip", bomb),
+		both:      sampleMessage("application/zip", secret, bomb),
 	}, nil
 }
 
-// sampleMessage is a message with one attachment, so that a test of what is in
-// it is one of the engine's reading of mail as well.
-func sampleMessage(contentType string, content []byte) []byte {
+// sampleMessage is a message with attachments of one type, so that a test of
+// what is in them is one of the engine's reading of mail as well.
+func sampleMessage(contentType string, contents ...[]byte) []byte {
 	var b bytes.Buffer
 	b.WriteString("From: autotest@pecd.invalid\r\nTo: autotest@pecd.invalid\r\nSubject: autotest\r\nMIME-Version: 1.0\r\n" +
 		"Content-Type: multipart/mixed; boundary=\"=_pecd\"\r\n\r\n" +
-		"--=_pecd\r\nContent-Type: text/plain\r\n\r\nautotest\r\n" +
-		"--=_pecd\r\nContent-Type: " + contentType + "\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment\r\n\r\n")
-	text := base64.StdEncoding.EncodeToString(content)
-	for len(text) > 0 {
-		n := min(len(text), 76)
-		fmt.Fprintf(&b, "%s\r\n", text[:n])
-		text = text[n:]
+		"--=_pecd\r\nContent-Type: text/plain\r\n\r\nautotest\r\n")
+	for _, content := range contents {
+		b.WriteString("--=_pecd\r\nContent-Type: " + contentType + "\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment\r\n\r\n")
+		text := base64.StdEncoding.EncodeToString(content)
+		for len(text) > 0 {
+			n := min(len(text), 76)
+			fmt.Fprintf(&b, "%s\r\n", text[:n])
+			text = text[n:]
+		}
 	}
 	b.WriteString("--=_pecd--\r\n")
 	return b.Bytes()

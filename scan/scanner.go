@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 
 	"pecd/alarm"
 	"pecd/clock"
@@ -32,18 +33,29 @@ type ScannerConfig struct {
 	// that was not looked at could pass behind an encrypted one. nil: not asked.
 	Second Engine
 	Policy Policy
-	Board  *alarm.Board
-	Clock  clock.Clock
-	Logger *slog.Logger
+	// MaxMessage is the largest message in octets that the engines must take: the
+	// self-test sends them one. 0: they are not asked.
+	MaxMessage int64
+	Board      *alarm.Board
+	Clock      clock.Clock
+	Logger     *slog.Logger
 }
 
 // Scanner makes verdicts of what an engine finds. It is safe for concurrent use.
 type Scanner struct {
 	cfg ScannerConfig
+	// doubted receives a value when a message was left without a verdict: Run
+	// looks at the engines soon.
+	doubted chan struct{}
+
+	testing sync.Mutex // held by the self-test
+	large   map[string]largeTest
 }
 
 // NewScanner returns a scanner. Run keeps an eye on its engine.
-func NewScanner(cfg ScannerConfig) *Scanner { return &Scanner{cfg: cfg} }
+func NewScanner(cfg ScannerConfig) *Scanner {
+	return &Scanner{cfg: cfg, doubted: make(chan struct{}, 1), large: make(map[string]largeTest)}
+}
 
 // textDown is what a client is told. SMTP wants ASCII.
 const textDown = "controllo antivirus non disponibile, riprovare / virus check not available, try again"
@@ -52,15 +64,31 @@ const textDown = "controllo antivirus non disponibile, riprovare / virus check n
 // must be an io.Seeker as well.
 //
 // An error is not a verdict: the message waits. An engine that fails is
-// Temporary and raises alarm.ScannerDown, which the next verdict clears; errors
-// of r keep their kind and raise nothing.
+// Temporary and raises alarm.ScannerDown, which the next verdict clears, or Run,
+// which looks at the engines within a minute. An engine that is well and refuses
+// this one message is Temporary and raises nothing, nor does a caller who gives
+// up; errors of r keep their kind and raise nothing.
 func (s *Scanner) Scan(ctx context.Context, r io.Reader) (Result, error) {
-	const op = "scan.Scan"
+	res, err := s.judge(ctx, s.cfg.Engine, r)
+	var f failure
+	if errors.As(err, &f) {
+		s.failed(ctx, f.error)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	s.cfg.Board.Clear(alarm.ScannerDown)
+	return res, nil
+}
+
+// judge makes the verdict of what first finds, and the second engine where it
+// has a say.
+func (s *Scanner) judge(ctx context.Context, first Engine, r io.Reader) (Result, error) {
 	again, err := s.rewinder(r)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.ask(ctx, op, s.cfg.Engine, r)
+	res, err := s.ask(ctx, first, r)
 	if err != nil {
 		return Result{}, err
 	}
@@ -68,7 +96,7 @@ func (s *Scanner) Scan(ctx context.Context, r io.Reader) (Result, error) {
 		if err := again(); err != nil {
 			return Result{}, err
 		}
-		behind, err := s.ask(ctx, op, s.cfg.Second, r)
+		behind, err := s.ask(ctx, s.cfg.Second, r)
 		if err != nil {
 			return Result{}, err
 		}
@@ -76,7 +104,6 @@ func (s *Scanner) Scan(ctx context.Context, r io.Reader) (Result, error) {
 			res = behind
 		}
 	}
-	s.cfg.Board.Clear(alarm.ScannerDown)
 	return res, nil
 }
 
@@ -101,26 +128,44 @@ func (s *Scanner) rewinder(r io.Reader) (func() error, error) {
 	}, nil
 }
 
-// ask lets one engine look, and raises the alarm when it cannot.
-func (s *Scanner) ask(ctx context.Context, op string, e Engine, r io.Reader) (Result, error) {
+// failure is an engine's.
+type failure struct{ error }
+
+// Unwrap gives what failed.
+func (f failure) Unwrap() error { return f.error }
+
+// ask lets one engine look. What is wrong with the engine is a failure.
+func (s *Scanner) ask(ctx context.Context, e Engine, r io.Reader) (Result, error) {
+	const op = "scan.Scan"
 	src := &source{r: r}
 	f, err := e.Scan(ctx, src)
 	switch {
 	case src.err != nil:
 		return Result{}, fault.Wrap(op, src.err)
-	case err != nil:
-		if ctx.Err() == nil {
-			s.down(err)
-		}
-		return Result{}, &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: err}
-	case !src.ended:
-		err := errors.New("the engine did not read the message to its end")
-		s.down(err)
-		return Result{}, &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: err}
+	case err == nil && !src.ended:
+		err = errors.New("the engine did not read the message to its end")
+	}
+	if err != nil {
+		return Result{}, &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: failure{err}}
 	}
 	c := classOf(f.Name)
 	a := s.cfg.Policy.action(c)
 	return Result{Class: c, Name: f.Name, Refuse: a == Refuse, Report: a == Report}, nil
+}
+
+// failed has Run look at the engines soon, and raises the alarm unless the
+// engine is well and refuses this message, or it is the caller who gave up.
+func (s *Scanner) failed(ctx context.Context, err error) {
+	select {
+	case s.doubted <- struct{}{}:
+	default:
+	}
+	switch {
+	case errors.Is(err, errRefused):
+		s.cfg.Logger.Warn("scan: the engine refuses one message, which waits", "err", err)
+	case ctx.Err() == nil:
+		s.down(err)
+	}
 }
 
 func (s *Scanner) down(err error) {

@@ -30,44 +30,62 @@ type expectation struct {
 }
 
 // SelfTest sends every engine (each member of a Pool) made-up samples: a clean
-// message, an encrypted archive and a bomb. It raises alarm.ScannerBlind, with
-// the setting of clamd.conf that is missing, when an engine does not report what
-// the policy refuses or reports, and alarm.ScannerDown when none answers; it
-// clears what it finds mended. It says nothing about viruses: which signatures
-// an engine has is not for us to assume.
+// message, an encrypted archive and a bomb. Where each engine answers as it
+// should, it looks whether a bomb beside an encrypted archive is refused, by all
+// engines and the policy together. At first, and then once a day, every engine
+// gets a message of the largest size.
 //
-// The error repeats the alarms: Temporary for an engine that does not answer,
-// Invalid for one whose settings do not fit.
+// It raises alarm.ScannerBlind, with the setting of clamd.conf that is missing,
+// when an engine does not report what the policy refuses or reports, or does not
+// take the largest message, and alarm.ScannerDown when none answers; it clears
+// what it finds mended. It says nothing about viruses: which signatures an
+// engine has is not for us to assume.
+//
+// The error repeats the alarms: Temporary where an engine does not answer, else
+// Invalid where the settings of one do not fit.
 func (s *Scanner) SelfTest(ctx context.Context) error {
 	const op = "scan.SelfTest"
+	s.testing.Lock()
+	defer s.testing.Unlock()
 	made, err := newSamples()
 	if err != nil {
 		return fault.New(op, fault.Internal, err)
 	}
-	first := s.test(ctx, s.cfg.Engine, s.expectations(made, false))
-	second := outcome{answered: 1}
+	all := s.test(ctx, "first", s.cfg.Engine, s.expectations(made, false))
+	answered := all.answered > 0
 	if s.cfg.Second != nil {
-		second = s.test(ctx, s.cfg.Second, s.expectations(made, true))
+		second := s.test(ctx, "second", s.cfg.Second, s.expectations(made, true))
+		answered = answered && second.answered > 0
+		all.add(second)
+	}
+	if answered && len(all.blind) == 0 {
+		hiding, err := s.hiding(ctx)
+		if err != nil {
+			return fault.New(op, fault.Internal, err)
+		}
+		all.add(hiding)
 	}
 	if ctx.Err() != nil {
 		return fault.New(op, fault.Temporary, ctx.Err())
 	}
-	silent, blind := append(first.silent, second.silent...), append(first.blind, second.blind...)
-	for _, text := range silent {
+	silent := strings.Join(all.silent, "; ")
+	for _, text := range all.silent {
 		s.cfg.Logger.Warn("scan: an engine did not answer its self-test", "err", text)
 	}
-	if first.answered > 0 && second.answered > 0 {
+	if answered {
 		s.cfg.Board.Clear(alarm.ScannerDown)
 	} else {
-		s.down(errors.New(strings.Join(silent, "; ")))
+		s.down(errors.New(silent))
 	}
-	if len(blind) > 0 {
-		text := strings.Join(blind, "; ")
-		s.cfg.Board.Raise(alarm.ScannerBlind, text)
-		return fault.Say(op, fault.Invalid, text)
+	blind := strings.Join(all.blind, "; ")
+	if blind != "" {
+		s.cfg.Board.Raise(alarm.ScannerBlind, blind)
 	}
-	if len(silent) > 0 {
-		return &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: errors.New(strings.Join(silent, "; "))}
+	switch {
+	case silent != "":
+		return &fault.Error{Op: op, Kind: fault.Temporary, Text: textDown, Err: errors.New(silent)}
+	case blind != "":
+		return fault.Say(op, fault.Invalid, blind)
 	}
 	s.cfg.Board.Clear(alarm.ScannerBlind)
 	return nil
@@ -100,12 +118,14 @@ type outcome struct {
 	silent, blind []string
 }
 
-func (s *Scanner) test(ctx context.Context, e Engine, list []expectation) (o outcome) {
-	members := []Member{{Address: "antivirus", Engine: e}}
-	if p, ok := e.(Pool); ok {
-		members = p.Members()
-	}
-	for _, m := range members {
+func (o *outcome) add(p outcome) {
+	o.answered += p.answered
+	o.silent, o.blind = append(o.silent, p.silent...), append(o.blind, p.blind...)
+}
+
+// test looks at each member of e, which is called name among the engines.
+func (s *Scanner) test(ctx context.Context, name string, e Engine, list []expectation) (o outcome) {
+	for _, m := range members(e) {
 		blind, err := look(ctx, m, list)
 		if err != nil {
 			o.silent = append(o.silent, err.Error())
@@ -113,8 +133,16 @@ func (s *Scanner) test(ctx context.Context, e Engine, list []expectation) (o out
 		}
 		o.answered++
 		o.blind = append(o.blind, blind...)
+		o.add(s.takesLargest(ctx, name, m))
 	}
 	return o
+}
+
+func members(e Engine) []Member {
+	if p, ok := e.(Pool); ok {
+		return p.Members()
+	}
+	return []Member{{Address: "antivirus", Engine: e}}
 }
 
 // look asks one engine about all samples. An error says that it does not answer.
@@ -127,28 +155,36 @@ func look(ctx context.Context, m Member, list []expectation) (blind []string, er
 		if classOf(f.Name) == x.class {
 			continue
 		}
-		said := f.Name
-		if said == "" {
-			said = "OK"
-		}
-		blind = append(blind, m.Address+": "+fmt.Sprintf(x.blind, said))
+		blind = append(blind, m.Address+": "+fmt.Sprintf(x.blind, said(f.Name)))
 	}
 	return blind, nil
 }
 
-// Run repeats the self-test every hour until ctx ends, and every minute while
-// an engine does not answer. It begins with one.
+// Run repeats the self-test every hour until ctx ends, every minute while an
+// engine does not answer, and within a minute of a message that was left
+// without a verdict. It begins with one.
 func (s *Scanner) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		pause := testEvery
-		if err := s.SelfTest(ctx); fault.Is(err, fault.Temporary) {
-			pause = testAgain
-		}
-		fire, release := s.cfg.Clock.After(pause)
 		select {
-		case <-fire:
-		case <-ctx.Done():
+		case <-s.doubted: // the test that follows is the answer
+		default:
 		}
-		release()
+		if err := s.SelfTest(ctx); fault.Is(err, fault.Temporary) || !s.pause(ctx, s.doubted, testEvery) {
+			s.pause(ctx, nil, testAgain)
+		}
 	}
+}
+
+// pause waits for d, or less: until ctx ends, or else, with false, until stop
+// receives a value.
+func (s *Scanner) pause(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	fire, release := s.cfg.Clock.After(d)
+	defer release()
+	select {
+	case <-fire:
+	case <-ctx.Done():
+	case <-stop:
+		return false
+	}
+	return true
 }

@@ -39,6 +39,7 @@ func TestSelfTest(t *testing.T) {
 		{"mail is not read", map[string]string{"ScanMail": "no"}, "", "", []string{"AlertEncrypted yes"}},
 		{"archives are not read", map[string]string{"ScanArchive": "no"}, "", "", []string{"AlertExceedsMax yes"}},
 	}
+	silent := client(t, scan.ClamdConfig{}, clamdtest.Start(t, clamdtest.Options{Conf: map[string]string{"AlertEncrypted": ""}}).Addr)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := clamdtest.Start(t, clamdtest.Options{Conf: tt.conf})
@@ -46,7 +47,7 @@ func TestSelfTest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := newDesk(scan.ScannerConfig{Engine: client(t, scan.ClamdConfig{}, d.Addr), Policy: p})
+			s := newDesk(scan.ScannerConfig{Engine: client(t, scan.ClamdConfig{}, d.Addr), Second: silent, Policy: p})
 			// Twice: clamd must not take the second samples for known ones.
 			for range 2 {
 				err = s.SelfTest(context.Background())
@@ -72,7 +73,7 @@ func TestSelfTest(t *testing.T) {
 func TestSelfTestOfPool(t *testing.T) {
 	good := clamdtest.Start(t, clamdtest.Options{})
 	blind := clamdtest.Start(t, clamdtest.Options{Conf: map[string]string{"AlertExceedsMax": ""}})
-	s := newDesk(scan.ScannerConfig{Engine: client(t, scan.ClamdConfig{}, good.Addr, blind.Addr), Policy: scan.DefaultPolicy()})
+	s := newDesk(scan.ScannerConfig{Engine: client(t, scan.ClamdConfig{}, good.Addr, blind.Addr)}) // refuses
 	for range 3 {
 		if err := s.SelfTest(context.Background()); !fault.Is(err, fault.Invalid) {
 			t.Error(err)
@@ -81,6 +82,12 @@ func TestSelfTestOfPool(t *testing.T) {
 			t.Errorf("alarm %q", text)
 		}
 	}
+	good.Stop()
+	failed(t, s.SelfTest(context.Background()), good.Addr) // and is looked at again soon
+	if s.raised(alarm.ScannerBlind) == "" {
+		t.Error("the blind engine is forgotten over the silent one")
+	}
+	good.Restart()
 	blind.Stop()
 	err := s.SelfTest(context.Background())
 	failed(t, err, blind.Addr)
@@ -164,7 +171,7 @@ func TestRun(t *testing.T) {
 	clk := clock.NewManual(time.Unix(1e9, 0))
 	tested := make(chan struct{}, 100)
 	c := client(t, scan.ClamdConfig{}, d.Addr)
-	s := newDesk(scan.ScannerConfig{Engine: c, Policy: scan.DefaultPolicy(), Clock: waiting{clk, tested}})
+	s := newDesk(scan.ScannerConfig{Engine: c, Clock: waiting{clk, tested}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -198,6 +205,12 @@ func TestRun(t *testing.T) {
 	d.Restart()
 	expect("another minute later", time.Minute, false)
 	expect("after another hour", time.Hour, false)
+	d.Stop()
+	_, err := s.Scan(context.Background(), strings.NewReader("x"))
+	failed(t, err, d.Addr)
+	expect("a message without a verdict", 0, true) // the pause is shortened
+	d.Restart()
+	expect("a minute after it", time.Minute, false)
 	cancel()
 	<-done
 }

@@ -28,7 +28,7 @@ func (n *node) openScanner() error {
 	if err != nil {
 		return err
 	}
-	cfg := scan.ScannerConfig{Policy: policy, Board: n.alarms, Clock: n.clock, Logger: n.log}
+	cfg := scan.ScannerConfig{Policy: policy, MaxMessage: n.cfg.Limits.MessageBytes + envelopeAllowance, Board: n.alarms, Clock: n.clock, Logger: n.log}
 	clamd := func(addresses []string) (*scan.Clamd, error) {
 		return scan.NewClamd(scan.ClamdConfig{Addresses: addresses, MaxConcurrent: c.Parallel, ScanTime: c.Timeout, Clock: n.clock})
 	}
@@ -43,8 +43,6 @@ func (n *node) openScanner() error {
 			return fmt.Errorf("scan.second: %w", err)
 		}
 		cfg.Second = second
-	} else if c.Encrypted == "report" && c.Bombs != "pass" {
-		n.log.Warn("scan.second is not set: clamd names one finding, and what exceeds its limits can hide behind something encrypted")
 	}
 	n.scanner = scan.NewScanner(cfg)
 	if n.vault, err = quarantine.NewKeeper(n.cfg.Quarantine.Recipient); err != nil {
@@ -53,19 +51,37 @@ func (n *node) openScanner() error {
 	return nil
 }
 
+// What anybody can send has one place in four of scan.parallel, and waits for
+// one a short time only: a server that meets 451 comes again.
+const (
+	ordinaryShare = 4
+	ordinaryWait  = 10 * time.Second
+)
+
 // useScanner shows antivirus and quarantine to the pipeline, where there are any.
 func (n *node) useScanner() {
+	c := n.cfg.Scan
+	if c.None {
+		n.alarms.Raise(alarm.ScannerNone, "nessun antivirus: scan.none = true, nessun messaggio viene esaminato / no antivirus: scan.none = true, no message is looked into")
+	}
 	if n.scanner != nil {
 		n.core.Scanner, n.core.Vault = scanner{n.scanner}, n.vault
+		n.core.OrdinaryScanner = scanner{n.scanner.Share(scan.Share{
+			Places: c.Parallel / ordinaryShare, Wait: ordinaryWait, Time: c.OrdinaryTimeout, Linger: c.Timeout,
+		})}
 	}
 }
 
-// scanner shows the antivirus to the pipeline.
-type scanner struct{ *scan.Scanner }
+// scanner shows the antivirus, or a share of it, to the pipeline.
+type scanner struct {
+	all interface {
+		Scan(ctx context.Context, r io.Reader) (scan.Result, error)
+	}
+}
 
 // Scan implements pipeline.Scanner.
 func (s scanner) Scan(ctx context.Context, r io.Reader) (pipeline.Finding, error) {
-	f, err := s.Scanner.Scan(ctx, r)
+	f, err := s.all.Scan(ctx, r)
 	return pipeline.Finding{Name: f.Name, Refuse: f.Refuse, Report: f.Report}, err
 }
 

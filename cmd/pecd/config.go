@@ -22,7 +22,7 @@ func defaultConfig() Config {
 		Store:      StoreConfig{Dir: "/var/lib/pecd"},
 		Trust:      TrustConfig{Revocation: "grace", CRLFetch: true, CRLRefresh: time.Hour, CRLGrace: 24 * time.Hour},
 		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour},
-		Scan:       ScanConfig{Parallel: 4, Timeout: 5 * time.Minute, Bombs: "refuse", Encrypted: "report"},
+		Scan:       ScanConfig{Parallel: 8, Timeout: 5 * time.Minute, OrdinaryTimeout: time.Minute, Bombs: "refuse", Encrypted: "report"},
 		Quarantine: QuarantineConfig{Months: 30},
 		Ledger:     LedgerConfig{Months: 30},
 		Time:       TimeConfig{Tolerance: time.Second, Every: 5 * time.Minute},
@@ -100,8 +100,14 @@ func (c *Config) checkServices() error {
 		return fmt.Errorf("index.authorities: those of [trust] certify every provider, and each could sign the index")
 	case !oneOf(c.Scan.Bombs, "refuse", "report", "pass") || !oneOf(c.Scan.Encrypted, "refuse", "report", "pass"):
 		return fmt.Errorf("[scan]: bombs and encrypted are refuse, report or pass")
-	case len(c.Scan.Clamd) > 0 && (c.Scan.Parallel <= 0 || c.Scan.Timeout <= 0):
-		return fmt.Errorf("[scan]: parallel and timeout must be positive")
+	case len(c.Scan.Clamd) > 0 && (c.Scan.Parallel < 2 || c.Scan.OrdinaryTimeout <= 0 || c.Scan.Timeout < c.Scan.OrdinaryTimeout):
+		return fmt.Errorf("[scan]: parallel must be at least 2, ordinary_timeout positive, and timeout not shorter")
+	case len(c.Scan.Clamd) == 0 && !c.Scan.None && !c.Demo:
+		return fmt.Errorf("scan.clamd is missing: without an antivirus every message counts as clean. Name a clamd, or say scan.none = true, which raises an alarm for as long")
+	case len(c.Scan.Clamd) > 0 && c.Scan.None:
+		return fmt.Errorf("scan.none: there is an antivirus, scan.clamd")
+	case len(c.Scan.Clamd) > 0 && len(c.Scan.Second) == 0 && c.Scan.Encrypted != "refuse":
+		return fmt.Errorf("scan.second is missing: clamd names one finding, and behind something encrypted it can hide a virus (HeuristicScanPrecedence) or an archive that exceeds the limits, which encrypted = %q lets through. Name a second clamd with AlertEncrypted no, or say scan.encrypted = \"refuse\"", c.Scan.Encrypted)
 	case len(c.Scan.Clamd) > 0 && c.Quarantine.Recipient == "":
 		return fmt.Errorf("quarantine.recipient is missing: where [scan] finds a virus, the message is kept (pecd quarantine keygen)")
 	case c.Quarantine.Months < 30 || c.Ledger.Months < 30:

@@ -17,7 +17,7 @@ type Config struct {
 	Trust      TrustConfig      `toml:"trust" doc:"Whose signatures are believed."`
 	Index      IndexConfig      `toml:"index" doc:"The PEC providers directory (IGPEC, RFC 6109 §4.5)."`
 	Publish    PublishConfig    `toml:"publish" doc:"Our own record of the index, served over HTTPS for the central system (RFC 6109 §4.5)."`
-	Scan       ScanConfig       `toml:"scan" doc:"Antivirus. Fails closed: without an answer of the engine nothing is accepted."`
+	Scan       ScanConfig       `toml:"scan" doc:"Antivirus. Fails closed: without an answer of the engine nothing is accepted, and without an engine no node but a demonstration starts."`
 	Quarantine QuarantineConfig `toml:"quarantine" doc:"Where infected messages are kept for 30 months (RFC 6109 §2.2.4)."`
 	Ledger     LedgerConfig     `toml:"ledger" doc:"The PEC log's daily sealing (RFC 6109 §2.3)."`
 	Time       TimeConfig       `toml:"time" doc:"Watch over the clock. The node never sets it."`
@@ -93,12 +93,14 @@ type UnitConfig struct {
 
 // ScanConfig steers the antivirus.
 type ScanConfig struct {
-	Clamd     []string      `toml:"clamd" doc:"Addresses of clamd, unix:/path or tcp:host:port, tried in turn; empty: no antivirus, for tests only."`
-	Second    []string      `toml:"second" doc:"Addresses of a second clamd with AlertEncrypted no, asked about what the first calls encrypted: an archive that exceeds the limits can hide behind an encrypted one."`
-	Parallel  int           `toml:"parallel" doc:"Messages scanned at once."`
-	Timeout   time.Duration `toml:"timeout" doc:"Longest scan of one message."`
-	Bombs     string        `toml:"bombs" doc:"Archives beyond the engine's limits: refuse, report or pass."`
-	Encrypted string        `toml:"encrypted" doc:"Archives and documents that cannot be looked into: refuse, report or pass."`
+	Clamd           []string      `toml:"clamd" doc:"Addresses of clamd, unix:/path or tcp:host:port, tried in turn. In clamd.conf: AlertEncrypted yes, AlertExceedsMax yes, StreamMaxLength at least limits.message_bytes + 8M, MaxFileSize not below MaxScanSize, HeuristicScanPrecedence no."`
+	Second          []string      `toml:"second" doc:"Addresses of a second clamd with AlertEncrypted no, asked about what the first calls encrypted: what exceeds the limits, or a virus, can hide behind it. Needed unless encrypted = \"refuse\"."`
+	None            bool          `toml:"none" doc:"No antivirus: every message counts as clean, and an alarm lasts. Without it and without clamd only a demonstration node starts."`
+	Parallel        int           `toml:"parallel" doc:"Messages scanned at once, over all addresses. One in four may be ordinary or malformed mail. clamd's MaxThreads must be that much larger than its part of this: 10 for one clamd and 8."`
+	Timeout         time.Duration `toml:"timeout" doc:"Longest scan of one message; longer than clamd's MaxScanTime."`
+	OrdinaryTimeout time.Duration `toml:"ordinary_timeout" doc:"Longest scan of an ordinary or malformed message; then it is refused with 451, and its place stays taken for timeout, because clamd goes on."`
+	Bombs           string        `toml:"bombs" doc:"Archives beyond the engine's limits: refuse, report or pass."`
+	Encrypted       string        `toml:"encrypted" doc:"Archives and documents that cannot be looked into: refuse, report or pass."`
 }
 
 // QuarantineConfig steers the quarantine.

@@ -49,13 +49,30 @@ file = "i"
 [tls]
 certificate = "t"
 key = "u"
+[scan]
+none = true
 `
+	scan := func(keys string) string {
+		return strings.Replace(good, "none = true\n", keys, 1) + "[quarantine]\nrecipient = \"q\"\n"
+	}
+	const clamd, second = "clamd = [\"unix:/a\"]\n", "second = [\"unix:/b\"]\n"
 	for name, c := range map[string]struct{ text, says string }{
-		"complete":       {good, ""},
-		"unknown key":    {good + "[limits]\nmesage_bytes = 3\n", "mesage_bytes"},
-		"missing":        {strings.Replace(good, `hostname = "h"`, "", 1), "hostname"},
-		"negative bound": {good + "[limits]\nrecipients = -1\n", "limits"},
-		"no TOML":        {"hello", ""},
+		"complete":                    {good, ""},
+		"complete, antivirus":         {scan(clamd + second), ""},
+		"complete, one clamd":         {scan(clamd + "encrypted = \"refuse\"\n"), ""},
+		"complete, demo":              {"demo = true\n" + scan(""), ""},
+		"no antivirus":                {scan(""), "scan.none = true"},
+		"antivirus and none":          {scan(clamd + second + "none = true\n"), "scan.none"},
+		"no second":                   {scan(clamd), "scan.second is missing"},
+		"no second, passed":           {scan(clamd + "encrypted = \"pass\"\n"), "scan.encrypted = \"refuse\""},
+		"no second, demo":             {"demo = true\n" + scan(clamd), "scan.second is missing"},
+		"one place":                   {scan(clamd + second + "parallel = 1\n"), "parallel"},
+		"no time for ordinary mail":   {scan(clamd + second + "ordinary_timeout = \"0s\"\n"), "ordinary_timeout"},
+		"more time for ordinary mail": {scan(clamd + second + "ordinary_timeout = \"6m\"\n"), "ordinary_timeout"},
+		"unknown key":                 {good + "[limits]\nmesage_bytes = 3\n", "mesage_bytes"},
+		"missing":                     {strings.Replace(good, `hostname = "h"`, "", 1), "hostname"},
+		"negative bound":              {good + "[limits]\nrecipients = -1\n", "limits"},
+		"no TOML":                     {"hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pecd.toml")
@@ -63,7 +80,7 @@ key = "u"
 				t.Fatal(err)
 			}
 			_, err := readConfig(path)
-			if (err == nil) != (name == "complete") || err != nil && !strings.Contains(err.Error(), c.says) {
+			if (err == nil) != strings.HasPrefix(name, "complete") || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v, want one naming %q", err, c.says)
 			}
 		})
