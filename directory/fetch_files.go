@@ -21,13 +21,21 @@ const (
 	tempSuffix    = ".tmp"     // of a file being written, whose name begins with a dot
 )
 
-const maxStateBytes = 1 << 20
+const (
+	// maxStateBytes is above what departed may hold, twice, with its octets escaped.
+	maxStateBytes = 64 << 20
+	// maxUntold bounds the summaries that wait for Loaded.
+	maxUntold = 64
+)
 
 // fetchState is what a fetcher remembers across restarts.
 type fetchState struct {
 	Fetched time.Time `json:"fetched,omitzero"` // when a good index was last fetched
 	Signed  time.Time `json:"signed,omitzero"`  // signingTime of the newest index taken over
 	Refused *Refused  `json:"refused,omitempty"`
+
+	Departed departed  `json:"departed,omitzero"`
+	Untold   []Summary `json:"untold,omitempty"` // taken over, but Loaded could not be told
 }
 
 // Refused is an index that lies beside the one in use until a good one is
@@ -39,7 +47,8 @@ type Refused struct {
 }
 
 // loadState reads the state. Without one, the age of the index file is what is
-// known. No instant is in the future: that would hide a stale index.
+// known: the index is used all the same, and the log says what is not known. No
+// instant is in the future: that would hide a stale index.
 func (f *Fetcher) loadState() fetchState {
 	var s fetchState
 	b, err := readBounded(f.cfg.File+stateSuffix, maxStateBytes)
@@ -47,10 +56,12 @@ func (f *Fetcher) loadState() fetchState {
 		err = json.Unmarshal(b, &s)
 	}
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			f.cfg.Log.Warn("state of the provider index not readable, going on without", "file", f.cfg.File+stateSuffix, "err", err)
-		}
 		s = fetchState{}
+		_, absent := os.Stat(f.cfg.File)
+		if first := errors.Is(err, fs.ErrNotExist) && errors.Is(absent, fs.ErrNotExist); !first {
+			f.cfg.Log.Warn("no state of the provider index, going on without: it is not known whose the domains and certificates were that left the index lately, "+
+				"whether a newer index than the one in use was ever taken over, nor whether one was refused", "file", f.cfg.File+stateSuffix, "err", err)
+		}
 	}
 	if s.Fetched.IsZero() {
 		if info, err := os.Stat(f.cfg.File); err == nil {
@@ -63,9 +74,10 @@ func (f *Fetcher) loadState() fetchState {
 	return s
 }
 
-// saveState is called with f.mu held. A state that is lost costs an alarm too
-// early or the memory of a refusal, so that an error is logged and no more.
-func (f *Fetcher) saveState() {
+// saveState is called with f.mu held. An error was logged: a state that is lost
+// costs an alarm too early or the memory of a refusal, and no more, but where
+// something leaves the index.
+func (f *Fetcher) saveState() error {
 	b, err := json.MarshalIndent(f.state, "", "  ")
 	if err == nil {
 		err = f.replaceFile(f.cfg.File+stateSuffix, append(b, '\n'))
@@ -73,6 +85,7 @@ func (f *Fetcher) saveState() {
 	if err != nil {
 		f.cfg.Log.Error("state of the provider index not saved", "file", f.cfg.File+stateSuffix, "err", err)
 	}
+	return err
 }
 
 // replaceFile brings data to stable storage under a name that had other data,

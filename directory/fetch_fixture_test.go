@@ -121,7 +121,7 @@ func (a authority) opener(clk clock.Clock) func(p7m []byte) (SignedIndex, error)
 		if err != nil {
 			return SignedIndex{}, err
 		}
-		return SignedIndex{LDIF: o.Content, SignedAt: o.SignedAt}, nil
+		return SignedIndex{LDIF: o.Content, SignedAt: o.SignedAt, By: o.By}, nil
 	}
 }
 
@@ -166,10 +166,11 @@ func newPress(t testing.TB) *press {
 		URL: p.url + "/igpec.ldif.p7m", File: filepath.Join(t.TempDir(), "igpec.ldif.p7m"),
 		TLS:  &tls.Config{RootCAs: p.auth.pool(), Certificates: []tls.Certificate{p.auth.client}},
 		Open: p.auth.opener(p.clk), Own: "Alfa", Random: func() float64 { return 0 },
-		Loaded: func(_ context.Context, s Summary) {
+		Loaded: func(_ context.Context, s Summary) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.loaded = append(p.loaded, s)
+			return nil
 		},
 		Alarms: p.board, Clock: p.clk, Log: logger,
 	}
@@ -197,7 +198,8 @@ func (p *press) fetcher(edits ...func(*FetcherConfig)) *Fetcher {
 	return f
 }
 
-// first publishes an index and returns a fetcher that has it in use.
+// first publishes an index and returns a fetcher that has it in use, and has told
+// of it.
 func (p *press) first(all []Provider, edits ...func(*FetcherConfig)) (*Fetcher, *LiveIndex) {
 	p.t.Helper()
 	p.publishes(p.auth.sign(p.t, ldifOf(p.t, all)))
@@ -206,6 +208,7 @@ func (p *press) first(all []Provider, edits ...func(*FetcherConfig)) (*Fetcher, 
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	f.tellAgain(context.Background())
 	return f, live
 }
 

@@ -46,10 +46,11 @@ func (f *Fetcher) Status() FetchStatus {
 	return s
 }
 
-// Run fetches the index whenever it is time, and watches its age, until ctx
-// ends. First comes before.
+// Run fetches the index whenever it is time, watches its age, and tells Loaded
+// what it was not told yet, until ctx ends. First comes before.
 func (f *Fetcher) Run(ctx context.Context) {
 	for {
+		f.tellAgain(ctx)
 		if f.isDue() {
 			// An error was noted where it was seen.
 			_, _ = f.Refresh(ctx)
@@ -62,6 +63,15 @@ func (f *Fetcher) Run(ctx context.Context) {
 		case <-tick:
 		}
 	}
+}
+
+// tellAgain tells Loaded what it was not told yet, when nobody else does.
+func (f *Fetcher) tellAgain(ctx context.Context) {
+	if _, ok := f.untold(); !ok || f.enter(ctx) != nil {
+		return
+	}
+	defer f.leave()
+	f.tell(ctx)
 }
 
 // isDue reports whether the index is to be fetched. It raises the alarm of its
@@ -82,13 +92,26 @@ func (f *Fetcher) isDue() bool {
 
 // judgeAge raises or clears the alarm of a stale index. f.mu is held.
 func (f *Fetcher) judgeAge() {
-	last := f.state.Fetched
-	if last.IsZero() || !f.cfg.Clock.Now().After(last.Add(f.cfg.StaleAfter)) {
+	now, last, signed := f.cfg.Clock.Now(), f.state.Fetched, f.signedAt()
+	switch {
+	case !last.IsZero() && now.After(last.Add(f.cfg.StaleAfter)):
+		f.cfg.Alarms.Raise(alarm.IndexStale, fmt.Sprintf(
+			"indice dei gestori non aggiornato dal %[1]s / provider index not refreshed since %[1]s", last.UTC().Format(time.RFC3339)))
+	case f.cfg.MaxSignedAge > 0 && !signed.IsZero() && now.After(signed.Add(f.cfg.MaxSignedAge)):
+		f.cfg.Alarms.Raise(alarm.IndexStale, fmt.Sprintf(
+			"l'indice dei gestori in uso è firmato il %[1]s e non ne è pubblicato uno più recente / the provider index in use was signed at %[1]s and no newer one is published",
+			signed.UTC().Format(time.RFC3339)))
+	default:
 		f.cfg.Alarms.Clear(alarm.IndexStale)
-		return
 	}
-	f.cfg.Alarms.Raise(alarm.IndexStale, fmt.Sprintf(
-		"indice dei gestori non aggiornato dal %[1]s / provider index not refreshed since %[1]s", last.UTC().Format(time.RFC3339)))
+}
+
+// signedAt is when the index in use was signed, zero where that is not known.
+func (f *Fetcher) signedAt() time.Time {
+	if f.live == nil {
+		return f.state.Signed
+	}
+	return f.live.SignedAt()
 }
 
 // note remembers how an attempt ended. One that was cancelled was none.
@@ -103,6 +126,9 @@ func (f *Fetcher) note(ctx context.Context, err error) {
 	if err == nil {
 		f.failure, f.failures = "", 0
 		f.due = now.Add(f.spread(f.cfg.Every))
+		if f.unproven { // its signer's revocation list may come soon
+			f.due = now.Add(min(firstRetry, f.cfg.Every))
+		}
 		f.state.Fetched = now
 		f.dropRefused()
 		return

@@ -5,6 +5,7 @@ package directory
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,10 @@ import (
 	"pecd/fault"
 )
 
+// DefaultMaxSignedAge is how old the signature of the index in use may be, unless
+// told otherwise: it is published daily (RFC 6109 §4.5), with some days of rest.
+const DefaultMaxSignedAge = 7 * 24 * time.Hour
+
 // The values of a FetcherConfig that are not set.
 const (
 	defaultEvery      = 24 * time.Hour // RFC 6109 §4.5: on a daily basis
@@ -35,6 +40,12 @@ type SignedIndex struct {
 	// SignedAt is the signer's signingTime (RFC 5652 §11.3), zero without one.
 	// It is what keeps an older file from being passed off as a new one.
 	SignedAt time.Time
+	// By is who signed.
+	By *x509.Certificate
+	// Unknown is why it cannot be told now whether the signer's certificate was
+	// revoked: there is no current revocation list. Nil where it was not. Such an
+	// index is believed where there is no other one, and nowhere else.
+	Unknown error
 }
 
 // FetcherConfig says where the whole index comes from and what is believed.
@@ -57,13 +68,20 @@ type FetcherConfig struct {
 	Every      time.Duration // between two fetches, 0: a day
 	StaleAfter time.Duration // age of the last good fetch that raises the alarm, 0: two days
 	Timeout    time.Duration // of one fetch, 0: ten minutes
-	MaxBytes   int64         // of the file, 0: 256 MiB, which is also the most
-	MaxLoss    float64       // of providers or of domains at once, 0: a fifth
+	// MaxSignedAge is how long ago the index in use may have been signed before
+	// the alarm of a stale index is raised: a server that gives out the same file
+	// for ever is fetched from in vain. 0: no such limit. It does not count where
+	// the signature has no time.
+	MaxSignedAge time.Duration
+	MaxBytes     int64   // of the file, 0: 256 MiB, which is also the most
+	MaxLoss      float64 // of providers or of domains at once, 0: a fifth
 
 	Random func() float64 // in [0,1), spreads the fetches of providers; nil: math/rand
-	// Loaded is told of each index taken over, for the log, before whoever asked
-	// for it is answered. It must not call the Fetcher. It may be nil.
-	Loaded func(ctx context.Context, s Summary)
+	// Loaded is told of each index taken over, for the log: before whoever asked
+	// for it is answered, and again from Run until it returns no error, also
+	// after a restart. After a crash it may be told twice. The first index is told
+	// from Run alone. It must not call the Fetcher. It may be nil.
+	Loaded func(ctx context.Context, s Summary) error
 
 	Alarms *alarm.Board
 	Clock  clock.Clock
@@ -101,6 +119,11 @@ type Fetcher struct {
 	failure  string    // of the last attempt, "" for none
 	failures int       // in a row
 	due      time.Time // of the next attempt
+	// signer is that of the last index whose signature held, in use or not.
+	signer *x509.Certificate
+	// unproven: the last index was taken over without knowing whether its signer
+	// was revoked.
+	unproven bool
 }
 
 // NewFetcher returns a fetcher that has done nothing yet: First comes next. An
@@ -131,7 +154,7 @@ func (c *FetcherConfig) check() error {
 		return errors.New("one of Open, Alarms, Clock, Log is missing")
 	case c.TLS != nil && c.TLS.InsecureSkipVerify:
 		return errors.New("the server's certificate is not to be verified")
-	case c.Every < 0 || c.StaleAfter < 0 || c.Timeout < 0:
+	case c.Every < 0 || c.StaleAfter < 0 || c.Timeout < 0 || c.MaxSignedAge < 0:
 		return errors.New("negative duration")
 	case c.MaxBytes < 0 || c.MaxBytes > maxSignedIndex:
 		return fmt.Errorf("MaxBytes is not within 0 and %d", maxSignedIndex)
@@ -164,7 +187,7 @@ func (c *FetcherConfig) setDefaults() {
 		c.OwnRecord = func() []Provider { return nil }
 	}
 	if c.Loaded == nil {
-		c.Loaded = func(context.Context, Summary) {}
+		c.Loaded = func(context.Context, Summary) error { return nil }
 	}
 }
 
@@ -189,25 +212,68 @@ func (f *Fetcher) First(ctx context.Context) (*LiveIndex, error) {
 	}
 	if err != nil {
 		return nil, &fault.Error{Op: op, Kind: fault.KindOf(err), Err: err, Text: fmt.Sprintf(
-			"manca l'indice dei gestori (%[1]s) e non si ottiene da %[2]s: %[3]v. Correggere la causa, accettare l'indice rifiutato o copiare il file a mano"+
-				" / there is no provider index (%[1]s) and none is to be had from %[2]s: %[3]v. Mend the cause, accept the refused index, or put the file there by hand",
+			"manca l'indice dei gestori (%[1]s) e non si ottiene da %[2]s: %[3]v. Correggere la causa, accettare l'indice rifiutato (pecd index status, pecd index accept) o copiare il file a mano"+
+				" / there is no provider index (%[1]s) and none is to be had from %[2]s: %[3]v. Mend the cause, accept the refused index (pecd index status, pecd index accept), or put the file there by hand",
 			f.cfg.File, f.cfg.URL, err)}
 	}
-	live, err := NewLiveIndex(f.cfg.File, f.openLDIF, f.cfg.Log, f.cfg.Clock)
+	live, err := f.use()
 	if err != nil {
 		return nil, &fault.Error{Op: op, Kind: fault.KindOf(err), Err: err, Text: fmt.Sprintf(
 			"l'indice dei gestori non è utilizzabile: %[1]v. Per scaricarlo di nuovo, spostare il file"+
 				" / the provider index is not usable: %[1]v. To have it fetched anew, move the file away", err)}
 	}
-	f.live = live
-	f.recall()
 	return live, nil
 }
 
-// openLDIF is Open as a LiveIndex wants it.
-func (f *Fetcher) openLDIF(p7m []byte) ([]byte, error) {
+// Existing opens the index in use where there is one, and fetches none: it is
+// First for those who can do without an index. Nil, without an error, where the
+// file is missing.
+func (f *Fetcher) Existing(ctx context.Context) (*LiveIndex, error) {
+	const op = "directory.Existing"
+	if err := f.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer f.leave()
+	if f.live != nil {
+		return f.live, nil
+	}
+	if _, err := os.Stat(f.cfg.File); errors.Is(err, fs.ErrNotExist) {
+		f.recall()
+		return nil, nil
+	}
+	live, err := f.use()
+	return live, fault.Wrap(op, err)
+}
+
+// use opens the file of the index.
+func (f *Fetcher) use() (*LiveIndex, error) {
+	defer f.recall()
+	live, err := NewLiveIndex(f.cfg.File, f.openSigned, f.cfg.Log, f.cfg.Clock)
+	if err != nil {
+		return nil, err
+	}
+	f.live = live
+	return live, nil
+}
+
+// openSigned is Open. It remembers the signer, whose lists are to be watched.
+func (f *Fetcher) openSigned(p7m []byte) (SignedIndex, error) {
 	s, err := f.cfg.Open(p7m)
-	return s.LDIF, err
+	if err == nil && s.By != nil {
+		f.mu.Lock()
+		f.signer = s.By
+		f.mu.Unlock()
+	}
+	return s, err
+}
+
+// Signer returns the certificate that signed the last index seen, in use or
+// not; nil before there was one. Its revocation must be learned of even before
+// an index of that signer is believed.
+func (f *Fetcher) Signer() *x509.Certificate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.signer
 }
 
 // recall raises what was so before a restart.

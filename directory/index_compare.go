@@ -23,9 +23,12 @@ type comparison struct {
 	gone    []string // names of the providers that are no longer there
 	domains []moved  // domains of another provider now
 	certs   []moved  // certificates of another provider now, by their SHA-1 in hexadecimal
+
+	lostDomains, lostCerts []moved // what no provider has now
 }
 
-// moved is something that belonged to one provider and now does to another.
+// moved is something that belonged to one provider and now does to another, or
+// to none.
 type moved struct{ what, from, to string }
 
 // compare compares two indexes. The old one may be nil: everything is added.
@@ -58,6 +61,7 @@ func (c *comparison) managed(old, new *Index) {
 		switch {
 		case !ok:
 			c.DomainsRemoved++
+			c.lostDomains = append(c.lostDomains, moved{what: d, from: old.ownNames[was]})
 		case old.owners[was] != new.owners[is]:
 			c.domains = append(c.domains, moved{d, old.ownNames[was], new.ownNames[is]})
 		}
@@ -73,6 +77,7 @@ func (c *comparison) certificates(old, new *Index) {
 		switch {
 		case !ok:
 			c.CertificatesRemoved++
+			c.lostCerts = append(c.lostCerts, moved{what: fingerprint(k.der), from: old.ownNames[k.record]})
 		case old.owners[k.record] != new.owners[is]:
 			c.certs = append(c.certs, moved{fingerprint(k.der), old.ownNames[k.record], new.ownNames[is]})
 		}

@@ -38,15 +38,22 @@ const (
 // are those of Index and may be called concurrently with a reload.
 type LiveIndex struct {
 	path string
-	open func(p7m []byte) ([]byte, error)
+	open func(p7m []byte) (SignedIndex, error)
 	log  *slog.Logger
 	clk  clock.Clock
 
-	current atomic.Pointer[Index]
+	current atomic.Pointer[usedIndex]
 
 	mu     sync.Mutex // one reload at a time
 	seen   fileState  // of the last file tried
 	failed time.Time  // when it failed, zero when it did not
+}
+
+// usedIndex is an index in use and what its signature says, which is empty
+// where it has none.
+type usedIndex struct {
+	index  *Index
+	signed SignedIndex // without the LDIF
 }
 
 type fileState struct {
@@ -57,9 +64,13 @@ type fileState struct {
 func stateOf(i fs.FileInfo) fileState { return fileState{i.Size(), i.ModTime()} }
 
 // NewLiveIndex reads the index from path. A name that ends in ".p7m" is a
-// signed file: open verifies the signature and returns the LDIF inside. It may
-// be nil where the file is not signed.
-func NewLiveIndex(path string, open func(p7m []byte) ([]byte, error), log *slog.Logger, clk clock.Clock) (*LiveIndex, error) {
+// signed file: open verifies the signature and returns what is inside. It may be
+// nil where the file is not signed.
+//
+// That the signer's revocation is not known keeps no index from being the first
+// one, so that a node starts without a network; it keeps one from replacing
+// another.
+func NewLiveIndex(path string, open func(p7m []byte) (SignedIndex, error), log *slog.Logger, clk clock.Clock) (*LiveIndex, error) {
 	l := &LiveIndex{path: path, open: open, log: log, clk: clk}
 	if err := l.Reload(context.Background()); err != nil {
 		return nil, fault.Wrap("directory.NewLiveIndex", err)
@@ -68,7 +79,15 @@ func NewLiveIndex(path string, open func(p7m []byte) ([]byte, error), log *slog.
 }
 
 // Current returns the index in use.
-func (l *LiveIndex) Current() *Index { return l.current.Load() }
+func (l *LiveIndex) Current() *Index { return l.current.Load().index }
+
+// SignedBy returns the certificate that signed the index in use, nil where it is
+// not signed.
+func (l *LiveIndex) SignedBy() *x509.Certificate { return l.current.Load().signed.By }
+
+// SignedAt returns when the index in use was signed, as its signer says; zero
+// where that is not known.
+func (l *LiveIndex) SignedAt() time.Time { return l.current.Load().signed.SignedAt }
 
 // ProviderOfDomain is that of the index in use.
 func (l *LiveIndex) ProviderOfDomain(domain string) (Provider, bool) {
@@ -93,21 +112,25 @@ func (l *LiveIndex) reload(ctx context.Context) error {
 		return fault.New("directory.reload", fault.Temporary, err)
 	}
 	l.failed = l.clk.Now()
-	x, err := l.read()
+	used, err := l.read()
 	if err != nil {
 		return &fault.Error{Op: "directory.reload", Kind: fault.KindOf(err), Err: fmt.Errorf("%s: %w", l.path, err)}
 	}
 	l.failed = time.Time{}
-	l.current.Store(x)
+	l.current.Store(used)
+	x := used.index
 	w := x.Warnings()
 	l.log.Info("provider index in use", "file", l.path, "records", x.Len(), "domains", x.Domains(), "warnings", len(w))
+	if why := used.signed.Unknown; why != nil {
+		l.log.Warn("provider index in use, but the revocation of its signer is not known", "file", l.path, "err", why)
+	}
 	for _, s := range w[:min(len(w), loggedWarnings)] {
 		l.log.Warn("provider index", "file", l.path, "warning", s)
 	}
 	return nil
 }
 
-func (l *LiveIndex) read() (*Index, error) {
+func (l *LiveIndex) read() (*usedIndex, error) {
 	const op = "directory.read"
 	f, err := os.Open(l.path)
 	if err != nil {
@@ -123,7 +146,8 @@ func (l *LiveIndex) read() (*Index, error) {
 		return nil, fault.New(op, fault.Invalid, errors.New("no regular file"))
 	}
 	if !isSigned(l.path) {
-		return ReadLDIF(f)
+		x, err := ReadLDIF(f)
+		return &usedIndex{index: x}, err
 	}
 	if l.open == nil {
 		return nil, fault.New(op, fault.Unsupported, errors.New("signed index, but nothing to verify it with"))
@@ -135,11 +159,16 @@ func (l *LiveIndex) read() (*Index, error) {
 	if err != nil {
 		return nil, fault.New(op, fault.Temporary, err)
 	}
-	ldif, err := l.open(p7m)
+	signed, err := l.open(p7m)
 	if err != nil {
 		return nil, fault.New(op, fault.Invalid, err)
 	}
-	return ReadLDIF(bytes.NewReader(ldif))
+	if signed.Unknown != nil && l.current.Load() != nil {
+		return nil, fault.New(op, fault.Temporary, signed.Unknown)
+	}
+	x, err := ReadLDIF(bytes.NewReader(signed.LDIF))
+	signed.LDIF = nil
+	return &usedIndex{x, signed}, err
 }
 
 // Run follows the file until ctx ends, then returns. Errors are logged, once

@@ -137,12 +137,12 @@ func TestLiveIndexSigned(t *testing.T) {
 	}
 	untrusted := errors.New("signer not trusted")
 	trusted := true
-	open := func(p7m []byte) ([]byte, error) {
+	open := func(p7m []byte) (SignedIndex, error) {
 		ldif, ok := bytes.CutPrefix(p7m, []byte("signed:"))
 		if !ok || !trusted {
-			return nil, untrusted
+			return SignedIndex{}, untrusted
 		}
-		return ldif, nil
+		return SignedIndex{LDIF: ldif}, nil
 	}
 	l, err := NewLiveIndex(path, open, log, clk)
 	if err != nil {
@@ -191,9 +191,9 @@ func TestSampleSignedIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := signer.NewVerifier(signer.VerifierConfig{Roots: roots})
-	l, err := NewLiveIndex(path, func(p7m []byte) ([]byte, error) {
+	l, err := NewLiveIndex(path, func(p7m []byte) (SignedIndex, error) {
 		o, err := v.OpenSigned(p7m, maxSignedIndex, roots[0].NotBefore.Add(time.Hour))
-		return o.Content, err
+		return SignedIndex{LDIF: o.Content}, err
 	}, log, clock.System{})
 	if err != nil {
 		t.Fatal(err)

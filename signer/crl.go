@@ -5,7 +5,6 @@ package signer
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -108,32 +107,18 @@ func readCRLFile(path string) ([]*x509.RevocationList, error) {
 	return lists, nil
 }
 
-// parseCRL reads one list. Lists that say less than everything the CA revoked
-// (deltas, other issuers' entries, some reasons only) are refused, because
-// reading them as a whole list would let a revoked certificate pass.
+// parseCRL reads one list. What it may speak of is up to scopeOf. Deltas say
+// less than everything and are refused with other critical extensions.
 func parseCRL(der []byte) (*x509.RevocationList, error) {
 	list, err := x509.ParseRevocationList(der)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := scopeOf(list); err != nil {
+		return nil, err
+	}
 	for _, e := range list.Extensions {
-		switch {
-		case e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 28}): // issuingDistributionPoint
-			var point struct {
-				Point        asn1.RawValue  `asn1:"optional,tag:0"`
-				OnlyUsers    bool           `asn1:"optional,tag:1"`
-				OnlyCAs      bool           `asn1:"optional,tag:2"`
-				SomeReasons  asn1.BitString `asn1:"optional,tag:3"`
-				Indirect     bool           `asn1:"optional,tag:4"`
-				OnlyAttrCert bool           `asn1:"optional,tag:5"`
-			}
-			if _, err := asn1.Unmarshal(e.Value, &point); err != nil {
-				return nil, err
-			}
-			if point.OnlyCAs || point.SomeReasons.BitLength > 0 || point.Indirect || point.OnlyAttrCert {
-				return nil, errors.New("a revocation list of limited scope")
-			}
-		case e.Critical:
+		if e.Critical && !e.Id.Equal(oidIssuingPoint) {
 			return nil, fmt.Errorf("a revocation list with critical extension %s", e.Id)
 		}
 	}

@@ -157,7 +157,10 @@ func TestCRLOfLimitedScopeIsRefused(t *testing.T) {
 		ok  bool
 	}{
 		"delta":               {pkix.Extension{Id: []int{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}, false},
-		"CA certificates":     {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x82, 1, 0xff}}, false},
+		"CA certificates":     {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x82, 1, 0xff}}, true},
+		"users and CAs only":  {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 6, 0x81, 1, 0xff, 0x82, 1, 0xff}}, false},
+		"a relative point":    {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 4, 0xa0, 2, 0xa1, 0}}, false},
+		"a nameless point":    {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 4, 0xa0, 2, 0xa0, 0}}, false},
 		"some reasons":        {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 4, 0x83, 2, 6, 0x40}}, false},
 		"indirect":            {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x84, 1, 0xff}}, false},
 		"attributes":          {pkix.Extension{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x85, 1, 0xff}}, false},

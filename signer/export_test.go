@@ -4,9 +4,12 @@ package signer
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"io"
 	"time"
+
+	"pecd/fault"
 )
 
 // TranscodeBER is transcodeBER with the limits of a detached signature.
@@ -31,6 +34,16 @@ var (
 	Enter = pool.enter
 	Leave = pool.leave
 )
+
+// Refresh reads the files and fetches every list now, as Run does when it is
+// time. The error says what was not to be had.
+func (l *RevocationLists) Refresh(ctx context.Context) error {
+	err := l.round(ctx, func(*listSource, time.Time) bool { return true })
+	if err == nil {
+		return nil
+	}
+	return fault.New("signer.Refresh", fault.Temporary, err)
+}
 
 // CheckCertificate runs the steps chain, time and revocation alone.
 func CheckCertificate(cfg VerifierConfig, leaf *x509.Certificate, at time.Time, extra ...*x509.Certificate) (Step, string) {

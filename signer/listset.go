@@ -14,9 +14,10 @@ import (
 type listSet struct {
 	mu    sync.Mutex
 	lists []*x509.RevocationList // newest first
-	// checked remembers whose key signed which list: checking a signature hashes
-	// the whole list, and the same few CAs come back with every message.
-	checked map[string]*x509.RevocationList
+	// checked remembers whose key signed which lists, newest first, one of each
+	// scope: checking a signature hashes the whole list, and the same few CAs
+	// come back with every message.
+	checked map[string][]scopedList
 }
 
 // replace exchanges the lists.
@@ -24,31 +25,48 @@ func (s *listSet) replace(lists []*x509.RevocationList) {
 	slices.SortStableFunc(lists, func(a, b *x509.RevocationList) int { return compareLists(b, a) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lists, s.checked = lists, make(map[string]*x509.RevocationList)
+	s.lists, s.checked = lists, make(map[string][]scopedList)
 }
 
 // RevocationList implements CRLSource: the newest list with the CA's name that
-// the CA's key signed.
-func (s *listSet) RevocationList(issuer *x509.Certificate) (*x509.RevocationList, bool) {
+// the CA's key signed and that speaks of c.
+func (s *listSet) RevocationList(issuer, c *x509.Certificate) (*x509.RevocationList, bool) {
+	for _, list := range s.listsOf(issuer) {
+		if list.scope.covers(c) {
+			return list.RevocationList, true
+		}
+	}
+	return nil, false
+}
+
+// listsOf returns a CA's lists, the newest of each scope, newest first. They
+// must not be changed.
+func (s *listSet) listsOf(issuer *x509.Certificate) []scopedList {
 	if !mayRevoke(issuer) {
-		return nil, false
+		return nil
 	}
 	key := issuerKey(issuer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if list, ok := s.checked[key]; ok {
-		return list, list != nil
+	found, ok := s.checked[key]
+	if ok {
+		return found
 	}
-	var found *x509.RevocationList
+	have := make(map[string]bool)
 	for _, list := range s.lists {
-		if sameName(list.RawIssuer, issuer.RawSubject) && signedList(list, issuer) {
-			found = list
-			break
+		if !sameName(list.RawIssuer, issuer.RawSubject) {
+			continue
+		}
+		// Lists that were parsed have a scope that can be read.
+		scope, err := scopeOf(list)
+		if err == nil && !have[scope.key()] && signedList(list, issuer) {
+			have[scope.key()] = true
+			found = append(found, scopedList{list, scope})
 		}
 	}
 	// Issuers are CAs on a verified path, so the map stays small.
 	s.checked[key] = found
-	return found, found != nil
+	return found
 }
 
 // issuerKey names a CA by its name and key: certificates of the same key are

@@ -36,7 +36,8 @@ type Opened struct {
 // an S/MIME entity in base64. The content is at most limit octets long.
 //
 // Errors: TooLarge; Invalid when the structure is unreadable; Denied when the
-// signature does not hold. The text says why in Italian and English.
+// signature does not hold; Temporary when the policy wants a revocation list
+// that is missing or out of date. The text says why in Italian and English.
 func (v *Verifier) OpenSigned(p7m []byte, limit int, at time.Time) (Opened, error) {
 	const op = "signer.OpenSigned"
 	if len(p7m)/2 > limit+maxSignatureBytes {
@@ -82,10 +83,14 @@ func (v *Verifier) openedBy(op string, sd *signedData, content io.Reader, at tim
 	default:
 		return o, denied(op, because(verdict.Reason, verdict.ReasonEN))
 	}
-	if step, why := inner.certificate(verdict.Certificate, sd.certificates, at, x509.ExtKeyUsageAny); step != StepOK {
+	switch step, why := inner.certificate(verdict.Certificate, sd.certificates, at, x509.ExtKeyUsageAny); step {
+	case StepOK:
+		return o, nil
+	case StepUnknownRevocation: // which is no verdict: a list may come
+		return o, &fault.Error{Op: op, Kind: fault.Temporary, Err: why, Text: why.text()}
+	default:
 		return o, denied(op, why)
 	}
-	return o, nil
 }
 
 // invalidCMS is the error for a structure that cannot be read.

@@ -116,3 +116,17 @@ func TestOpenSigned(t *testing.T) {
 		})
 	}
 }
+
+// TestOpenSignedWithoutAList: what the policy cannot tell is no verdict; the
+// signer is named, so that its lists can be fetched.
+func TestOpenSignedWithoutAList(t *testing.T) {
+	ca := testCA(t)
+	id := identity(t, ca)
+	p7m := forgery{id: id, content: []byte("dn: o=postacert\n"), opaque: true}.build(t)
+	cfg := signer.PECConfig(ca.Certificate())
+	cfg.Revocation.Mode = signer.RevocationGrace
+	o, err := signer.NewVerifier(cfg).OpenSigned(p7m, 100, dayOne)
+	if !fault.Is(err, fault.Temporary) || !strings.Contains(fault.TextOf(err), " / ") || o.Content != nil || !o.By.Equal(id.Certificate) {
+		t.Errorf("%q, %v", o.Content, err)
+	}
+}

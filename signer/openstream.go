@@ -26,7 +26,8 @@ var errNotStrict = errors.New("CMS: not the definite-length form of SignOpaque")
 // of which belong to the signed file.
 //
 // Errors: Invalid when the structure is not that of SignOpaque; Denied when the
-// signature does not hold; Temporary when reading fails. The text says why in
+// signature does not hold; Temporary when reading fails, or when the policy
+// wants a revocation list that is missing or out of date. The text says why in
 // Italian and English.
 func (v *Verifier) VerifyOpaque(r io.ReaderAt, size int64, at time.Time) (content *io.SectionReader, by *x509.Certificate, err error) {
 	const op = "signer.VerifyOpaque"

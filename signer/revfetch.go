@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -32,6 +33,7 @@ var (
 	errListOlder   = errors.New("older than the list in use")
 	errListAhead   = errors.New("begins in the future")
 	errListNoEnd   = errors.New("no nextUpdate (RFC 5280 §5.1.2.5)")
+	errListMany    = errors.New("too many lists are kept already")
 	errNotModified = errors.New("HTTP status 304 to an unconditional request")
 )
 
@@ -95,23 +97,33 @@ func (l *RevocationLists) fetch(ctx context.Context, s *listSource, cas []*x509.
 	if err != nil {
 		return err
 	}
-	if current, ok := l.newest(ca); ok && compareLists(list, current) < 0 {
+	if l.older(list, ca) {
 		return errListOlder
 	}
 	if err := l.keep(s.url, ca, list); err != nil {
 		return err
 	}
-	s.list, s.etag, s.modified = list, validator(resp.Header, "ETag"), validator(resp.Header, "Last-Modified")
+	s.list, s.etag, s.modified = list.RevocationList, validator(resp.Header, "ETag"), validator(resp.Header, "Last-Modified")
 	return nil
+}
+
+// older says whether there is a newer list of the same CA and scope.
+func (l *RevocationLists) older(list scopedList, ca *x509.Certificate) bool {
+	return slices.ContainsFunc(slices.Concat(l.web.listsOf(ca), l.files.listsOf(ca)), func(o scopedList) bool {
+		return o.scope.key() == list.scope.key() && compareLists(list.RevocationList, o.RevocationList) < 0
+	})
 }
 
 // keep puts a list to use and in the folder. It is used even when it cannot be
 // written, and written when it comes again.
-func (l *RevocationLists) keep(url string, ca *x509.Certificate, list *x509.RevocationList) error {
-	name := listFile(url, ca)
+func (l *RevocationLists) keep(url string, ca *x509.Certificate, list scopedList) error {
+	name := listFile(url, ca, list.scope)
 	h := l.held[name]
+	if h == nil && len(l.held) == maxHeldLists {
+		return errListMany
+	}
 	if h == nil || !bytes.Equal(h.list.Raw, list.Raw) {
-		h = &heldList{list: list}
+		h = &heldList{list: list.RevocationList}
 		l.held[name] = h
 		l.publish()
 		l.cfg.Logger.Info("revocation list in use", "url", url, "authority", ca.Subject.String(), "this_update", list.ThisUpdate,
@@ -128,34 +140,35 @@ func (l *RevocationLists) keep(url string, ca *x509.Certificate, list *x509.Revo
 // acceptList reads a list that came over the network, DER or PEM. The signature
 // is checked before the list is taken apart: its entries need many times the
 // memory of their octets, which is for a CA to spend and nobody else.
-func acceptList(raw []byte, cas []*x509.Certificate, now time.Time) (*x509.RevocationList, *x509.Certificate, error) {
+func acceptList(raw []byte, cas []*x509.Certificate, now time.Time) (none scopedList, _ *x509.Certificate, _ error) {
 	if text := bytes.TrimSpace(raw); bytes.HasPrefix(text, []byte("-----BEGIN X509 CRL-----")) {
 		block, _ := pem.Decode(text)
 		if block == nil {
-			return nil, nil, errors.New("PEM: unreadable")
+			return none, nil, errors.New("PEM: unreadable")
 		}
 		raw = block.Bytes
 	}
 	parts, err := splitList(raw)
 	if err != nil {
-		return nil, nil, fmt.Errorf("no revocation list: %w", err)
+		return none, nil, fmt.Errorf("no revocation list: %w", err)
 	}
 	ca, err := listSigner(parts, cas)
 	if err != nil {
-		return nil, nil, err
+		return none, nil, err
 	}
 	list, err := parseCRL(raw)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return none, nil, err
 	case !sameName(list.RawIssuer, ca.RawSubject):
-		return nil, nil, errListSigner
+		return none, nil, errListSigner
 	case list.NextUpdate.IsZero():
-		return nil, nil, errListNoEnd
+		return none, nil, errListNoEnd
 	case list.ThisUpdate.After(now.Add(maxListAhead)):
-		return nil, nil, errListAhead
+		return none, nil, errListAhead
 	}
-	return list, ca, nil
+	scope, err := scopeOf(list)
+	return scopedList{list, scope}, ca, err
 }
 
 // listParts are the parts of an encoded CertificateList (RFC 5280 §5.1).

@@ -14,12 +14,12 @@ import (
 	"pecd/fault"
 )
 
-// Fetched lists are files of the folder, one for each address and CA: an
+// Fetched lists are files of the folder, one for each address, CA and scope: an
 // address that turns to another CA must not lose the list of the one before.
 const (
 	listSuffix = ".crl"
 	tempSuffix = ".tmp"
-	// maxHeldLists bounds the files read at the start.
+	// maxHeldLists bounds the lists kept.
 	maxHeldLists = 1024
 )
 
@@ -30,8 +30,8 @@ type heldList struct {
 }
 
 // listFile returns the name of the file for a list of ca from an address.
-func listFile(url string, ca *x509.Certificate) string {
-	from, by := sha256.Sum256([]byte(url)), sha256.Sum256([]byte(issuerKey(ca)))
+func listFile(url string, ca *x509.Certificate, of scope) string {
+	from, by := sha256.Sum256([]byte(url)), sha256.Sum256([]byte(issuerKey(ca)+of.key()))
 	return fmt.Sprintf("%x-%x%s", from[:16], by[:8], listSuffix)
 }
 

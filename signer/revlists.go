@@ -80,8 +80,8 @@ type RevocationLists struct {
 	fileErr string               // why files could not be read, as logged
 }
 
-// OpenRevocationLists reads the files and what was fetched before. Run or
-// Refresh fetches anew. Errors are those of LoadCRLs, or Invalid for a URL, or
+// OpenRevocationLists reads the files and what was fetched before. Run
+// fetches anew. Errors are those of LoadCRLs, or Invalid for a URL, or
 // concern the folder.
 func OpenRevocationLists(cfg RevocationConfig) (*RevocationLists, error) {
 	const op = "signer.OpenRevocationLists"
@@ -115,20 +115,20 @@ func OpenRevocationLists(cfg RevocationConfig) (*RevocationLists, error) {
 	return l, nil
 }
 
-// RevocationList implements CRLSource. When there is no current list of the CA,
-// Run is woken to look for one, so that the peer's next attempt may find it.
-func (l *RevocationLists) RevocationList(issuer *x509.Certificate) (*x509.RevocationList, bool) {
-	list, ok := l.newest(issuer)
+// RevocationList implements CRLSource. When there is no current list, Run is
+// woken to look for one, so that the peer's next attempt may find it.
+func (l *RevocationLists) RevocationList(issuer, c *x509.Certificate) (*x509.RevocationList, bool) {
+	list, ok := l.newest(issuer, c)
 	if now := l.cfg.Clock.Now(); !ok || !l.cfg.Policy.current(list, now) {
 		l.ask(now)
 	}
 	return list, ok
 }
 
-// newest returns the newest list of a CA.
-func (l *RevocationLists) newest(issuer *x509.Certificate) (*x509.RevocationList, bool) {
-	list, ok := l.web.RevocationList(issuer)
-	if other, found := l.files.RevocationList(issuer); found && (!ok || compareLists(other, list) > 0) {
+// newest returns the newest list of a CA that speaks of c.
+func (l *RevocationLists) newest(issuer, c *x509.Certificate) (*x509.RevocationList, bool) {
+	list, ok := l.web.RevocationList(issuer, c)
+	if other, found := l.files.RevocationList(issuer, c); found && (!ok || compareLists(other, list) > 0) {
 		return other, true
 	}
 	return list, ok
@@ -172,17 +172,6 @@ func (l *RevocationLists) Run(ctx context.Context) {
 		}
 		stop()
 	}
-}
-
-// Refresh reads the files and fetches every list now. The error is Temporary
-// and says what was not to be had; the lists in use stay in use.
-func (l *RevocationLists) Refresh(ctx context.Context) error {
-	err := l.round(ctx, func(*listSource, time.Time) bool { return true })
-	if err == nil {
-		return nil
-	}
-	return &fault.Error{Op: "signer.Refresh", Kind: fault.Temporary, Err: err,
-		Text: "liste di revoca non aggiornate / revocation lists not refreshed"}
 }
 
 // due says whether a list is to be fetched from s. missed: a verification

@@ -83,6 +83,9 @@ func TestRFC6109_2_2_2_FetchedLists(t *testing.T) {
 		})), signer.StepUnknownRevocation, true, "critical extension"},
 		"of CAs only": {body(special(func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x82, 1, 0xff}}}
+		})), signer.StepUnknownRevocation, true, ""},
+		"of some reasons": {body(special(func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 4, 0x83, 2, 6, 0x40}}}
 		})), signer.StepUnknownRevocation, true, "limited scope"},
 		"huge": {hugeBody, signer.StepUnknownRevocation, true, "too long"},
 		"huge, as it says": {func(w http.ResponseWriter, _ *http.Request) {
@@ -208,7 +211,7 @@ func TestRestartWithoutNetwork(t *testing.T) {
 	for name, damaged := range map[string][]byte{"cut": kept[:100], "empty": nil, "changed": append(kept[:len(kept)-1:len(kept)-1], kept[len(kept)-1]^1)} {
 		must(t, os.WriteFile(files[0], damaged, 0o600))
 		w.open()
-		if _, ok := w.lists.RevocationList(w.ca.Certificate()); ok {
+		if _, ok := w.lists.RevocationList(w.ca.Certificate(), w.leaf); ok {
 			t.Errorf("%s: a damaged list is used", name)
 		}
 	}
@@ -279,7 +282,7 @@ func TestAddressThatTurnsToAnotherCA(t *testing.T) {
 	}
 	for range 2 {
 		w.want(signer.StepRevoked, false)
-		if _, ok := w.lists.RevocationList(next.Certificate()); !ok {
+		if _, ok := w.lists.RevocationList(next.Certificate(), w.leaf); !ok {
 			t.Error("the new CA has no list")
 		}
 		w.open()

@@ -9,10 +9,12 @@ import (
 
 // CRLSource finds revocation lists. Implementations are safe for concurrent use.
 type CRLSource interface {
-	// RevocationList returns the newest list of a CA, whose signature by the
-	// CA's key the source has checked. Whether it is still current is the
-	// caller's business.
-	RevocationList(issuer *x509.Certificate) (*x509.RevocationList, bool)
+	// RevocationList returns the newest list of a CA that speaks of the
+	// certificate c, which the CA issued: a CA may keep a list for each part of
+	// its certificates (RFC 5280 §5.2.5). The source has checked the list's
+	// signature by the CA's key. Whether it is still current is the caller's
+	// business.
+	RevocationList(issuer, c *x509.Certificate) (*x509.RevocationList, bool)
 }
 
 // RevocationMode says what the lack of a current revocation list means. A
@@ -80,7 +82,7 @@ func (v *Verifier) revocation(path []*x509.Certificate, at time.Time) (Step, rea
 		var list *x509.RevocationList
 		ok := false
 		if v.cfg.CRLs != nil {
-			list, ok = v.cfg.CRLs.RevocationList(path[i+1])
+			list, ok = v.cfg.CRLs.RevocationList(path[i+1], path[i])
 		}
 		if ok && revoked(list, path[i], at) {
 			return StepRevoked, because("il certificato era revocato", "the certificate was revoked")

@@ -25,9 +25,10 @@ const (
 // watchedCerts are the certificates whose revocation matters, and the CAs among
 // them. Certificates that have expired are left out: no list saves them.
 type watchedCerts struct {
-	issued      []*x509.Certificate // with an issuer among the authorities, other than themselves
-	authorities []*x509.Certificate // one certificate for each name and key
-	inUse       []*x509.Certificate // the authorities above what was issued
+	issued      []*x509.Certificate                       // with an issuer among the authorities, other than themselves
+	authorities []*x509.Certificate                       // one certificate for each name and key
+	inUse       []*x509.Certificate                       // the authorities above what was issued
+	below       map[*x509.Certificate][]*x509.Certificate // what each of them issued, as far as names tell
 }
 
 // watch sorts certificates. CAs whose certificate has expired stay authorities
@@ -43,7 +44,7 @@ func watch(certs []*x509.Certificate, now time.Time) (w watchedCerts) {
 		}
 	}
 	above := make(map[string][]*x509.Certificate) // authorities by the issuer's name
-	used := make(map[*x509.Certificate]bool)
+	w.below = make(map[*x509.Certificate][]*x509.Certificate)
 	for _, c := range certs {
 		if bytes.Equal(c.RawIssuer, c.RawSubject) {
 			continue
@@ -64,13 +65,13 @@ func watch(certs []*x509.Certificate, now time.Time) (w watchedCerts) {
 			if len(c.AuthorityKeyId) > 0 && len(ca.SubjectKeyId) > 0 && !bytes.Equal(c.AuthorityKeyId, ca.SubjectKeyId) {
 				continue
 			}
-			found, used[ca] = true, true
+			found, w.below[ca] = true, append(w.below[ca], c)
 		}
 		if found {
 			w.issued = append(w.issued, c)
 		}
 	}
-	w.inUse = slices.DeleteFunc(slices.Clone(w.authorities), func(ca *x509.Certificate) bool { return !used[ca] })
+	w.inUse = slices.DeleteFunc(slices.Clone(w.authorities), func(ca *x509.Certificate) bool { return len(w.below[ca]) == 0 })
 	return w
 }
 
@@ -123,13 +124,13 @@ func (l *RevocationLists) judge(w watchedCerts) {
 	now := l.cfg.Clock.Now()
 	var it, en []string
 	for _, ca := range w.inUse {
-		list, ok := l.newest(ca)
+		missing, ended := l.lacking(ca, w.below[ca], now)
 		switch {
-		case !ok && l.cfg.Policy.Mode != RevocationOff:
+		case missing && l.cfg.Policy.Mode != RevocationOff:
 			it = append(it, fmt.Sprintf("manca quella di %q", ca.Subject))
 			en = append(en, fmt.Sprintf("that of %q is missing", ca.Subject))
-		case ok && !l.cfg.Policy.current(list, now):
-			end := l.cfg.Policy.end(list).UTC().Format(time.RFC3339)
+		case !ended.IsZero():
+			end := ended.UTC().Format(time.RFC3339)
 			it = append(it, fmt.Sprintf("quella di %q è scaduta il %s", ca.Subject, end))
 			en = append(en, fmt.Sprintf("that of %q ended on %s", ca.Subject, end))
 		}
@@ -139,6 +140,22 @@ func (l *RevocationLists) judge(w watchedCerts) {
 		return
 	}
 	l.cfg.Alarms.Raise(alarm.RevocationStale, "liste di revoca: "+strings.Join(it, "; ")+" / revocation lists: "+strings.Join(en, "; "))
+}
+
+// lacking says whether one of the certificates that a CA issued has no list, and
+// when the first of their lists ended, zero where all are within their time.
+func (l *RevocationLists) lacking(ca *x509.Certificate, issued []*x509.Certificate, now time.Time) (missing bool, ended time.Time) {
+	for _, c := range issued {
+		list, ok := l.newest(ca, c)
+		if !ok {
+			missing = true
+			continue
+		}
+		if end := l.cfg.Policy.end(list); !l.cfg.Policy.current(list, now) && (ended.IsZero() || end.Before(ended)) {
+			ended = end
+		}
+	}
+	return missing, ended
 }
 
 // sortedKeys returns the keys of a map in order.

@@ -14,34 +14,62 @@ import (
 	"strings"
 
 	"pecd/directory"
+	"pecd/fault"
 	"pecd/ledger"
 	"pecd/signer"
 	"pecd/storage"
 )
 
+// openIndexFunc verifies a signed index.
+type openIndexFunc func(p7m []byte) (directory.SignedIndex, error)
+
+// indexOpener verifies against the authorities of the index. Where the policy
+// wants a revocation list that is not there, the directory decides (ADR 0008 §6).
+func (n *node) indexOpener(authorities []*x509.Certificate) openIndexFunc {
+	cfg := signer.VerifierConfig{Roots: authorities, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true}
+	listsThere := signer.NewVerifier(cfg)
+	cfg.Revocation = n.cfg.Trust.policy()
+	listsWanted := signer.NewVerifier(cfg)
+	return func(p7m []byte) (directory.SignedIndex, error) {
+		now := n.clock.Now()
+		var unknown error
+		o, err := listsWanted.OpenSigned(p7m, maxIndex, now)
+		if fault.Is(err, fault.Temporary) {
+			unknown = err
+			o, err = listsThere.OpenSigned(p7m, maxIndex, now)
+		}
+		if err != nil {
+			return directory.SignedIndex{}, err
+		}
+		return directory.SignedIndex{LDIF: o.Content, SignedAt: o.SignedAt, By: o.By, Unknown: unknown}, nil
+	}
+}
+
 // openIndex opens the provider index: the file, or what is fetched over HTTPS
 // and kept in the file (ADR 0008 §3).
-func (n *node) openIndex(ctx context.Context, publisher *signer.Verifier) error {
-	open := func(p7m []byte) (directory.SignedIndex, error) {
-		o, err := publisher.OpenSigned(p7m, maxIndex, n.clock.Now())
-		return directory.SignedIndex{LDIF: o.Content, SignedAt: o.SignedAt}, err
-	}
-	c := n.cfg.Index
-	if c.URL == "" {
-		var err error
-		n.index, err = directory.NewLiveIndex(n.cfg.path(c.File), func(p7m []byte) ([]byte, error) {
-			x, err := open(p7m)
-			return x.LDIF, err
-		}, n.log, n.clock)
+func (n *node) openIndex(ctx context.Context, open openIndexFunc) (err error) {
+	if n.cfg.Index.URL == "" {
+		n.index, err = directory.NewLiveIndex(n.cfg.path(n.cfg.Index.File), open, n.log, n.clock)
 		return err
 	}
+	if err := n.openFetcher(open); err != nil {
+		return err
+	}
+	n.index, err = n.fetcher.First(ctx)
+	return err
+}
+
+// openFetcher makes what fetches the index.
+func (n *node) openFetcher(open openIndexFunc) error {
+	c := n.cfg.Index
 	tlsConfig, err := n.indexTLS()
 	if err != nil {
 		return err
 	}
 	cfg := directory.FetcherConfig{
 		URL: c.URL, File: n.cfg.path(c.File), TLS: tlsConfig, Open: open, Every: c.Refresh, StaleAfter: c.StaleAfter,
-		Loaded: n.indexLoaded, Alarms: n.alarms, Clock: n.clock, Log: n.log,
+		MaxSignedAge: directory.DefaultMaxSignedAge,
+		Loaded:       n.indexLoaded, Alarms: n.alarms, Clock: n.clock, Log: n.log,
 	}
 	if !c.Unlisted {
 		cfg.Own = n.cfg.Provider.Name
@@ -54,10 +82,7 @@ func (n *node) openIndex(ctx context.Context, publisher *signer.Verifier) error 
 			return n.publisher.Records()
 		}
 	}
-	if n.fetcher, err = directory.NewFetcher(cfg); err != nil {
-		return err
-	}
-	n.index, err = n.fetcher.First(ctx)
+	n.fetcher, err = directory.NewFetcher(cfg)
 	return err
 }
 
@@ -94,16 +119,18 @@ func certPool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// indexLoaded writes to the log that another index is in use.
-func (n *node) indexLoaded(ctx context.Context, s directory.Summary) {
+// errNoStore is why a record cannot be written yet.
+var errNoStore = errors.New("the store is not open")
+
+// indexLoaded writes to the log that another index is in use. After an error it
+// is called again.
+func (n *node) indexLoaded(ctx context.Context, s directory.Summary) error {
 	if n.store == nil {
-		return // the first one, before the store is open
+		return errNoStore
 	}
 	e := ledger.Event{At: n.clock.Now(), Kind: ledger.IndexLoaded, Messages: int64(s.Providers), Detail: fmt.Sprintf(
 		"%d gestori, %d domini, %d certificati; SHA-256 %s; a mano / by hand: %v", s.Providers, s.Domains, s.Certificates, s.SHA256, s.ByHand)}
-	if err := n.store.Commit(ctx, new(storage.Step).Add(recordOf(e))); err != nil {
-		n.log.Error("index.loaded not in the PEC log", "error", err)
-	}
+	return n.store.Commit(ctx, new(storage.Step).Add(recordOf(e)))
 }
 
 // openPublisher makes our own record of the index (RFC 6109 §4.5.6).

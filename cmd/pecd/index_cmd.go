@@ -7,13 +7,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"pecd/clock"
 	"pecd/directory"
 )
 
 // errNoFetch is why an index of a file has nothing to fetch or accept.
 var errNoFetch = errors.New("index.url non è configurato: l'indice è il file / index.url is not set: the index is the file")
+
+// openIndexAlone opens a stopped node for what is done about its index, which may
+// be missing or unusable: openNode would refuse to go on, and with it what mends
+// that. Nothing is fetched.
+func openIndexAlone(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (*node, error) {
+	n := newNode(cfg, clk, log)
+	_, open, err := n.openAuthorities()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Index.URL == "" {
+		n.index, err = directory.NewLiveIndex(cfg.path(cfg.Index.File), open, n.log, n.clock)
+	} else {
+		if err := n.openFetcher(open); err != nil {
+			return nil, err
+		}
+		n.index, err = n.fetcher.Existing(ctx)
+	}
+	if err != nil {
+		n.log.Error("provider index not usable", "error", err)
+	}
+	return n, n.openStore(ctx)
+}
 
 type indexCmd struct {
 	Status  indexStatusCmd  `cmd:"" help:"The index in use, and one that was refused. / Stato dell'indice."`
@@ -28,16 +53,19 @@ type indexStatusCmd struct {
 
 // Run prints the state of the index.
 func (c *indexStatusCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "index status", c, openNode)
+	return c.perform(e, e.stdout, "index status", c, openIndexAlone)
 }
 
 func (c *indexStatusCmd) do(_ context.Context, k call) error {
-	x := k.node.index.Current()
 	s := struct {
 		Providers int                    `json:"providers"`
 		Domains   int                    `json:"domains"`
 		Fetch     *directory.FetchStatus `json:"fetch,omitempty"`
-	}{Providers: x.Len(), Domains: x.Domains()}
+	}{}
+	if k.node.index != nil {
+		x := k.node.index.Current()
+		s.Providers, s.Domains = x.Len(), x.Domains()
+	}
 	if k.node.fetcher != nil {
 		st := k.node.fetcher.Status()
 		s.Fetch = &st
@@ -47,7 +75,11 @@ func (c *indexStatusCmd) do(_ context.Context, k call) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(s)
 	}
-	fmt.Fprintf(k.out, "%d gestori / records, %d domini / domains\n", s.Providers, s.Domains)
+	if k.node.index == nil {
+		fmt.Fprintln(k.out, "nessun indice in uso / no index in use")
+	} else {
+		fmt.Fprintf(k.out, "%d gestori / records, %d domini / domains\n", s.Providers, s.Domains)
+	}
 	if s.Fetch == nil {
 		return nil
 	}
@@ -82,7 +114,7 @@ type indexAcceptCmd struct {
 
 // Run takes over a refused index.
 func (c *indexAcceptCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "index accept", c, openNode)
+	return c.perform(e, e.stdout, "index accept", c, openIndexAlone)
 }
 
 func (c *indexAcceptCmd) do(ctx context.Context, k call) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"path/filepath"
+	"slices"
 
 	"pecd/clock"
 	"pecd/pec"
@@ -36,28 +37,35 @@ func openSigner(cfg *Config, p pec.Provider, clk clock.Clock) (*signer.Signer, e
 
 // openTrust reads authorities, revocation lists and the provider index.
 func (n *node) openTrust(ctx context.Context) (*signer.Verifier, error) {
-	authorities, err := signer.LoadCertificates(n.cfg.path(n.cfg.Trust.Authorities))
+	authorities, open, err := n.openAuthorities()
 	if err != nil {
 		return nil, err
 	}
-	policy := n.cfg.Trust.policy()
-	if n.crls, err = n.openRevocation(authorities, policy); err != nil {
-		return nil, err
-	}
 	n.own = signer.NewVerifier(signer.PECConfig(authorities...))
-	indexAuthorities := authorities
-	if f := n.cfg.Index.Authorities; f != "" {
-		if indexAuthorities, err = signer.LoadCertificates(n.cfg.path(f)); err != nil {
-			return nil, err
-		}
-	}
-	publisher := signer.NewVerifier(signer.VerifierConfig{Roots: indexAuthorities, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true})
-	if err := n.openIndex(ctx, publisher); err != nil {
+	if err := n.openIndex(ctx, open); err != nil {
 		return nil, err
 	}
 	return signer.NewVerifier(signer.VerifierConfig{
-		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, Revocation: policy,
+		Roots: authorities, Origins: n.index, CRLs: n.crls, AllowSHA1Digests: true, AllowSHA1: true, Revocation: n.cfg.Trust.policy(),
 	}), nil
+}
+
+// openAuthorities reads authorities and revocation lists. open verifies a signed
+// index.
+func (n *node) openAuthorities() (authorities []*x509.Certificate, open openIndexFunc, err error) {
+	if authorities, err = signer.LoadCertificates(n.cfg.path(n.cfg.Trust.Authorities)); err != nil {
+		return nil, nil, err
+	}
+	ofIndex := authorities
+	if f := n.cfg.Index.Authorities; f != "" {
+		if ofIndex, err = signer.LoadCertificates(n.cfg.path(f)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if n.crls, err = n.openRevocation(slices.Concat(authorities, ofIndex), n.cfg.Trust.policy()); err != nil {
+		return nil, nil, err
+	}
+	return authorities, n.indexOpener(ofIndex), nil
 }
 
 // policy is what the configuration wants of revocation lists.
@@ -75,7 +83,7 @@ func (n *node) openRevocation(authorities []*x509.Certificate, policy signer.Rev
 		Watched: func() []*x509.Certificate { return authorities },
 	}
 	if t.CRLFetch {
-		cfg.Watched = func() []*x509.Certificate { return append(n.indexed(), authorities...) }
+		cfg.Watched = func() []*x509.Certificate { return slices.Concat(n.indexed(), n.indexSigners(), authorities) }
 	}
 	return signer.OpenRevocationLists(cfg)
 }
@@ -94,4 +102,15 @@ func (n *node) indexed() []*x509.Certificate {
 		}
 	}
 	return all
+}
+
+// indexSigners are who signed the index in use and the last one seen.
+func (n *node) indexSigners() (all []*x509.Certificate) {
+	if n.index != nil {
+		all = append(all, n.index.SignedBy())
+	}
+	if n.fetcher != nil {
+		all = append(all, n.fetcher.Signer())
+	}
+	return slices.DeleteFunc(all, func(c *x509.Certificate) bool { return c == nil })
 }
