@@ -29,6 +29,9 @@ type RevocationConfig struct {
 	// them. It is called again and again, concurrently with everything else.
 	// Nil: none.
 	Watched func() []*x509.Certificate
+	// IgnorePoints leaves the distribution points alone: only Files and URLs
+	// are sources, and Watched says whose lists count and must be there.
+	IgnorePoints bool
 	// Dir is the folder that fetched lists are kept in; it is made if need be.
 	// Empty: they are lost with the process.
 	Dir string
@@ -196,7 +199,7 @@ func (l *RevocationLists) round(ctx context.Context, wanted func(*listSource, ti
 	defer l.busy.Unlock()
 	errs := []error{l.reloadFiles()}
 	watched := watch(l.cfg.Watched(), l.cfg.Clock.Now())
-	l.follow(watched.urls(l.cfg.URLs))
+	l.follow(l.urls(watched))
 	for _, url := range sortedKeys(l.sources) {
 		s := l.sources[url]
 		if ctx.Err() != nil {
@@ -231,4 +234,12 @@ func (l *RevocationLists) publish() {
 		lists = append(lists, l.held[name].list)
 	}
 	l.web.replace(lists)
+}
+
+// urls are the addresses to fetch from.
+func (l *RevocationLists) urls(w watchedCerts) []string {
+	if l.cfg.IgnorePoints {
+		return slices.Clone(l.cfg.URLs)
+	}
+	return w.urls(l.cfg.URLs)
 }

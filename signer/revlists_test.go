@@ -266,6 +266,21 @@ func TestDistributionPoints(t *testing.T) {
 	}
 }
 
+// TestIgnoredPoints: without leave to follow the certificates' addresses nothing
+// is fetched, and what is missing is an alarm all the same.
+func TestIgnoredPoints(t *testing.T) {
+	s := newListServer(t, nil)
+	w := newRevWorld(t, []string{s.URL + "/points"}, nil)
+	w.cfg.IgnorePoints, w.cfg.Policy.Mode = true, signer.RevocationStrict
+	w.open()
+	s.serve(body(w.crl(epoch, 2*day)))
+	must(t, w.lists.Refresh(context.Background()))
+	if got := s.requests(); len(got) != 0 {
+		t.Errorf("asked for %v", got)
+	}
+	w.want(signer.StepUnknownRevocation, true)
+}
+
 // TestAddressThatTurnsToAnotherCA: the old CA's list stays.
 func TestAddressThatTurnsToAnotherCA(t *testing.T) {
 	next, err := pki.NewCA("CA nuova", epoch)

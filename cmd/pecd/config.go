@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"pecd/directory"
 )
 
 // defaultConfig holds every default; the reference prints them.
@@ -21,7 +23,7 @@ func defaultConfig() Config {
 		Zone:       "Europe/Rome",
 		Store:      StoreConfig{Dir: "/var/lib/pecd"},
 		Trust:      TrustConfig{Revocation: "grace", CRLFetch: true, CRLRefresh: time.Hour, CRLGrace: 24 * time.Hour},
-		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour},
+		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour, MaxSignedAge: directory.DefaultMaxSignedAge},
 		Scan:       ScanConfig{Parallel: 8, Timeout: 5 * time.Minute, OrdinaryTimeout: time.Minute, Bombs: "refuse", Encrypted: "report"},
 		Quarantine: QuarantineConfig{Months: 30},
 		Ledger:     LedgerConfig{Months: 30},
@@ -120,8 +122,8 @@ func (c *Config) checkServices() error {
 		return fmt.Errorf("index.url: %q is not https", c.Index.URL)
 	case c.Index.URL != "" && !strings.HasSuffix(c.Index.File, ".p7m"):
 		return fmt.Errorf("index.file: with index.url it is the signed index and its name ends in .p7m")
-	case c.Index.Refresh <= 0 || c.Index.StaleAfter <= 0:
-		return fmt.Errorf("[index]: refresh and stale_after must be positive")
+	case c.Index.Refresh <= 0 || c.Index.StaleAfter <= 0 || c.Index.MaxSignedAge < 0:
+		return fmt.Errorf("[index]: refresh and stale_after must be positive, max_signed_age not negative")
 	case (c.Index.ClientCertificate == "") != (c.Index.ClientKey == ""):
 		return fmt.Errorf("index.client_certificate and index.client_key go together")
 	case c.Publish.Path != "" && (c.Listen.HTTPS == "" || !strings.HasPrefix(c.Publish.Path, "/") || !strings.HasPrefix(c.Publish.URL, "https://")):

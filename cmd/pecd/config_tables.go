@@ -71,6 +71,7 @@ type IndexConfig struct {
 	TLSAuthorities    string        `toml:"tls_authorities" doc:"PEM bundle against which the index server's TLS certificate is checked; empty: the system's."`
 	Unlisted          bool          `toml:"unlisted" doc:"The index does not hold our own record yet; otherwise one without it is refused."`
 	Refresh           time.Duration `toml:"refresh" doc:"How often the index is fetched."`
+	MaxSignedAge      time.Duration `toml:"max_signed_age" doc:"Age of the index's signature at which the alarm is raised, though fetching works: a frozen index; 0: no such age."`
 	StaleAfter        time.Duration `toml:"stale_after" doc:"Age at which an alarm is raised."`
 }
 

@@ -68,7 +68,7 @@ func (n *node) openFetcher(open openIndexFunc) error {
 	}
 	cfg := directory.FetcherConfig{
 		URL: c.URL, File: n.cfg.path(c.File), TLS: tlsConfig, Open: open, Every: c.Refresh, StaleAfter: c.StaleAfter,
-		MaxSignedAge: directory.DefaultMaxSignedAge,
+		MaxSignedAge: c.MaxSignedAge,
 		Loaded:       n.indexLoaded, Alarms: n.alarms, Clock: n.clock, Log: n.log,
 	}
 	if !c.Unlisted {

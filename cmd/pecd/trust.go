@@ -79,11 +79,9 @@ func (n *node) openRevocation(authorities []*x509.Certificate, policy signer.Rev
 	cfg := signer.RevocationConfig{
 		Files: n.cfg.paths(t.CRLs), URLs: t.CRLURLs, Policy: policy, Interval: t.CRLRefresh,
 		Dir: filepath.Join(n.cfg.path(n.cfg.Store.Dir), crlFolder), Alarms: n.alarms, Clock: n.clock, Logger: n.log,
-		// Without leave to fetch from them, certificates still tell whose lists count.
-		Watched: func() []*x509.Certificate { return authorities },
-	}
-	if t.CRLFetch {
-		cfg.Watched = func() []*x509.Certificate { return slices.Concat(n.indexed(), n.indexSigners(), authorities) }
+		// Without leave to fetch from them, certificates still tell whose lists must be there.
+		Watched:      func() []*x509.Certificate { return slices.Concat(n.indexed(), n.indexSigners(), authorities) },
+		IgnorePoints: !t.CRLFetch,
 	}
 	return signer.OpenRevocationLists(cfg)
 }
