@@ -22,30 +22,37 @@ type Finding struct {
 }
 
 // Scanner looks for viruses (RFC 6109 §3.1.3, §3.2.3). r is the whole message,
-// and an io.Seeker for an engine that wants a second look. An error means that
-// nothing was found out: the message is neither clean nor infected, and waits
-// where it is. Implementations are safe for concurrent use.
+// or a part of it that has been decoded for the engine, and an io.Seeker for an
+// engine that wants a second look. An error means that nothing was found out:
+// the message is neither clean nor infected, and waits where it is.
+// Implementations are safe for concurrent use.
 type Scanner interface {
 	Scan(ctx context.Context, r io.Reader) (Finding, error)
 }
 
-// scan has the whole message looked through; without an antivirus there is
-// nothing to find. An error of it is answered 451 (ADR 0005 #2).
+// scan has the whole message looked through, and what in it must be decoded
+// first; without an antivirus there is nothing to find. The worst finding
+// counts. An error of any look is answered 451 (ADR 0005 #2).
 func (c *Core) scan(ctx context.Context, in *intake) (Finding, error) {
 	if c.Scanner == nil {
 		return Finding{}, nil
 	}
-	found, err := c.Scanner.Scan(ctx, in.reader())
+	size := in.spool.Size()
+	s := &inspection{core: c, parts: maxEncodedParts, octets: maxDecoded * size}
+	err := s.ask(ctx, traced(in.spool, size))
+	if err == nil && !s.found.Refuse {
+		err = s.within(ctx, io.NewSectionReader(in.spool, 0, size), in.scan, 0, 0)
+	}
 	if err != nil {
 		return Finding{}, &fault.Error{
 			Op: "pipeline.scan", Kind: fault.Temporary, Err: err,
 			Text: "controllo antivirus non disponibile, riprovare / antivirus check not available, try again",
 		}
 	}
-	if found.Refuse || found.Report {
-		found.Name = named(found.Name)
+	if s.found.Refuse || s.found.Report {
+		s.found.Name = named(s.found.Name)
 	}
-	return found, nil
+	return s.found, nil
 }
 
 // named makes what an engine calls its finding fit for rows, replies and lists.

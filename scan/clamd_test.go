@@ -97,8 +97,9 @@ func TestBombOfSize(t *testing.T) {
 
 // TestEncodedComposites: clamd takes no encoding off a message whose own type is
 // multipart or message/rfc822, and so finds nothing in it. MIME forbids one there
-// (RFC 2045 §6.4, RFC 2046 §5.2.1), but a client may take it off: only a check
-// of form stops such a message. What is attached that way is looked into.
+// (RFC 2045 §6.4, RFC 2046 §5.2.1), but a client may take it off: whoever has
+// messages scanned must take it off before (ADR 0005 #11). What is attached that
+// way is looked into.
 func TestEncodedComposites(t *testing.T) {
 	d := clamdtest.Start(t, clamdtest.Options{})
 	c := client(t, scan.ClamdConfig{}, d.Addr)
