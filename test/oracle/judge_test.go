@@ -72,7 +72,7 @@ type leg struct {
 
 	// At the sender's provider.
 	answered       []time.Time // the network said 250
-	answeredFaults int64       // the provider's faults at the last of them
+	answeredLapses int64       // the provider's lapses at the last of them
 	finals         []time.Time // … or that it never will
 	takes          []sighting  // in the service mailbox
 	viruses        []sighting
@@ -124,7 +124,7 @@ type emission struct {
 	told    int    // its sender was told 250
 	final   int    // … or never
 	first   time.Time
-	lately  int64 // faults of the sender when it was last told 250
+	lately  int64 // lapses of the sender when it was last told 250
 }
 
 // intrusion is a message that nobody certifies, handed to a node.

@@ -48,8 +48,8 @@ func (j *judge) wireEnvelope(where string, n *node, p *parcel, m *pecMail, s *su
 		if l == nil {
 			j.w.fail("%s: the envelope of %q is not for %s", where, s.subject, r)
 		}
-		if len(l.finals)+len(l.answered) > 0 && n.faults.Load() == l.answeredFaults {
-			j.w.fail("%s: the envelope of %q again, though it was answered and nothing has failed", where, s.subject)
+		if len(l.finals)+len(l.answered) > 0 && n.lapses.Load() == l.answeredLapses {
+			j.w.fail("%s: the envelope of %q again, though it was answered and no commit has failed", where, s.subject)
 		}
 	}
 	j.sameEnvelope(where, m, s)
@@ -106,8 +106,8 @@ func (j *judge) wireReceipt(where string, n *node, p *parcel, e *emission) {
 	if n == s.node || len(p.recipients) != 1 || !strings.EqualFold(p.recipients[0], e.to) || !strings.EqualFold(m.to, e.to) || p.sender != serviceAddress(n.domains) {
 		w.fail("%s: %s about %q from %s, want it sent to %s", where, m.kind, s.subject, p.sender, e.to)
 	}
-	if e.told > 0 && n.faults.Load() == e.lately {
-		w.fail("%s: %s about %q again, though it was answered and nothing has failed", where, m.kind, s.subject)
+	if e.told > 0 && n.lapses.Load() == e.lately {
+		w.fail("%s: %s about %q again, though it was answered and no commit has failed", where, m.kind, s.subject)
 	}
 	if m.kind == kVirus && !strings.EqualFold(m.header.Get("X-Mittente"), s.sender) {
 		w.fail("%s: %s about %q with X-Mittente %q", where, m.kind, s.subject, m.header.Get("X-Mittente"))
@@ -144,7 +144,7 @@ func (j *judge) told(n *node, m *pecMail, recipient string, err error) {
 	if m.kind != kEnvelope {
 		if err == nil {
 			e.told++
-			e.lately = n.faults.Load()
+			e.lately = n.lapses.Load()
 		} else if final {
 			e.final++
 		}
@@ -153,9 +153,9 @@ func (j *judge) told(n *node, m *pecMail, recipient string, err error) {
 	l := e.s.leg(recipient)
 	switch {
 	case err == nil:
-		l.answered, l.answeredFaults = append(l.answered, j.w.clock.Now()), n.faults.Load()
+		l.answered, l.answeredLapses = append(l.answered, j.w.clock.Now()), n.lapses.Load()
 	case final:
-		l.finals, l.answeredFaults = append(l.finals, j.w.clock.Now()), n.faults.Load()
+		l.finals, l.answeredLapses = append(l.finals, j.w.clock.Now()), n.lapses.Load()
 	}
 }
 

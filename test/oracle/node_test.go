@@ -53,6 +53,7 @@ type node struct {
 	wasBlind  bool                   // … or could not once
 	dirty     bool                   // something was committed since the oracle looked
 	faults    atomic.Int64           // of the surroundings: commits and signatures that failed, crashes
+	lapses    atomic.Int64           // of them, commits that failed: what was answered may be sent again
 	failures  int                    // jobs that failed in the present drain
 	late      map[storage.JobID]bool // deadlines that failed, and are put off
 	ran       []time.Time            // when everything due was done

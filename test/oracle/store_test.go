@@ -58,6 +58,7 @@ func (c *crashStore) Commit(ctx context.Context, s *storage.Step) error {
 	}
 	if mode != noCrash {
 		c.n.faults.Add(1)
+		c.n.lapses.Add(1)
 	}
 	switch mode {
 	case crashEarly:
