@@ -319,7 +319,7 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 	for _, d := range order {
 		step.Add(relayJob(envelope, d, relayPayload{
 			ID: m.cert.ID, Sender: m.Sender, Recipients: foreign[d], EightBit: eightBit,
-			Envelope: true, Certified: a.Providers.Certified(d),
+			Envelope: true, Certified: a.Providers.Certified(d), MsgID: m.cert.MsgID, Subject: m.cert.Subject,
 		}, m.at))
 	}
 	return nil

@@ -4,9 +4,12 @@ package pipeline
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
+	"time"
 
 	"pecd/fault"
+	"pecd/pec"
 )
 
 // The kinds of jobs.
@@ -63,8 +66,42 @@ type relayPayload struct {
 	// Certified requires TLS towards another PEC provider (pec-rules §1.8).
 	Certified bool `json:"pec,omitempty"`
 	// Spent says that a last attempt makes no sense when the job expires: the one
-	// before it reached nobody, or the last one has been made.
+	// before it reached nobody.
 	Spent bool `json:"spent,omitempty"`
+	// Owed are recipients with a final answer of which the sender has yet to be
+	// told; they are not among Recipients any more.
+	Owed []debt `json:"owed,omitempty"`
+	// Next is when Recipients are tried again once nothing is owed.
+	Next time.Time `json:"next,omitzero"`
+	// MsgID and Subject are an envelope's, for the log (RFC 6109 §2.3).
+	MsgID   string `json:"msgid,omitempty"`
+	Subject string `json:"subject,omitempty"`
+}
+
+// debt is a final answer about one recipient, to be told.
+type debt struct {
+	Recipient string        `json:"rcpt"`
+	Code      pec.ErrorCode `json:"code"`
+	Status    string        `json:"status"`
+	Reason    string        `json:"why"`
+	Reply     string        `json:"reply,omitempty"` // the server's, for the log
+	// Silence is the end of the relay's day: see settling.giveUp.
+	Silence bool `json:"silence,omitempty"`
+}
+
+func owe(recipient string, no refusal, reply string) debt {
+	return debt{Recipient: recipient, Code: no.code, Status: no.status, Reason: no.reason, Reply: reply}
+}
+
+func (d debt) refusal() refusal { return refusal{d.Code, d.Status, d.Reason} }
+
+// everybody is the recipients whom the job has not done with.
+func (p relayPayload) everybody() []string {
+	all := slices.Clone(p.Recipients)
+	for _, d := range p.Owed {
+		all = append(all, d.Recipient)
+	}
+	return all
 }
 
 func encodePayload(v any) []byte {

@@ -56,7 +56,9 @@ type Entry struct {
 	Active      bool // being done at this moment
 
 	own      bool   // an envelope of ours
-	provider string // the sender's, of another's
+	provider string // whose envelope or receipt it is
+	// msgID and subject are the envelope's, as far as they are known.
+	msgID, subject string
 }
 
 // List calls fn for every queued message that the filter selects, by due time.
@@ -90,8 +92,7 @@ func (e Entry) concerns(mailbox string) bool {
 // other: its transaction is read once.
 type lister struct {
 	*Queue
-	tx     string // the transaction read last
-	sender string
+	tx storage.Transaction // read last
 }
 
 func (l *lister) entry(ctx context.Context, j storage.Job) (Entry, error) {
@@ -105,7 +106,8 @@ func (l *lister) entry(ctx context.Context, j storage.Job) (Entry, error) {
 		if decodePayload(j.Payload, &p) != nil {
 			return e, nil // what cannot be read is in the queue all the same
 		}
-		e.ID, e.Sender, e.Recipients, e.Receipt, e.own = p.ID, p.Sender, p.Recipients, !p.Envelope, p.Envelope
+		e.ID, e.Sender, e.Recipients, e.Receipt, e.own = p.ID, p.Sender, p.everybody(), !p.Envelope, p.Envelope
+		e.msgID, e.subject, e.provider = p.MsgID, p.Subject, l.Builder.Provider.Name
 		e.Paused, e.Active = l.relay.lanes.paused(j.Lane), l.relay.underway.has(j.ID)
 	case JobDeliver:
 		var p deliverPayload
@@ -114,8 +116,11 @@ func (l *lister) entry(ctx context.Context, j storage.Job) (Entry, error) {
 		}
 		e.ID, e.Recipients, e.Destination = p.ID, []string{p.Recipient}, domainOf(p.Recipient)
 		e.own, e.provider, e.Active = p.Own, p.Provider, l.delivery.underway.has(j.ID)
+		if p.Own {
+			e.provider = l.Builder.Provider.Name
+		}
 		if !p.Silent { // who was never taken in charge has no transaction
-			return e, l.senderOf(ctx, p, &e.Sender)
+			return e, l.describe(ctx, p, &e)
 		}
 	case JobDeadline:
 		var p deadlinePayload
@@ -123,19 +128,21 @@ func (l *lister) entry(ctx context.Context, j storage.Job) (Entry, error) {
 			return e, nil
 		}
 		e.ID, e.own = p.ID, true
-		return e, l.senderOf(ctx, deliverPayload{ID: p.ID, Own: true}, &e.Sender)
+		return e, l.describe(ctx, deliverPayload{ID: p.ID, Own: true}, &e)
 	}
 	return e, nil
 }
 
-func (l *lister) senderOf(ctx context.Context, p deliverPayload, sender *string) error {
-	if id := p.transaction(); id != l.tx {
+// describe says what the transaction of a delivery knows of its message.
+func (l *lister) describe(ctx context.Context, p deliverPayload, e *Entry) error {
+	if id := p.transaction(); id != l.tx.ID {
 		tx, err := l.Store.Transaction(ctx, id, p.Own)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		l.tx, l.sender = id, tx.Sender
+		tx.ID = id
+		l.tx = tx
 	}
-	*sender = l.sender
+	e.Sender, e.msgID, e.subject = l.tx.Sender, l.tx.MsgID, l.tx.Subject
 	return nil
 }

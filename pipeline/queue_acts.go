@@ -99,11 +99,17 @@ func (q *Queue) fail(ctx context.Context, actor, reason string, j storage.Job) e
 	return q.commitFresh(ctx, func() (*storage.Step, error) {
 		s := &settling{RelayPoint: q.relay, step: new(storage.Step), job: j, p: p, at: at}
 		for _, r := range p.Recipients {
-			if err := s.refuse(ctx, r, byOperator("5.4.0", "inoltro annullato", reason), ""); err != nil {
-				return nil, err
-			}
+			s.p.Owed = append(s.p.Owed, owe(r, byOperator("5.4.0", "inoltro annullato", reason), ""))
 		}
-		return s.step.Add(&storage.FinishJob{ID: j.ID}, q.record(act)), nil
+		s.p.Recipients = nil
+		rest, err := s.tell(ctx, s.p.Owed)
+		if err != nil {
+			return nil, err
+		}
+		// The relay tells what does not fit into this step, also of a held message.
+		s.step.Add(&storage.HoldJob{ID: j.ID}, q.record(act))
+		s.end(rest, at, j.LastError)
+		return s.step, nil
 	})
 }
 
@@ -180,12 +186,12 @@ func (q *Queue) event(ctx context.Context, k ledger.Kind, actor string, at time.
 		return ledger.Event{}, err
 	}
 	e := ledger.Event{
-		At: at, Kind: k, Actor: actor, ID: about.ID, Sender: about.Sender, Provider: about.provider, Peer: j.Lane, Attempt: j.Attempts,
+		At: at, Kind: k, Actor: actor, ID: about.ID, MsgID: about.msgID, Subject: about.subject, Side: ledger.Foreign,
+		Sender: about.Sender, Provider: about.provider, Peer: j.Lane, Attempt: j.Attempts,
 	}
 	concern(&e, about.Recipients...)
 	switch {
 	case j.Kind == JobDeliver:
-		e.Side = ledger.Foreign
 		if len(about.Recipients) == 1 {
 			e.Mailbox = about.Recipients[0]
 		}

@@ -7,20 +7,39 @@ import (
 	"time"
 
 	"pecd/fault"
-	"pecd/ledger"
 	"pecd/storage"
 )
 
-// defaultUnproven is half of the workers that a node has by default.
-const defaultUnproven = 16
+// A node has 32 workers by default. Half of them may wait for destinations
+// that have not answered, a quarter is left to certified ones in any case.
+const defaultUnproven, defaultOrdinary = 16, 24
+
+// How long one attempt may take in all: the base, and what the size and the
+// number of recipients allow besides, a message to a slow line among them. Each
+// single wait may be in order, and a thousand of them take days.
+const (
+	attemptBase, longestAttempt = 15 * time.Minute, 2 * time.Hour
+	perRecipient                = 2 * time.Second
+	slowestRate                 = 16 << 10 // octets a second
+	// lastChance is what an attempt gets even where its message has expired.
+	lastChance = 5 * time.Minute
+	// tedious is the base of an attempt after which a destination counts as
+	// unproven, whatever it answered.
+	tedious = time.Minute
+)
 
 // RelayPoint takes envelopes and receipts to other servers, durably.
 type RelayPoint struct {
 	*Core
-	// MaxUnproven bounds the attempts at once to destinations that have not
-	// answered yet; half as many go to those that failed. It is to be less than
-	// the relay's workers, whom dead servers could otherwise keep busy.
+	// MaxUnproven bounds the attempts at once to ordinary destinations that have
+	// not answered: half of it for those not asked yet, half for those that
+	// failed. Certified destinations have a quarter of it for each, which is
+	// theirs alone. It is to be half of the relay's workers, whom dead servers
+	// could otherwise keep busy.
 	MaxUnproven int
+	// MaxOrdinary bounds the attempts at once to ordinary destinations of any
+	// kind. What it leaves of the workers is kept for certified ones.
+	MaxOrdinary int
 
 	carrier  Carrier
 	lanes    *lanes
@@ -31,7 +50,10 @@ type RelayPoint struct {
 // per attempt; the relay plans the attempts. A provider has one of them: it
 // knows which destinations are in trouble.
 func NewRelayPoint(core *Core, c Carrier) *RelayPoint {
-	return &RelayPoint{Core: core, MaxUnproven: defaultUnproven, carrier: c, lanes: newLanes(core.Store, core.Clock)}
+	return &RelayPoint{
+		Core: core, MaxUnproven: defaultUnproven, MaxOrdinary: defaultOrdinary,
+		carrier: c, lanes: newLanes(core.Store, core.Clock),
+	}
 }
 
 // Relay does one attempt of one job, or gives the job back to the queue where
@@ -46,11 +68,14 @@ func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 		return err
 	}
 	defer r.underway.enter(job.ID)()
+	if len(p.Owed) > 0 { // notices first: they need nobody's server
+		return fault.Wrap(op, r.settle(ctx, job, p, Attempt{}, time.Time{}))
+	}
 	over := expired(job, r.now())
 	if over && (p.Spent || job.Held || r.lanes.down(job.Lane)) {
 		return fault.Wrap(op, r.abandon(ctx, job, p))
 	}
-	v, ok := r.lanes.begin(job.Lane, over, r.MaxUnproven)
+	v, ok := r.lanes.begin(job.Lane, p.Certified, over, r.limits())
 	if !ok {
 		r.Store.Release(job.ID)
 		return nil
@@ -70,19 +95,44 @@ func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 	return fault.Wrap(op, r.settle(context.WithoutCancel(ctx), job, p, a, next))
 }
 
+func (r *RelayPoint) limits() limits {
+	return limits{unproven: r.MaxUnproven, ordinary: r.MaxOrdinary}
+}
+
 // send makes the attempt. next is when another one makes sense if nobody was reached.
 func (r *RelayPoint) send(ctx context.Context, v *visit, job storage.Job, p relayPayload) (a Attempt, next time.Time, err error) {
-	defer func() { next = r.lanes.end(v, a.Contact) }()
+	began, fair := r.Clock.Now(), time.Duration(0)
+	defer func() { next = r.lanes.end(v, a, fair > 0 && r.Clock.Now().Sub(began) > fair) }()
 	body, err := r.Store.OpenBody(ctx, job.Body)
 	if err != nil {
 		return a, next, err
 	}
 	defer body.Close()
+	work := allowance(body.Size(), len(p.Recipients))
+	fair = tedious + work
 	a = r.carrier.Send(ctx, Dispatch{
 		Sender: p.Sender, Recipients: p.Recipients, Domain: job.Lane, Size: body.Size(),
 		EightBit: p.EightBit, Body: body, RequireTLS: p.Certified && r.RequireTLS,
+		Until: attemptEnd(job, began, work),
 	})
 	return a, next, nil
+}
+
+// allowance is the time that a message of a size in octets may take on its way
+// to a number of recipients.
+func allowance(size int64, recipients int) time.Duration {
+	return time.Duration(size/slowestRate)*time.Second + time.Duration(recipients)*perRecipient
+}
+
+// attemptEnd is when an attempt that begins now is broken off. It does not keep
+// the job from its expiry, but for a last attempt.
+func attemptEnd(job storage.Job, now time.Time, work time.Duration) time.Time {
+	end := now.Add(min(attemptBase+work, longestAttempt))
+	expiry := job.Created.Add(relayLife)
+	if last := now.Add(lastChance); last.After(expiry) {
+		expiry = last
+	}
+	return earlier(end, expiry)
 }
 
 // abandon gives an expired job up without an attempt.
@@ -92,83 +142,6 @@ func (r *RelayPoint) abandon(ctx context.Context, job storage.Job, p relayPayloa
 		a.Results = append(a.Results, RecipientResult{Recipient: to, Err: fault.New("pipeline.abandon", fault.Temporary, nil), Reply: job.LastError})
 	}
 	return r.settle(ctx, job, p, a, time.Time{})
-}
-
-// settle records what became of an attempt.
-func (r *RelayPoint) settle(ctx context.Context, job storage.Job, p relayPayload, a Attempt, next time.Time) error {
-	return r.commitFresh(ctx, func() (*storage.Step, error) {
-		s := &settling{RelayPoint: r, step: new(storage.Step), job: job, p: p, at: r.now()}
-		over := expired(job, s.at)
-		var sent, left, rest []string
-		var reply string
-		for _, res := range a.Results {
-			var err error
-			switch {
-			case res.Err == nil:
-				sent = append(sent, res.Recipient)
-			case !temporary(res.Err):
-				err = s.refuse(ctx, res.Recipient, relayRefusal(res.Err), res.Reply)
-			case !over:
-				left, reply = append(left, res.Recipient), res.Reply
-			case s.told >= noticesPerStep:
-				rest, reply = append(rest, res.Recipient), res.Reply
-			default:
-				err = s.giveUp(ctx, res.Recipient, res.Reply)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		if len(sent) > 0 {
-			s.step.Add(r.record(s.event(ledger.RelayOK, sent...)))
-		}
-		switch {
-		case len(rest) > 0: // the next step tells them
-			s.again(rest, reply, s.at, true)
-		case len(left) > 0:
-			due := s.at.Add(retryAfter(job.Attempts))
-			if a.Contact == Unreached {
-				due = next
-			}
-			due = earlier(due, job.Created.Add(relayLife))
-			s.again(left, reply, due, a.Contact == Unreached)
-			e := s.event(ledger.RelayAttempt, left...)
-			e.Next, e.Detail = due, reply
-			s.step.Add(r.record(e))
-		default:
-			s.step.Add(&storage.FinishJob{ID: job.ID})
-		}
-		return s.step, nil
-	})
-}
-
-// settling is a step that ends an attempt, while it is made.
-type settling struct {
-	*RelayPoint
-	step *storage.Step
-	job  storage.Job
-	p    relayPayload
-	at   time.Time
-	told int // notices in the step
-
-	tx   *storage.Transaction // see recipient
-	open map[string]storage.TxRecipient
-}
-
-// again reschedules the job for the recipients that are left.
-func (s *settling) again(left []string, reply string, due time.Time, spent bool) {
-	p := s.p
-	p.Recipients, p.Spent = left, spent
-	s.step.Add(&storage.RetryJob{ID: s.job.ID, Due: due, Payload: encodePayload(p), LastError: reply})
-}
-
-func (s *settling) event(k ledger.Kind, recipients ...string) ledger.Event {
-	e := ledger.Event{At: s.at, Kind: k, ID: s.p.ID, Sender: s.p.Sender, Peer: s.job.Lane, Attempt: s.job.Attempts + 1}
-	if s.p.Envelope {
-		e.Side, e.Mailbox = ledger.Own, s.p.Sender
-	}
-	concern(&e, recipients...)
-	return e
 }
 
 func temporary(err error) bool {

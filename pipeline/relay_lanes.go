@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -14,9 +15,7 @@ const (
 	// The pause of a destination that could not be reached doubles from the
 	// first to the longest (ADR 0007 §4).
 	firstPause, longestPause = 30 * time.Second, 10 * time.Minute
-	// crowdedPause is how long a destination waits for a place among the trials.
-	crowdedPause = 2 * time.Second
-	// maxLanes is when destinations of which nothing needs to be known are forgotten.
+	// maxLanes is how many destinations are remembered.
 	maxLanes = 4096
 )
 
@@ -26,14 +25,17 @@ const (
 // A destination that has not answered yet, or not any more, gets one attempt at
 // a time, and all of those together get a part of the workers only. So the
 // timeouts of dead and silent servers, however many, leave room for the others.
+// One whose answers take long counts as one that has not answered.
 type lanes struct {
 	queue storage.Queue
 	clock clock.Clock
 
-	mu      sync.Mutex
-	byName  map[string]*lane
-	strange int // attempts under way to destinations that have not answered yet
-	trials  int // of them, to those that failed
+	mu     sync.Mutex
+	byName map[string]*lane
+	// proven and strange are the same lanes, those visited longest ago first.
+	proven, strange list.List
+	ordinary        int // attempts under way to ordinary destinations
+	rooms           rooms
 }
 
 // lane is one destination.
@@ -47,13 +49,21 @@ type lane struct {
 	// epoch counts the outages, so that attempts that were under way when one
 	// began do not each lengthen the pause.
 	epoch int
+
+	in    *list.List // lanes.proven or lanes.strange
+	place *list.Element
+	room  *room     // where it waits for its turn, nil for nowhere
+	turn  int       // its number there
+	again time.Time // when it is expected to ask again
 }
 
 // visit is one attempt under way.
 type visit struct {
-	lane           *lane
-	epoch          int
-	strange, trial bool
+	lane      *lane
+	epoch     int
+	certified bool
+	room      *room // nil where the destination was proven
+	places    int   // of the room
 }
 
 func newLanes(q storage.Queue, c clock.Clock) *lanes {
@@ -63,45 +73,52 @@ func newLanes(q storage.Queue, c clock.Clock) *lanes {
 // begin admits an attempt. ok is false where the job is to go back into the
 // queue, which then keeps the lane's jobs for the time being. What has expired
 // is always admitted: the queue would hand it out again at once.
-func (x *lanes) begin(name string, expired bool, room int) (v *visit, ok bool) {
+func (x *lanes) begin(name string, certified, expired bool, most limits) (v *visit, ok bool) {
 	now := x.clock.Now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l := x.get(name, now)
-	if wait, ok := x.wait(l, now, room); !ok && !expired {
+	l := x.get(name)
+	v = &visit{lane: l, epoch: l.epoch, certified: certified, places: most.of(certified)}
+	if !l.proven {
+		v.room = x.rooms.of(certified, l.fails > 0)
+	}
+	if wait, ok := x.wait(v, now, most); !ok && !expired {
 		x.pause(l, wait)
 		return nil, false
 	}
-	v = &visit{lane: l, epoch: l.epoch, strange: !l.proven, trial: l.fails > 0}
 	l.under++
 	x.count(v, 1)
 	return v, true
 }
 
 // wait tells until when a lane's job has to wait for more than its turn.
-func (x *lanes) wait(l *lane, now time.Time, room int) (until time.Time, ok bool) {
+func (x *lanes) wait(v *visit, now time.Time, most limits) (until time.Time, ok bool) {
+	l := v.lane
 	switch {
 	case now.Before(l.until): // taken just before the pause began
 		return l.until, false
 	case !l.proven && l.under > 0:
 		return now, false
-	case !l.proven && x.strange >= room, l.fails > 0 && x.trials >= max(1, room/2):
+	case !v.certified && x.ordinary >= max(1, most.ordinary):
 		return now.Add(crowdedPause), false
+	case v.room != nil:
+		return v.room.admits(l, v.places, now)
 	}
 	return now, true
 }
 
 func (x *lanes) count(v *visit, n int) {
-	if v.strange {
-		x.strange += n
+	if v.room != nil {
+		v.room.under += n
 	}
-	if v.trial {
-		x.trials += n
+	if !v.certified {
+		x.ordinary += n
 	}
 }
 
-// end tells how an attempt went and returns when the next one makes sense.
-func (x *lanes) end(v *visit, c Contact) (next time.Time) {
+// end tells how an attempt went and returns when the next one makes sense. slow
+// is one that took longer than what it had to do explains.
+func (x *lanes) end(v *visit, a Attempt, slow bool) (next time.Time) {
 	now := x.clock.Now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -109,7 +126,10 @@ func (x *lanes) end(v *visit, c Contact) (next time.Time) {
 	l.under--
 	x.count(v, -1)
 	same := v.epoch == l.epoch
-	switch {
+	switch c := a.Contact; {
+	case c == Answered && slow:
+		l.proven, l.fails, l.until = false, 0, time.Time{}
+		x.pause(l, now)
 	case c == Answered:
 		l.proven, l.fails, l.until = true, 0, time.Time{}
 		if !l.open {
@@ -125,6 +145,13 @@ func (x *lanes) end(v *visit, c Contact) (next time.Time) {
 		// No outage, but a server that keeps its visitors waiting: one at a time.
 		l.proven = false
 		x.pause(l, now)
+	}
+	x.visited(l)
+	if v.room != nil {
+		for _, o := range v.room.next(v.places, now) {
+			o.again = now
+			x.pause(o, now)
+		}
 	}
 	if next = now.Add(firstPause); l.until.After(next) {
 		next = l.until
@@ -169,24 +196,43 @@ func (x *lanes) reopen(name string) {
 	x.queue.ResumeLane(JobRelay, name)
 }
 
-func (x *lanes) get(name string, now time.Time) *lane {
+// get returns a destination and notes that it is visited.
+func (x *lanes) get(name string) *lane {
 	l := x.byName[name]
 	if l == nil {
 		if len(x.byName) >= maxLanes {
-			x.forget(now)
+			x.forget()
 		}
 		l = &lane{name: name}
 		x.byName[name] = l
 	}
+	x.visited(l)
 	return l
 }
 
-// forget drops destinations that nobody visits: those that answer, and those
-// whose pause is long over.
-func (x *lanes) forget(now time.Time) {
-	for name, l := range x.byName {
-		if l.under == 0 && (l.fails == 0 || now.Sub(l.until) > longestPause) {
-			delete(x.byName, name)
+// visited puts a lane behind all others of its list.
+func (x *lanes) visited(l *lane) {
+	if l.in != nil {
+		l.in.Remove(l.place)
+	}
+	l.in = &x.strange
+	if l.proven {
+		l.in = &x.proven
+	}
+	l.place = l.in.PushBack(l)
+}
+
+// forget drops the destination that was visited longest ago, one that answers
+// only where there is no other. Those with attempts under way were visited just
+// now, so that few are passed over.
+func (x *lanes) forget() {
+	for _, in := range []*list.List{&x.strange, &x.proven} {
+		for e := in.Front(); e != nil; e = e.Next() {
+			if l := e.Value.(*lane); l.under == 0 {
+				in.Remove(e)
+				delete(x.byName, l.name)
+				return
+			}
 		}
 	}
 }

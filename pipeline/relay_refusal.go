@@ -56,10 +56,11 @@ func (s *settling) giveUp(ctx context.Context, recipient, reply string) error {
 		return s.refuse(ctx, recipient, timeIsOver(), reply)
 	}
 	if t.SecondNoticeAt.IsZero() {
-		if _, err := s.tellSilence(ctx, s.step, *s.tx, recipient, true, s.at); err != nil {
+		n, err := s.tellSilence(ctx, s.step, *s.tx, recipient, true, s.at)
+		if err != nil {
 			return err
 		}
-		s.told++
+		s.told, s.size = s.told+1, s.size+n
 	}
 	s.step.Add(s.record(s.failure(recipient, timeIsOver(), reply)))
 	return nil
@@ -98,7 +99,7 @@ func (s *settling) refuse(ctx context.Context, recipient string, no refusal, rep
 	s.step.Add(s.record(e), &storage.ExpectPending{ID: s.tx.ID, Own: true, Address: recipient, NotTaken: true}, &storage.MarkRecipient{
 		ID: s.tx.ID, Own: true, Address: recipient, Outcome: storage.Failed, OutcomeAt: s.at, OutcomeRef: draft.MessageID,
 	})
-	s.told++
+	s.told, s.size = s.told+1, s.size+len(notice.Head)
 	return nil
 }
 

@@ -67,6 +67,8 @@ type Dispatch struct {
 	Body       io.ReaderAt
 	// RequireTLS forbids delivery over cleartext.
 	RequireTLS bool
+	// Until is when the attempt is broken off, wherever it is. Zero: never.
+	Until time.Time
 }
 
 // RecipientResult is what the other server said to one recipient.
@@ -92,8 +94,8 @@ const (
 	// or connection, greeting, EHLO or TLS failed. It would be the same for any
 	// other message.
 	Unreached
-	// BrokeOff: one was at it, and fell silent or went away before it said yes
-	// or no.
+	// BrokeOff: one was at it, and fell silent, went away or ran out of time
+	// before it had said yes or no to all there was.
 	BrokeOff
 	// Answered: one said yes or no, now or for good, to the message or to a
 	// recipient; or it is known that the destination takes no mail at all.
@@ -109,7 +111,7 @@ type Attempt struct {
 // Carrier takes a message to another server: package smtp's relay client.
 type Carrier interface {
 	// Send tries the destination's servers once. It returns when the last
-	// answer is in or ctx ends.
+	// answer is in, at d.Until, or when ctx ends.
 	Send(ctx context.Context, d Dispatch) Attempt
 }
 

@@ -54,6 +54,7 @@ type shaky struct {
 	before, after bool
 	// meanwhile and then, when set, happen once, before and after the next commit.
 	meanwhile, then func()
+	watch           func(*storage.Step) // sees every step
 }
 
 var errShaky = errors.New("commit failed by the test")
@@ -62,6 +63,9 @@ func (s *shaky) Commit(ctx context.Context, step *storage.Step) error {
 	if f := s.meanwhile; f != nil {
 		s.meanwhile = nil
 		f()
+	}
+	if s.watch != nil {
+		s.watch(step)
 	}
 	if s.before {
 		return fault.New("test", fault.Temporary, errShaky)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -165,8 +166,9 @@ func (r *Relay) Send(ctx context.Context, d pipeline.Dispatch) pipeline.Attempt 
 	if d.Sender != "" && !validMailbox(d.Sender) {
 		j.settleAll(&sendError{kind: fault.Invalid, reply: "553 5.1.7 mittente non valido / invalid sender address"})
 	}
+	late := false
 	if len(j.left) > 0 {
-		r.attempt(ctx, j)
+		late = r.attemptUntil(ctx, j)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -174,12 +176,27 @@ func (r *Relay) Send(ctx context.Context, d pipeline.Dispatch) pipeline.Attempt 
 		if j.contact != pipeline.Answered {
 			j.contact = pipeline.NotAsked // it was we who went away
 		}
+	case late:
+		j.note(failed("451 4.4.2 tempo per l'invio esaurito / the time for sending is over", os.ErrDeadlineExceeded))
+		j.contact = min(j.contact, pipeline.BrokeOff)
 	case len(j.left) > 0 && j.why != nil && j.why.kind != fault.Temporary:
 		// No such domain, or a server that takes no mail at all: an answer, too.
 		j.reached(pipeline.Answered)
 	}
 	j.settleAll(j.why)
 	return pipeline.Attempt{Results: j.results, Contact: j.contact}
+}
+
+// attemptUntil is attempt within the dispatch's time. It reports whether that ran out.
+func (r *Relay) attemptUntil(ctx context.Context, j *job) (late bool) {
+	if j.Until.IsZero() {
+		r.attempt(ctx, j)
+		return false
+	}
+	bounded, done := within(ctx, r.cfg.Clock, j.Until.Sub(r.cfg.Clock.Now()))
+	defer done()
+	r.attempt(bounded, j)
+	return bounded.Err() != nil
 }
 
 func (r *Relay) attempt(ctx context.Context, j *job) {
