@@ -178,3 +178,48 @@ func TestRelay_CertificateChanged(t *testing.T) {
 		t.Errorf("%d under TLS, %d connections", m.secured.Load(), m.conns.Load())
 	}
 }
+
+// An attempt ends at its time, wherever it is: a server that is slow at each
+// single step does not keep its visitor for the sum of all.
+func TestRelay_AttemptEnds(t *testing.T) {
+	slow := func(int, string) string { time.Sleep(50 * time.Millisecond); return "250 ok" }
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("r%d@beta.example", i))
+	}
+	silent := func(verb string) *mailer { return &mailer{mute: verb} }
+	for name, tt := range map[string]struct {
+		server *mailer
+		to     []string
+		far    pipeline.Contact
+	}{
+		"recipients":    {&mailer{rcpt: slow}, many, pipeline.BrokeOff},
+		"one refused":   {&mailer{rcpt: func(n int, l string) string { return or(map[int]string{0: "550 no"}[n], slow(n, l)) }}, many, pipeline.BrokeOff},
+		"greeting":      {silent("EHLO"), many[:1], pipeline.Unreached},
+		"after the dot": {silent("."), many[:1], pipeline.BrokeOff},
+		"several rounds": {&mailer{rcpt: func(n int, l string) string {
+			return or(map[bool]string{true: "452 4.5.3 more later"}[n > 0], slow(n, l))
+		}}, many, pipeline.BrokeOff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := relayTo(t, listen(t, tt.server.serve), nil)
+			d := dispatch("a\r\n", tt.to...)
+			start := time.Now()
+			d.Until = start.Add(400 * time.Millisecond)
+			a := attempt(t, r, d)
+			last := a.Results[len(a.Results)-1]
+			if took := time.Since(start); took < 300*time.Millisecond || took > 3*time.Second || a.Contact != tt.far || kinds([]pipeline.RecipientResult{last}) != "temporary" {
+				t.Errorf("took %v, contact %d, want %d; %+v", took, a.Contact, tt.far, last)
+			}
+		})
+	}
+	// What was answered in time stays answered.
+	m := &mailer{}
+	d := dispatch("a\r\n", "x@beta.example")
+	d.Until = time.Now().Add(time.Minute)
+	a := attempt(t, relayTo(t, listen(t, m.serve), nil), d)
+	wantKinds(t, a.Results, "ok")
+	if a.Contact != pipeline.Answered {
+		t.Errorf("contact %d", a.Contact)
+	}
+}
