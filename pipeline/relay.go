@@ -44,6 +44,7 @@ type RelayPoint struct {
 	carrier  Carrier
 	lanes    *lanes
 	underway underway
+	unsaved  unsaved
 }
 
 // NewRelayPoint returns the relay of a provider. c tries each destination once
@@ -71,6 +72,9 @@ func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 	if len(p.Owed) > 0 { // notices first: they need nobody's server
 		return fault.Wrap(op, r.settle(ctx, job, p, Attempt{}, time.Time{}))
 	}
+	if u, ok := r.unsaved.take(job); ok {
+		return fault.Wrap(op, r.save(ctx, job, p, u.Attempt, u.next))
+	}
 	over := expired(job, r.now())
 	if over && (p.Spent || job.Held || r.lanes.down(job.Lane)) {
 		return fault.Wrap(op, r.abandon(ctx, job, p))
@@ -90,9 +94,18 @@ func (r *RelayPoint) Relay(ctx context.Context, job storage.Job) error {
 	case a.Contact == NotAsked && ctx.Err() != nil:
 		return fault.New(op, fault.Temporary, ctx.Err()) // nothing happened: the job stays as it is
 	}
-	// What was sent was sent, also when the node is being stopped: recording it
-	// spares the recipients a second copy.
-	return fault.Wrap(op, r.settle(context.WithoutCancel(ctx), job, p, a, next))
+	return fault.Wrap(op, r.save(ctx, job, p, a, next))
+}
+
+// save records an attempt. What was sent was sent, also when the node is being
+// stopped: recording it spares the recipients a second copy. Where that fails,
+// the attempt is remembered for when the job comes back.
+func (r *RelayPoint) save(ctx context.Context, job storage.Job, p relayPayload, a Attempt, next time.Time) error {
+	err := r.settle(context.WithoutCancel(ctx), job, p, a, next)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		r.unsaved.keep(job, a, next)
+	}
+	return err
 }
 
 func (r *RelayPoint) limits() limits {

@@ -111,6 +111,30 @@ func TestRelay_TakenIsTakenWithoutNotice(t *testing.T) {
 	}
 }
 
+// TestRelay_TakenIsTakenWithoutCommit: an attempt that cannot be recorded is
+// recorded later, and not made again.
+func TestRelay_TakenIsTakenWithoutCommit(t *testing.T) {
+	w := newWorld(t)
+	p := w.at(anna)
+	w.submit(anna, []string{dario, "b@mail.example"}, message(anna, dario+", b@mail.example", "", "x\r\n"))
+	answers, taken := map[string]error{"b@mail.example": later()}, map[string]int{}
+	rp := pipeline.NewRelayPoint(p.core, verdicts(answers, taken))
+	p.shaky.before = true
+	for range 5 {
+		j := p.take(1)[0]
+		if err := rp.Relay(context.Background(), j); err == nil {
+			t.Fatal("no error")
+		}
+		p.store.Release(j.ID)
+	}
+	p.shaky.before = false
+	delete(answers, "b@mail.example")
+	p.work(rp, time.Minute)
+	if taken[dario] != 1 || taken["b@mail.example"] != 1 || len(p.records(ledger.RelayOK)) != 2 || len(p.relayJobs()) != 0 {
+		t.Errorf("copies %v, %d recorded, %d left", taken, len(p.records(ledger.RelayOK)), len(p.relayJobs()))
+	}
+}
+
 // TestRelay_DebtsOutliveTheDay: a notice that could not be made for a day is
 // made when it can be, and who was to be tried still gets a last attempt.
 func TestRelay_DebtsOutliveTheDay(t *testing.T) {
