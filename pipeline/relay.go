@@ -12,7 +12,7 @@ import (
 
 // A node has 32 workers by default. Half of them may wait for destinations
 // that have not answered, a quarter is left to certified ones in any case.
-const defaultUnproven, defaultOrdinary = 16, 24
+const defaultUnproven, defaultOrdinary = 16, 56
 
 // How long one attempt may take in all: the base, and what the size and the
 // number of recipients allow besides, a message to a slow line among them. Each
@@ -38,7 +38,8 @@ type RelayPoint struct {
 	// could otherwise keep busy.
 	MaxUnproven int
 	// MaxOrdinary bounds the attempts at once to ordinary destinations of any
-	// kind. What it leaves of the workers is kept for certified ones.
+	// kind. What it leaves of the workers, and of the places that they lend to
+	// attempts that take long (Worker.Parallel), is kept for certified ones.
 	MaxOrdinary int
 
 	carrier  Carrier

@@ -15,6 +15,9 @@ const (
 	// The pause of a destination that could not be reached doubles from the
 	// first to the longest (ADR 0007 §4).
 	firstPause, longestPause = 30 * time.Second, 10 * time.Minute
+	// A destination that has put off putOffsInRow messages in a row gets one a
+	// putOffPause until it takes or refuses one (ADR 0007 §4).
+	putOffsInRow, putOffPause = 8, 100 * time.Millisecond
 	// maxLanes is how many destinations are remembered.
 	maxLanes = 4096
 )
@@ -26,6 +29,10 @@ const (
 // a time, and all of those together get a part of the workers only. So the
 // timeouts of dead and silent servers, however many, leave room for the others.
 // One whose answers take long counts as one that has not answered.
+//
+// One that answers, but puts off whatever comes, gets one at a time, too, and
+// few a second: ten thousand messages that it does not take would be as much
+// work as ten thousand that others do.
 type lanes struct {
 	queue storage.Queue
 	clock clock.Clock
@@ -44,6 +51,7 @@ type lane struct {
 	under  int       // attempts under way
 	proven bool      // it answered the last time
 	fails  int       // outages in a row
+	putOff int       // messages in a row of which it took and refused nothing
 	until  time.Time // the pause, zero for none
 	open   bool      // the queue is known to hand out its jobs freely
 	// epoch counts the outages, so that attempts that were under way when one
@@ -127,6 +135,9 @@ func (x *lanes) end(v *visit, a Attempt, slow bool) (next time.Time) {
 	x.count(v, -1)
 	same := v.epoch == l.epoch
 	switch c := a.Contact; {
+	case c == Answered && l.stalls(a):
+		l.proven, l.fails, l.until = false, 0, now.Add(putOffPause)
+		x.pause(l, l.until)
 	case c == Answered && slow:
 		l.proven, l.fails, l.until = false, 0, time.Time{}
 		x.pause(l, now)
@@ -157,6 +168,19 @@ func (x *lanes) end(v *visit, a Attempt, slow bool) (next time.Time) {
 		next = l.until
 	}
 	return next
+}
+
+// stalls counts what the destination puts off and reports whether it does
+// nothing else.
+func (l *lane) stalls(a Attempt) bool {
+	for _, r := range a.Results {
+		if r.Err == nil || !temporary(r.Err) {
+			l.putOff = 0
+			return false
+		}
+	}
+	l.putOff++
+	return l.putOff >= putOffsInRow
 }
 
 // pause keeps a lane's jobs in the queue. A pause that is over at once means
@@ -191,7 +215,7 @@ func (x *lanes) reopen(name string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if l := x.byName[name]; l != nil {
-		l.fails, l.until, l.epoch = 0, time.Time{}, l.epoch+1
+		l.fails, l.putOff, l.until, l.epoch = 0, 0, time.Time{}, l.epoch+1
 	}
 	x.queue.ResumeLane(JobRelay, name)
 }

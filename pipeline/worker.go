@@ -17,12 +17,14 @@ import (
 
 // Worker does the jobs of one kind, several at a time, as they fall due.
 type Worker struct {
-	Kind     string
-	Store    storage.Store
-	Clock    clock.Clock
-	Logger   *slog.Logger
-	Parallel int // jobs done at once
-	PerLane  int // of them, jobs of one lane; 0: no bound
+	Kind   string
+	Store  storage.Store
+	Clock  clock.Clock
+	Logger *slog.Logger
+	// Parallel is how many jobs are done at once. Where lanes are bounded, those
+	// that have taken longer than patience do not count, up to as many again.
+	Parallel int
+	PerLane  int // jobs of one lane done at once; 0: no bound
 	// Do does one job; the step it commits removes or reschedules the job.
 	// After an error the worker reschedules it.
 	Do func(ctx context.Context, job storage.Job) error
@@ -32,6 +34,10 @@ const (
 	idleWait = time.Minute // the longest a worker sleeps without a look at the queue
 	// A job that fails is tried again after firstWait, then ever more rarely.
 	firstWait, longestWait = 15 * time.Second, 30 * time.Minute
+	// patience is how long a job of a bounded lane keeps its slot: what takes
+	// longer waits for somebody else's server. A destination that falls silent
+	// holds as many jobs as its lane admits, each until a timeout of minutes.
+	patience = 5 * time.Second
 )
 
 // Run takes jobs until ctx ends, then waits for those under way, which run
@@ -41,7 +47,7 @@ func (w *Worker) Run(ctx, work context.Context) {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, w.Parallel)
+	slots, lent := make(chan struct{}, w.Parallel), make(chan struct{}, w.Parallel)
 	freed := make(chan struct{}, 1) // tells of a free slot, which the queue's own news comes too early for
 	for ctx.Err() == nil {
 		jobs, err := w.Store.TakeDue(ctx, w.Kind, w.Clock.Now(), w.Parallel-len(slots), w.PerLane)
@@ -50,18 +56,52 @@ func (w *Worker) Run(ctx, work context.Context) {
 		}
 		for _, j := range jobs {
 			slots <- struct{}{}
-			wg.Go(func() {
-				w.do(work, j)
+			leave := sync.OnceFunc(func() {
 				<-slots
 				select {
 				case freed <- struct{}{}:
 				default:
 				}
 			})
+			wg.Go(func() {
+				defer leave()
+				defer w.lend(lent, leave)()
+				w.do(work, j)
+			})
 		}
 		if len(jobs) == 0 || len(slots) == w.Parallel {
 			w.wait(ctx, changed, freed)
 		}
+	}
+}
+
+// lend has a job leave its slot when it has kept it for long and lent has room.
+// The returned function tells the end of the job.
+func (w *Worker) lend(lent chan struct{}, leave func()) (end func()) {
+	if w.PerLane <= 0 {
+		return func() {}
+	}
+	timer, stop := w.Clock.After(patience)
+	ended := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-timer:
+		case <-ended:
+			return
+		}
+		select {
+		case lent <- struct{}{}:
+			leave()
+			<-ended
+			<-lent
+		case <-ended:
+		}
+	})
+	return func() {
+		stop()
+		close(ended)
+		watch.Wait()
 	}
 }
 

@@ -89,7 +89,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	}
 	n.useScanner()
 	n.delivery, n.relaying = pipeline.NewDeliveryPoint(n.core), pipeline.NewRelayPoint(n.core, n.relay)
-	n.relaying.MaxUnproven, n.relaying.MaxOrdinary = max(1, cfg.Limits.RelayWorkers/2), max(1, cfg.Limits.RelayWorkers*3/4)
+	// A worker lends as many places again to attempts that take long.
+	workers := cfg.Limits.RelayWorkers
+	n.relaying.MaxUnproven, n.relaying.MaxOrdinary = max(1, workers/2), max(1, 2*workers-workers/4)
 	n.queue = pipeline.NewQueue(n.core, n.delivery, n.relaying)
 	if err := n.openDaybook(); err != nil {
 		return nil, errors.Join(err, n.store.Close())

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+//go:build !race
+
+package relayload
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// waiting is how many messages wait in the short form of TestDrain.
+const waiting = 1000
+
+const (
+	// goal is the part of its undisturbed rate that mail to others keeps.
+	goal = 0.9
+	// repeats is how often rounds are added to a comparison that misses the goal.
+	repeats = 2
+)
+
+// extent is how long things are measured.
+type extent struct {
+	rounds        int // each of one undisturbed and one disturbed slice
+	warm, measure time.Duration
+}
+
+// comparison is one kind of trouble for one kind of mail.
+type comparison struct {
+	name string
+	dead []manner
+	// latency of the live destinations: 0 makes the machine the bottleneck;
+	// otherwise it is the workers, all of whom are wanted.
+	latency time.Duration
+	long    bool // left out of the short form
+}
+
+// TestRate: while ten thousand messages wait for dead destinations, mail to
+// others keeps 90 % of its rate.
+//
+// The rate is that of a stream which never ends: messages are enqueued, one a
+// commit, as others are delivered. Two nodes of the same wiring take turns, one
+// of which has the dead destinations' messages in its queue.
+//
+// A shared machine is never quiet. So slices are short and change their order
+// with each round, in order that what disturbs them disturbs both nodes; medians
+// are compared; where they miss the goal, rounds are added up to twice; and
+// what is missed then counts if it is more than twice the standard error. Beside
+// the clock stands a measure that neighbours hardly change, and which has to
+// reach the goal by itself: where workers are the bottleneck, how many of them
+// are at the others' mail; where the machine is, what of it the dead leave.
+func TestRate(t *testing.T) {
+	e := extent{3, 120 * time.Millisecond, 320 * time.Millisecond}
+	if long() {
+		e = extent{7, 300 * time.Millisecond, time.Second}
+	}
+	cert, clk := certificate(t), newLeap()
+	plain, one, three := newNode(t, clk, "plain"), newNode(t, clk, "one"), newNode(t, clk, "three")
+	plain.start()
+	one.start()
+	three.start()
+	before := heap()
+	one.queue("dead0.example", 10000)
+	for i := range 3 {
+		three.queue(fmt.Sprintf("dead%d.example", i), 3400)
+	}
+	const far = 80 * time.Millisecond
+	all := []manner{refused, mute, hole}
+	for _, c := range []comparison{
+		{"connections refused", []manner{refused}, 0, false},
+		{"connections refused, slow mail", []manner{refused}, far, true},
+		{"no greeting", []manner{mute}, 0, true},
+		{"no greeting, slow mail", []manner{mute}, far, false},
+		{"black hole", []manner{hole}, 0, true},
+		{"black hole, slow mail", []manner{hole}, far, false},
+		{"451 to everything", []manner{putOff}, 0, true},
+		{"451 to everything, slow mail", []manner{putOff}, far, true},
+		{"451 under TLS", []manner{greylist}, 0, false},
+		{"451 under TLS, slow mail", []manner{greylist}, far, true},
+		{"three of them", all, 0, true},
+		{"three of them, slow mail", all, far, false},
+		{"fallen silent, slow mail", []manner{silent}, far, false},
+	} {
+		loaded := one
+		if len(c.dead) > 1 {
+			loaded = three
+		}
+		if c.long && !long() {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			live, dead := liveHosts(t, 12, c.latency, cert), deadHosts(t, c.dead, cert)
+			plain.begin(t, live)
+			loaded.begin(t, append(dead, live...))
+			loaded.compare(plain, c, e, live, dead)
+		})
+	}
+	grown := heap() - before
+	t.Logf("20,200 jobs of dead destinations and what became of them: %d kB of heap", grown>>10)
+	if grown > 16<<20 {
+		t.Error("the heap has grown by more than 16 MB")
+	}
+}
+
+func (n *node) begin(t *testing.T, hosts []*host) {
+	n.t = t
+	n.start(hosts...)
+	t.Cleanup(n.shut)
+}
+
+// compare takes turns with the node that has no dead destinations.
+func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) {
+	if c.dead[0] == silent { // four connections are open when that begins
+		dead[0].manner.Store(int32(up))
+		stop := n.run()
+		time.Sleep(100 * time.Millisecond)
+		stop()
+		dead[0].manner.Store(int32(silent))
+		n.handed.Store(0)
+	}
+	stop := n.run()
+	first := n.prompt(live[0])
+	stop()
+	began := time.Now()
+	var without, with []slice
+	var ratio float64
+	for repeat := 0; repeat <= repeats && ratio < goal; repeat++ {
+		for range e.rounds {
+			i := len(with)
+			if c.dead[0] != silent { // whose pause is over now
+				n.clock.forward(min(30*time.Second<<i, 10*time.Minute) + time.Second)
+			}
+			for j := range 2 {
+				if i%2 == j {
+					without = append(without, plain.slice(live, c, e))
+				} else {
+					with = append(with, n.slice(live, c, e))
+				}
+			}
+		}
+		ratio = median(with, slice.rate) / median(without, slice.rate)
+	}
+	margin := 2 * ratio * math.Hypot(deviation(with), deviation(without))
+	n.t.Logf("%.0f/s undisturbed, %.0f/s disturbed: %.1f %% (medians of %d rounds, ± %.1f %%)",
+		median(without, slice.rate), median(with, slice.rate), 100*ratio, len(with), 100*margin)
+	if ratio < goal-margin {
+		n.t.Errorf("%.1f %% of the undisturbed rate", 100*ratio)
+	}
+	if c.latency > 0 {
+		n.share("workers at the others' mail", median(with, slice.workers)/median(without, slice.workers))
+	} else {
+		each := median(without, func(s slice) float64 { return s.cores() / s.rate() })
+		cost := median(with, func(s slice) float64 { return s.cores() - each*s.rate() })
+		n.share("the machine is left to others", 1-cost/float64(runtime.GOMAXPROCS(0)))
+	}
+	got, most := attempts(dead, len(with)+1, time.Since(began))
+	n.t.Logf("first message after %v; %d connections to the dead, %d jobs handed out", first.Round(time.Millisecond), got, n.handed.Load())
+	if handed := int(n.handed.Load()); got > most || handed > 4*most {
+		n.t.Errorf("%d connections to the dead for %d jobs, at most %d", got, handed, most)
+	}
+	received(n.t, live, plain.live.Load()+n.live.Load())
+}
+
+func (n *node) share(what string, share float64) {
+	n.t.Logf("%s: %.1f %%", what, 100*share)
+	if share < goal {
+		n.t.Errorf("%s: %.1f %%", what, 100*share)
+	}
+}
+
+// slice is what was seen of a stream for a while.
+type slice struct {
+	messages       int64
+	took, cpu, job time.Duration // cpu: of this process; job: spent on jobs by all workers
+}
+
+func (s slice) rate() float64    { return float64(s.messages) / s.took.Seconds() } // a second
+func (s slice) cores() float64   { return s.cpu.Seconds() / s.took.Seconds() }     // busy, on average
+func (s slice) workers() float64 { return s.job.Seconds() / s.took.Seconds() }     // busy, on average
+
+// slice runs the stream for a while.
+func (n *node) slice(live []*host, c comparison, e extent) slice {
+	stopWorker := n.run()
+	stop := n.stream(live)
+	time.Sleep(e.warm)
+	if c.dead[0] == silent { // it has been for more than some seconds
+		n.clock.forward(6 * time.Second)
+		time.Sleep(2 * c.latency)
+	}
+	start, before := time.Now(), slice{messages: n.live.Load(), cpu: n.cpu(), job: n.busy.total()}
+	time.Sleep(e.measure)
+	s := slice{n.live.Load() - before.messages, time.Since(start), n.cpu() - before.cpu, n.busy.total() - before.job}
+	stop()
+	stopWorker()
+	return s
+}
+
+func (n *node) cpu() time.Duration {
+	n.t.Helper()
+	var u syscall.Rusage
+	check(n.t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func median(of []slice, figure func(slice) float64) float64 {
+	var v []float64
+	for _, s := range of {
+		v = append(v, figure(s))
+	}
+	slices.Sort(v)
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// deviation is the relative standard error of the median rate.
+func deviation(of []slice) float64 {
+	m := median(of, slice.rate)
+	spread := median(of, func(s slice) float64 { return math.Abs(s.rate() - m) })
+	return 1.25 * 1.48 * spread / m / math.Sqrt(float64(len(of)))
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what the first one has finalised
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
