@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pecd/ledger"
-	"pecd/ledger/seal"
+	"pecd/seal"
 	"pecd/signer"
 	"pecd/storage"
 )

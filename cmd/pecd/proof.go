@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"path/filepath"
 
-	"pecd/ledger/seal"
+	"pecd/seal"
 	"pecd/signer"
 )
 
