@@ -161,7 +161,11 @@ func (x *lanes) end(v *visit, a Attempt, slow bool) (next time.Time) {
 	if v.room != nil {
 		for _, o := range v.room.next(v.places, now) {
 			o.again = now
-			x.pause(o, now)
+			if o.until.After(now) { // its turn does not end its pause
+				x.pause(o, o.until)
+			} else {
+				x.pause(o, now)
+			}
 		}
 	}
 	if next = now.Add(firstPause); l.until.After(next) {

@@ -79,8 +79,8 @@ func attempts(dead []*host, pauses int, running time.Duration) (got, most int) {
 	for _, h := range dead {
 		got += int(h.dials.Load())
 		switch h.was {
-		case silent: // each of the four workers opens one for the one that was lost
-			most += relayPerDomain * (pauses + 1)
+		case silent: // each of four jobs finds one that was open before, and opens another
+			most += 2 * relayPerDomain * (pauses + 1)
 		case putOff, greylist:
 			most += 2*relayPerDomain + 8 + pauses + int(running/(100*time.Millisecond))
 		default:

@@ -26,7 +26,7 @@ const relayWorkers, relayPerDomain = 32, 4
 
 // window is how many messages of the stream are in the queue: enough to have
 // one ready for whichever worker is free.
-const window = 96
+const window = 72
 
 // node is the relay of a provider as the daemon wires it: store, relay client,
 // relay point and worker.
@@ -39,6 +39,8 @@ type node struct {
 	client *smtp.Relay
 	point  *pipeline.RelayPoint
 	hosts  map[string]*host // by address
+	// ordinary is what the destinations are; otherwise they are certified.
+	ordinary bool
 
 	number atomic.Int64 // of the last message
 	live   atomic.Int64 // messages to live destinations that are delivered, and recorded
@@ -164,7 +166,7 @@ func (n *node) job(domain string) []storage.Op {
 	return []storage.Op{body, &storage.Enqueue{
 		Job: storage.Job{
 			Kind: pipeline.JobRelay, Lane: domain, Due: now, Created: now, Expires: now.Add(24 * time.Hour),
-			Payload: fmt.Appendf(nil, `{"id":"%d.alfa.example","from":"anna@alfa.example","rcpt":["x@%s"],"env":true}`, number, domain),
+			Payload: fmt.Appendf(nil, `{"id":"%d.alfa.example","from":"anna@alfa.example","rcpt":["x@%s"],"env":true,"pec":%t}`, number, domain, !n.ordinary),
 		},
 		Body: storage.BodyRef{New: body},
 	}}

@@ -22,6 +22,8 @@ const (
 	goal = 0.9
 	// repeats is how often rounds are added to a comparison that misses the goal.
 	repeats = 2
+	// memory bounds what the heap may grow by, in octets.
+	memory = 16 << 20
 )
 
 // extent is how long things are measured.
@@ -36,8 +38,9 @@ type comparison struct {
 	dead []manner
 	// latency of the live destinations: 0 makes the machine the bottleneck;
 	// otherwise it is the workers, all of whom are wanted.
-	latency time.Duration
-	long    bool // left out of the short form
+	latency  time.Duration
+	ordinary bool // all destinations; otherwise they are certified
+	long     bool // left out of the short form
 }
 
 // TestRate: while ten thousand messages wait for dead destinations, mail to
@@ -60,50 +63,58 @@ func TestRate(t *testing.T) {
 		e = extent{7, 300 * time.Millisecond, time.Second}
 	}
 	cert, clk := certificate(t), newLeap()
-	plain, one, three := newNode(t, clk, "plain"), newNode(t, clk, "one"), newNode(t, clk, "three")
-	plain.start()
-	one.start()
-	three.start()
+	plain, one, other, three := newNode(t, clk, "plain"), newNode(t, clk, "one"), newNode(t, clk, "other"), newNode(t, clk, "three")
+	other.ordinary = true
+	for _, n := range []*node{plain, one, other, three} {
+		n.start()
+	}
 	before := heap()
 	one.queue("dead0.example", 10000)
+	other.queue("dead0.example", 10000)
 	for i := range 3 {
 		three.queue(fmt.Sprintf("dead%d.example", i), 3400)
+	}
+	grown := heap() - before
+	t.Logf("30,200 jobs in the queues take %d kB of heap", grown>>10)
+	if grown > memory {
+		t.Errorf("more than %d MB", memory>>20)
 	}
 	const far = 80 * time.Millisecond
 	all := []manner{refused, mute, hole}
 	for _, c := range []comparison{
-		{"connections refused", []manner{refused}, 0, false},
-		{"connections refused, slow mail", []manner{refused}, far, true},
-		{"no greeting", []manner{mute}, 0, true},
-		{"no greeting, slow mail", []manner{mute}, far, false},
-		{"black hole", []manner{hole}, 0, true},
-		{"black hole, slow mail", []manner{hole}, far, false},
-		{"451 to everything", []manner{putOff}, 0, true},
-		{"451 to everything, slow mail", []manner{putOff}, far, true},
-		{"451 under TLS", []manner{greylist}, 0, false},
-		{"451 under TLS, slow mail", []manner{greylist}, far, true},
-		{"three of them", all, 0, true},
-		{"three of them, slow mail", all, far, false},
-		{"fallen silent, slow mail", []manner{silent}, far, false},
+		{"connections refused", []manner{refused}, 0, false, false},
+		{"connections refused, slow mail", []manner{refused}, far, false, true},
+		{"no greeting", []manner{mute}, 0, false, true},
+		{"no greeting, slow mail", []manner{mute}, far, false, false},
+		{"no greeting, slow ordinary mail", []manner{mute}, far, true, true},
+		{"black hole", []manner{hole}, 0, false, true},
+		{"black hole, slow mail", []manner{hole}, far, false, false},
+		{"451 to everything", []manner{putOff}, 0, true, true},
+		{"451 to everything, slow mail", []manner{putOff}, far, true, true},
+		{"451 under TLS", []manner{greylist}, 0, false, false},
+		{"451 under TLS, slow mail", []manner{greylist}, far, false, true},
+		{"three of them", all, 0, false, true},
+		{"three of them, slow mail", all, far, false, false},
+		{"fallen silent, slow mail", []manner{silent}, far, false, true},
+		{"fallen silent, slow ordinary mail", []manner{silent}, far, true, false},
 	} {
 		loaded := one
-		if len(c.dead) > 1 {
+		switch {
+		case len(c.dead) > 1:
 			loaded = three
+		case c.ordinary:
+			loaded = other
 		}
 		if c.long && !long() {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			live, dead := liveHosts(t, 12, c.latency, cert), deadHosts(t, c.dead, cert)
+			plain.ordinary = c.ordinary
 			plain.begin(t, live)
 			loaded.begin(t, append(dead, live...))
 			loaded.compare(plain, c, e, live, dead)
 		})
-	}
-	grown := heap() - before
-	t.Logf("20,200 jobs of dead destinations and what became of them: %d kB of heap", grown>>10)
-	if grown > 16<<20 {
-		t.Error("the heap has grown by more than 16 MB")
 	}
 }
 
@@ -126,7 +137,7 @@ func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) 
 	stop := n.run()
 	first := n.prompt(live[0])
 	stop()
-	began := time.Now()
+	began, before := time.Now(), heap()
 	var without, with []slice
 	var ratio float64
 	for repeat := 0; repeat <= repeats && ratio < goal; repeat++ {
@@ -152,14 +163,20 @@ func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) 
 		n.t.Errorf("%.1f %% of the undisturbed rate", 100*ratio)
 	}
 	if c.latency > 0 {
-		n.share("workers at the others' mail", median(with, slice.workers)/median(without, slice.workers))
+		left, all := median(with, slice.workers), median(without, slice.workers)
+		n.share(fmt.Sprintf("%.1f of %.1f workers are left to others", left, all), left/all)
 	} else {
 		each := median(without, func(s slice) float64 { return s.cores() / s.rate() })
 		cost := median(with, func(s slice) float64 { return s.cores() - each*s.rate() })
 		n.share("the machine is left to others", 1-cost/float64(runtime.GOMAXPROCS(0)))
 	}
 	got, most := attempts(dead, len(with)+1, time.Since(began))
-	n.t.Logf("first message after %v; %d connections to the dead, %d jobs handed out", first.Round(time.Millisecond), got, n.handed.Load())
+	grown := heap() - before
+	n.t.Logf("first message after %v; %d connections to the dead, %d jobs handed out; %d kB more heap",
+		first.Round(time.Millisecond), got, n.handed.Load(), grown>>10)
+	if grown > memory {
+		n.t.Errorf("more than %d MB of heap", memory>>20)
+	}
 	if handed := int(n.handed.Load()); got > most || handed > 4*most {
 		n.t.Errorf("%d connections to the dead for %d jobs, at most %d", got, handed, most)
 	}
