@@ -240,12 +240,6 @@ func (j *judge) identify(m *pecMail, where string) *submission {
 	if !strings.EqualFold(c.sender, s.sender) {
 		w.fail("%s: %s about %q names %s as sender, want %s", where, m.kind, s.subject, c.sender, s.sender)
 	}
-	if m.kind == kFail && strings.HasPrefix(c.extendedError, "5.3.0") && m.issuer != s.node && m.issuer.wasBlind {
-		// The envelope cannot be read any more, and of another provider's message
-		// nothing else has all recipients: that the one it is about is told so
-		// counts for more than the list.
-		return s
-	}
 	if len(c.recipients) != len(s.named) {
 		w.fail("%s: %s about %q names %v, want %v", where, m.kind, s.subject, c.recipients, s.named)
 	}

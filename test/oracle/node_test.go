@@ -50,7 +50,6 @@ type node struct {
 	mode      crashMode // of the commit that comes when countdown is 0
 	countdown int
 	blind     bool                   // bodies cannot be read
-	wasBlind  bool                   // … or could not once
 	dirty     bool                   // something was committed since the oracle looked
 	faults    atomic.Int64           // of the surroundings: commits and signatures that failed, crashes
 	failures  int                    // jobs that failed in the present drain

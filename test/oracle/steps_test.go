@@ -156,7 +156,7 @@ func (w *world) breakDown() {
 	}
 	switch w.rng.IntN(3) {
 	case 0:
-		n.blind, n.wasBlind = true, true
+		n.blind = true
 		w.saw("disk unreadable", "the disk of %s cannot be read", n.name)
 	case 1:
 		n.engine.down = true
