@@ -151,7 +151,7 @@ type LimitsConfig struct {
 	Connections      int   `toml:"connections" doc:"Connections of one listener."`
 	ConnectionsPerIP int   `toml:"connections_per_ip" doc:"Connections of one address to one listener."`
 	DeliveryWorkers  int   `toml:"delivery_workers" doc:"Deliveries at once; 0: by the number of cores."`
-	RelayWorkers     int   `toml:"relay_workers" doc:"Relay attempts at once."`
+	RelayWorkers     int   `toml:"relay_workers" doc:"Relay attempts at once; one that lasts longer than 5s gives its place up, so that as many again may be waiting."`
 	RelayPerDomain   int   `toml:"relay_per_domain" doc:"Of them, to one domain."`
 }
 
