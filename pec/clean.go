@@ -102,6 +102,10 @@ func (m Message) clean() Message {
 	return m
 }
 
+// Certified returns the data as daticert.xml carries it: what MessageOf finds
+// in an envelope made of m.
+func (m Message) Certified() Message { return m.clean() }
+
 // cleanAll is cleanLine for a list of addresses.
 func cleanAll(addresses []string) []string {
 	out := make([]string, len(addresses))

@@ -22,7 +22,12 @@ import (
 
 // Access is the access point (RFC 6109 §2.2.1, §3.1): what a holder submits
 // leaves it as a signed envelope, or comes back as a signed non-acceptance.
-type Access struct{ *Core }
+type Access struct {
+	*Core
+	// Delivery, when set, is told of what was accepted for own mailboxes, so that
+	// it need not read it back.
+	Delivery *DeliveryPoint
+}
 
 var _ Acceptor = (*Access)(nil)
 
@@ -58,6 +63,8 @@ type accepted struct {
 
 	raw  []byte // header block as submitted
 	head int64  // length of the rewritten one in the spool
+
+	local *storage.NewBody // the envelope for own mailboxes; nil without any
 }
 
 // submitted is the message as the client sent it: what an inspector of the
@@ -255,10 +262,34 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 		})),
 		a.record(a.event(m, ledger.EnvelopeCreated, func(e *ledger.Event) { e.Recipients = nil })),
 	)
-	if err := a.Store.Commit(ctx, step); err != nil {
+	if err := a.commit(ctx, step, m, o, eightBit); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	return "2.0.0 accettato / accepted " + m.cert.ID, nil
+}
+
+// commit stores what was accepted and tells the delivery point of the envelope.
+func (a *Access) commit(ctx context.Context, step *storage.Step, m *accepted, o *original, eightBit bool) error {
+	if a.Delivery == nil || m.local == nil {
+		return a.Store.Commit(ctx, step)
+	}
+	stored := a.Delivery.envelopes.expect(envelopeKey{own: m.cert.ID})
+	e := &envelope{cert: m.cert.Certified(), primary: pec.Primaries(m.header), n: o.n, eightBit: eightBit}
+	if o.n <= keptOriginal {
+		e.bytes = make([]byte, o.n)
+		if _, err := readFullAt(o.r, e.bytes, 0); err != nil {
+			stored(nil)
+			return err
+		}
+	}
+	if err := a.Store.Commit(ctx, step); err != nil {
+		stored(nil)
+		return err
+	}
+	e.size, e.off = m.local.Size, int64(len(m.local.Head))
+	e.original, e.sum = o.blob.ID, o.blob.Sum
+	stored(e)
+	return nil
 }
 
 // sealBoth signs the receipt and the envelope side by side.
@@ -306,10 +337,10 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 	if len(own) > 0 {
 		// A copy of the envelope that comes in by the MX is known from here on.
 		step.Add(&storage.Once{Keys: envelopeKeys(a.Builder.Provider.Name, m.cert.ID, own), At: m.at})
-		local := prefixed(envelope, returnPath(m.Sender))
-		step.Add(local)
+		m.local = prefixed(envelope, returnPath(m.Sender))
+		step.Add(m.local)
 		for _, r := range own {
-			step.Add(deliverJob(local, deliverPayload{ID: m.cert.ID, Recipient: r, Own: true}, m.at))
+			step.Add(deliverJob(m.local, deliverPayload{ID: m.cert.ID, Recipient: r, Own: true}, m.at))
 		}
 		step.Add(a.record(a.event(m, ledger.TakenInCharge, func(e *ledger.Event) { concern(e, own...) })))
 	}

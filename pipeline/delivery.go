@@ -62,7 +62,7 @@ func (d *DeliveryPoint) Deliver(ctx context.Context, job storage.Job) error {
 
 func (d *DeliveryPoint) attempt(ctx context.Context, job storage.Job, p deliverPayload) error {
 	const op = "pipeline.attempt"
-	env, err := d.envelopes.get(ctx, job.Body)
+	env, err := d.envelopes.get(ctx, keyOf(p, job.Body), job.Body)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -105,14 +105,8 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	body, err := d.Store.OpenBody(ctx, job.Body)
-	if err != nil {
-		return fault.Wrap(op, err)
-	}
-	defer body.Close()
-
 	form := pec.FormFor(env.cert.Receipt, env.primary(p.Recipient))
-	o, form, eightBit, err := d.enclosure(env, body, form)
+	o, form, eightBit, err := d.enclosure(ctx, env, job.Body, form)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -138,20 +132,20 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 }
 
 // enclosure is the original as the form of the receipt carries it.
-func (d *DeliveryPoint) enclosure(env *envelope, body storage.Body, form pec.DeliveryForm) (*original, pec.DeliveryForm, bool, error) {
+func (d *DeliveryPoint) enclosure(ctx context.Context, env *envelope, id storage.BodyID, form pec.DeliveryForm) (*original, pec.DeliveryForm, bool, error) {
 	switch form {
 	case pec.FormComplete:
-		o, err := env.whole(d.Store, body)
+		o, err := env.whole(ctx, d.Store, id)
 		return o, form, env.eightBit, err
 	case pec.FormBrief:
-		o, err := env.hashed(d.Store, body)
+		o, err := env.hashed(ctx, d.Store, id)
 		if err != nil {
 			return nil, form, false, err
 		}
 		if o != nil {
 			return o, form, env.brief8Bit, nil
 		}
-		o, err = env.whole(d.Store, body) // an opaque S/MIME original: brief equals complete
+		o, err = env.whole(ctx, d.Store, id) // an opaque S/MIME original: brief equals complete
 		return o, form, env.eightBit, err
 	}
 	return nil, form, false, nil

@@ -46,7 +46,7 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 // remembered of it has to do. more goes into the same commit.
 func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPayload, no refusal, more ...storage.Op) error {
 	const op = "pipeline.giveUp"
-	env, err := d.envelopes.get(ctx, job.Body)
+	env, err := d.envelopes.get(ctx, keyOf(p, job.Body), job.Body)
 	if err != nil {
 		env, err = d.remembered(ctx, p)
 	}

@@ -3,7 +3,7 @@
 package pipeline
 
 import (
-	"container/list"
+	"bytes"
 	"context"
 	"io"
 	"sync"
@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	openEnvelopes = 16        // kept in the cache
-	keptBrief     = 256 << 10 // bytes of a brief original kept for further recipients
-	copyBuffer    = 64 << 10  // bytes read at a time
+	keptOriginal = 64 << 10  // bytes of an original kept with its envelope
+	keptBrief    = 256 << 10 // bytes of a brief original kept for further recipients
+	copyBuffer   = 64 << 10  // bytes read at a time
 )
 
 // envelope is a stored transport envelope as the delivery point and the relay
@@ -27,65 +27,16 @@ type envelope struct {
 	size     int64
 	primary  func(recipient string) bool // To and Cc tell primary from copy
 	original storage.BlobID
-	off, n   int64 // of the original within the stored message
+	sum      [32]byte // of the original, where known
+	off, n   int64    // of the original within the stored message
 	eightBit bool
+	// bytes is the original where it is small and was at hand; nil otherwise.
+	bytes []byte
 
 	briefMu     sync.Mutex
 	briefIntact bool   // the rules leave the original as it is
 	brief       []byte // the brief original, when small
 	brief8Bit   bool
-}
-
-// envelopes keeps the envelopes that are being delivered, so that a message
-// with a thousand recipients is read once and not a thousand times.
-type envelopes struct {
-	store storage.Store
-	mu    sync.Mutex
-	byID  map[storage.BodyID]*list.Element
-	order *list.List // of *cachedEnvelope, most recent first
-}
-
-type cachedEnvelope struct {
-	id   storage.BodyID
-	once sync.Once
-	env  *envelope
-	err  error
-}
-
-func newEnvelopes(st storage.Store) *envelopes {
-	return &envelopes{store: st, byID: make(map[storage.BodyID]*list.Element), order: list.New()}
-}
-
-// get reads the envelope, or waits for whoever reads it already.
-func (c *envelopes) get(ctx context.Context, id storage.BodyID) (*envelope, error) {
-	c.mu.Lock()
-	el := c.byID[id]
-	if el == nil {
-		el = c.order.PushFront(&cachedEnvelope{id: id})
-		c.byID[id] = el
-		if c.order.Len() > openEnvelopes {
-			c.drop(c.order.Back())
-		}
-	} else {
-		c.order.MoveToFront(el)
-	}
-	entry := el.Value.(*cachedEnvelope)
-	c.mu.Unlock()
-
-	entry.once.Do(func() { entry.env, entry.err = readEnvelope(ctx, c.store, id) })
-	if entry.err != nil { // a failed read is tried again by the next one who asks
-		c.mu.Lock()
-		if c.byID[id] == el {
-			c.drop(el)
-		}
-		c.mu.Unlock()
-	}
-	return entry.env, entry.err
-}
-
-func (c *envelopes) drop(el *list.Element) {
-	c.order.Remove(el)
-	delete(c.byID, el.Value.(*cachedEnvelope).id)
 }
 
 func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*envelope, error) {
@@ -137,18 +88,26 @@ func scanAt(r io.ReaderAt, off, n int64) (*rfc822.Message, error) {
 
 // whole is the original for a complete receipt. The blob is shared with the
 // envelope; where the envelope has none of exactly that range, it is copied.
-func (e *envelope) whole(st storage.Store, body storage.Body) (*original, error) {
-	o := &original{r: body, off: e.off, n: e.n}
+func (e *envelope) whole(ctx context.Context, st storage.Store, id storage.BodyID) (*original, error) {
+	blob := &storage.NewBlob{Existing: e.original, Len: e.n, Sum: e.sum, SumKnown: e.sum != [32]byte{}}
+	if e.original != 0 && e.bytes != nil {
+		return &original{r: bytes.NewReader(e.bytes), n: e.n, blob: blob}, nil
+	}
+	body, err := st.OpenBody(ctx, id)
+	if err != nil {
+		return nil, fault.Wrap("pipeline.whole", err)
+	}
+	o := &original{r: body, off: e.off, n: e.n, body: body}
 	if e.original != 0 {
-		o.blob = &storage.NewBlob{Existing: e.original}
+		o.blob = blob
 		return o, nil
 	}
 	spool := st.NewSpool()
+	o.spool = spool
 	if _, err := io.Copy(spool, o.reader()); err != nil {
-		spool.Close()
+		o.close()
 		return nil, fault.New("pipeline.whole", fault.Temporary, err)
 	}
-	o.spool = spool
 	o.blob = &storage.NewBlob{Spool: spool, Len: e.n}
 	return o, nil
 }
@@ -156,7 +115,7 @@ func (e *envelope) whole(st storage.Store, body storage.Body) (*original, error)
 // hashed is the original for a brief receipt (RFC 6109 §3.3.2.2) in a spool of
 // its own. It is nil where the rules leave the original intact. What is small
 // is kept for the other recipients.
-func (e *envelope) hashed(st storage.Store, body storage.Body) (*original, error) {
+func (e *envelope) hashed(ctx context.Context, st storage.Store, id storage.BodyID) (*original, error) {
 	const op = "pipeline.hashed"
 	e.briefMu.Lock()
 	defer e.briefMu.Unlock()
@@ -166,7 +125,7 @@ func (e *envelope) hashed(st storage.Store, body storage.Body) (*original, error
 	spool := st.NewSpool()
 	o := &original{r: spool, spool: spool}
 	if e.brief == nil {
-		rewritten, err := e.writeBrief(spool, body)
+		rewritten, err := e.writeBrief(ctx, st, spool, id)
 		if err != nil || !rewritten {
 			spool.Close()
 			e.briefIntact = err == nil
@@ -181,8 +140,13 @@ func (e *envelope) hashed(st storage.Store, body storage.Body) (*original, error
 	return o, nil
 }
 
-func (e *envelope) writeBrief(spool storage.Spool, body storage.Body) (bool, error) {
+func (e *envelope) writeBrief(ctx context.Context, st storage.Store, spool storage.Spool, id storage.BodyID) (bool, error) {
 	const op = "pipeline.writeBrief"
+	body, err := st.OpenBody(ctx, id)
+	if err != nil {
+		return false, fault.Wrap(op, err)
+	}
+	defer body.Close()
 	scan, err := scanAt(body, e.off, e.n)
 	if err != nil {
 		return false, fault.New(op, fault.Temporary, err)

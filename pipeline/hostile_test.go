@@ -33,7 +33,7 @@ func (w *world) forge(p *provider, d pec.Draft, original string) []byte {
 	return append(append(head, original...), tail...)
 }
 
-func headerOf(t *testing.T, message string) rfc822.Header {
+func headerOf(t testing.TB, message string) rfc822.Header {
 	t.Helper()
 	h, err := rfc822.ParseHeader([]byte(message[:strings.Index(message, "\r\n\r\n")+4]), rfc822.DefaultLimits())
 	check(t, err)

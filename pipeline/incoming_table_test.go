@@ -82,7 +82,7 @@ func (g third) envelope(to ...string) []byte {
 	return g.w.forge(g.provider, g.provider.core.Builder.TransportEnvelope(m, g.w.clock.Now(), headerOf(g.w.t, original), false), original)
 }
 
-func crlsWith(t *testing.T, ca *pki.CA, revoked ...*big.Int) signer.CRLSource {
+func crlsWith(t testing.TB, ca *pki.CA, revoked ...*big.Int) signer.CRLSource {
 	t.Helper()
 	der, err := ca.CRL(revoked...)
 	check(t, err)

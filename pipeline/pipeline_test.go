@@ -28,7 +28,7 @@ import (
 
 // world is two providers that hand each other messages without a network.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	clock     *clock.Manual
 	ca        *pki.CA
 	providers map[string]*provider // by domain
@@ -64,7 +64,7 @@ type provider struct {
 
 const midnight = "2026-06-03T10:15:05+02:00"
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	start, err := time.Parse(time.RFC3339, midnight)
 	check(t, err)
@@ -146,7 +146,7 @@ func (b boxes) MaySend(ctx context.Context, login, address string) (bool, error)
 }
 
 // open opens the provider's store and builds its points, as a node that starts.
-func (p *provider) open(t *testing.T) {
+func (p *provider) open(t testing.TB) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	st, err := sqlite.Open(context.Background(), p.dir, sqlite.Options{Clock: p.w.clock, Logger: log})
@@ -165,12 +165,13 @@ func (p *provider) open(t *testing.T) {
 		},
 		Clock: p.w.clock, Logger: log, Hostname: "mail." + p.domain, MailReceipt: "ricevute@" + p.domain, MaxMessage: 104857600,
 	}
-	p.access, p.incoming = &pipeline.Access{Core: p.core}, &pipeline.Incoming{Core: p.core}
+	p.incoming = &pipeline.Incoming{Core: p.core}
 	p.deliveries, p.relays, p.deadlines = pipeline.NewDeliveryPoint(p.core), pipeline.NewRelayPoint(p.core, p.w), &pipeline.Deadlines{Core: p.core}
+	p.access = &pipeline.Access{Core: p.core, Delivery: p.deliveries}
 }
 
 // populate creates the domain and its mailboxes.
-func (p *provider) populate(t *testing.T) {
+func (p *provider) populate(t testing.TB) {
 	t.Helper()
 	ctx := context.Background()
 	check(t, p.users.Seed(ctx))
@@ -276,7 +277,7 @@ func (w *world) clean() {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -22,12 +22,20 @@ type original struct {
 	blob *storage.NewBlob
 	// spool holds the bytes when they are not yet stored; nil otherwise.
 	spool storage.Spool
+	body  storage.Body // that r reads from, to be closed; may be nil
 }
 
-// close discards the spool unless a committed step has taken it. A nil original is closed.
+// close ends the reading, and discards the spool unless a committed step has
+// taken it. A nil original is closed.
 func (o *original) close() {
-	if o != nil && o.spool != nil {
+	if o == nil {
+		return
+	}
+	if o.spool != nil {
 		o.spool.Close()
+	}
+	if o.body != nil {
+		o.body.Close()
 	}
 }
 

@@ -20,7 +20,9 @@ type NewBody struct {
 // of a spool. Several bodies of a step may point to the same NewBlob. Equal
 // bytes are stored once (by SHA-256 and length).
 type NewBlob struct {
-	Existing BlobID // not 0: that blob, the fields below are ignored
+	// Existing, when not 0, is that blob: Spool and Off are ignored. With SumKnown
+	// its length and sum are taken from Len and Sum instead of being read.
+	Existing BlobID
 
 	Spool Spool
 	Off   int64

@@ -51,7 +51,7 @@ func (n *node) listen() (out []listening, err error) {
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
 		Guesses: guesses,
 	}
-	access := &pipeline.Access{Core: n.core}
+	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
 	incoming := &pipeline.Incoming{Core: n.core}
 	logins := submitters{n.users}
 	for _, s := range []struct {

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"io"
 
 	"pecd/storage"
@@ -61,6 +62,10 @@ func (s *Store) blob(ctx context.Context, p *prepared, op *storage.NewBlob, byte
 	p.blobs[op] = b
 	if op.Existing != 0 {
 		b.id = op.Existing
+		if op.SumKnown {
+			b.size, b.sum = op.Len, op.Sum
+			return b, nil
+		}
 		var sum []byte
 		err := s.read.row(ctx, "SELECT size, sum FROM blobs WHERE id = ?", []any{b.id}, &b.size, &sum)
 		if noRows(err) {
@@ -165,8 +170,12 @@ func (b *newBlob) place(r *run) (storage.BlobID, error) {
 
 func (b *newBlob) find(r *run) (id storage.BlobID, err error) {
 	if b.id != 0 {
-		err = r.row("UPDATE blobs SET refs = refs + ? WHERE id = ? RETURNING id", b.users, b.id).Scan(&id)
-		return id, err
+		// Its sum is part of the body's: a caller who is mistaken must not get far.
+		n, err := r.affected("UPDATE blobs SET refs = refs + ? WHERE id = ? AND size = ? AND sum = ?", b.users, b.id, b.size, b.sum[:])
+		if err == nil && n == 0 {
+			err = sql.ErrNoRows
+		}
+		return b.id, err
 	}
 	err = r.row("UPDATE blobs SET refs = refs + ? WHERE sum = ? AND size = ? RETURNING id",
 		b.users, b.sum[:], b.size).Scan(&id)

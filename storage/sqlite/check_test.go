@@ -63,8 +63,8 @@ func TestCheckFinds(t *testing.T) {
 				f.WriteAt([]byte("damage"), 150_000)
 				f.Close()
 			default:
-				s.writer.conn.ExecContext(t.Context(), "PRAGMA foreign_keys = OFF")
-				if _, err := s.writer.conn.ExecContext(t.Context(), c.damage); err != nil {
+				s.writer.eng.exec("PRAGMA foreign_keys = OFF")
+				if _, err := s.writer.eng.exec(c.damage); err != nil {
 					t.Fatal(err)
 				}
 			}

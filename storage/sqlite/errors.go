@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	engine "modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 
 	"pecd/fault"
 )
@@ -56,7 +56,7 @@ func ioFailed(op string, err error) error {
 }
 
 func kindOf(err error) fault.Kind {
-	var e *engine.Error
+	var e *modernc.Error
 	if errors.As(err, &e) {
 		switch e.Code() & 0xff {
 		case codeBusy, codeLocked, codeNoMem, codeReadOnly, codeInterrupt, codeIOErr, codeFull, codeCantOpen, codeProtocol:

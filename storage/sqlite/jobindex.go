@@ -23,7 +23,12 @@ type jobIndex struct {
 	jobs   map[storage.JobID]*jobEntry
 	kinds  map[string]*jobKind
 	pauses map[laneName]int64 // Unix nanoseconds; a lane may be empty for a moment
+	rows   int                // jobs whose row is kept
 }
+
+// A job that is taken soon after it was queued need not be read back: the rows
+// of keptRows jobs are kept, of those with a small payload.
+const keptRows, keptPayload = 4096, 1 << 10
 
 // jobKind is the lanes of one kind, those with waiting jobs in a heap by the
 // instant at which they have something to hand out.
@@ -45,6 +50,13 @@ type jobChange struct {
 	gone         bool
 	// kept: only the hold changed, and whoever has the job still has it.
 	kept bool
+	row  *storage.Job // of a job just queued; nil: to be read
+}
+
+// takenJob is a job handed out. Its row is the caller's; nil: to be read.
+type takenJob struct {
+	id  storage.JobID
+	row *storage.Job
 }
 
 func newJobIndex(w *watchers) *jobIndex {
@@ -79,6 +91,7 @@ func (x *jobIndex) reload(rows []jobChange) {
 	defer x.mu.Unlock()
 	before := x.jobs
 	x.jobs, x.kinds = make(map[storage.JobID]*jobEntry, len(rows)), make(map[string]*jobKind)
+	x.rows = 0
 	for _, c := range rows {
 		had := before[c.id]
 		x.add(c, had != nil && had.taken)
@@ -98,6 +111,10 @@ func (x *jobIndex) add(c jobChange, taken bool) {
 	}
 	e := &jobEntry{id: c.id, due: c.due, expires: c.expires, held: c.held, lane: l, taken: taken, pos: -1, epos: -1}
 	x.jobs[c.id] = e
+	if c.row != nil && !taken && x.rows < keptRows {
+		e.row = c.row
+		x.rows++
+	}
 	if taken {
 		l.taken++
 	} else {
@@ -113,6 +130,7 @@ func (x *jobIndex) remove(id storage.JobID) {
 		return
 	}
 	delete(x.jobs, id)
+	x.forgetRow(e)
 	l := e.lane
 	if e.taken {
 		l.taken--
@@ -126,6 +144,16 @@ func (x *jobIndex) remove(id storage.JobID) {
 			delete(x.kinds, l.kind.name)
 		}
 	}
+}
+
+// forgetRow returns the row that was kept of a job, for the last time.
+func (x *jobIndex) forgetRow(e *jobEntry) *storage.Job {
+	row := e.row
+	if row != nil {
+		e.row = nil
+		x.rows--
+	}
+	return row
 }
 
 // hand gives a waiting job to the caller.
@@ -150,14 +178,14 @@ func (x *jobIndex) release(id storage.JobID) (kind string, ok bool) {
 }
 
 // take hands out up to limit jobs that are due at now, oldest first.
-func (x *jobIndex) take(kind string, now int64, limit, perLane int) []storage.JobID {
+func (x *jobIndex) take(kind string, now int64, limit, perLane int) []takenJob {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	k := x.kinds[kind]
 	if k == nil {
 		return nil
 	}
-	var out []storage.JobID
+	var out []takenJob
 	var passed []*jobLane
 	for len(out) < limit && len(k.lanes) > 0 && k.lanes[0].ready <= now {
 		l := k.lanes[0]
@@ -167,7 +195,7 @@ func (x *jobIndex) take(kind string, now int64, limit, perLane int) []storage.Jo
 			passed = append(passed, l)
 			continue
 		}
-		out = append(out, e.id)
+		out = append(out, takenJob{e.id, x.forgetRow(e)})
 		e.hand()
 	}
 	for _, l := range passed {
@@ -184,6 +212,7 @@ func (x *jobIndex) takeOne(id storage.JobID) (known, ok bool) {
 	if e == nil || e.taken {
 		return e != nil, false
 	}
+	x.forgetRow(e)
 	e.hand()
 	return true, true
 }

@@ -17,8 +17,9 @@ type jobEntry struct {
 	held    bool  // by an operator
 	taken   bool  // somebody has it
 	lane    *jobLane
-	pos     int // in lane.jobs; -1: taken
-	epos    int // in lane.expiring; -1: taken, or never expires
+	pos     int          // in lane.jobs; -1: taken
+	epos    int          // in lane.expiring; -1: taken, or never expires
+	row     *storage.Job // kept until it is taken; nil: in the database only
 }
 
 const never = math.MaxInt64

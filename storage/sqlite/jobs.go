@@ -33,9 +33,10 @@ func (p *prepared) enqueue(op *storage.Enqueue) (change, error) {
 	p.bytes += len(j.Payload)
 	return func(r *run) error {
 		var ref any
+		var bodyID storage.BodyID
 		if id != 0 || body != nil {
-			bodyID, _, err := r.use(opName, id, body)
-			if err != nil {
+			var err error
+			if bodyID, _, err = r.use(opName, id, body); err != nil {
 				return err
 			}
 			ref = bodyID
@@ -50,7 +51,14 @@ func (p *prepared) enqueue(op *storage.Enqueue) (change, error) {
 			return err
 		}
 		jobID := storage.JobID(n)
-		r.jobs = append(r.jobs, jobChange{id: jobID, kind: j.Kind, lane: j.Lane, due: nanos(j.Due), expires: nanos(j.Expires), held: j.Held})
+		c := jobChange{id: jobID, kind: j.Kind, lane: j.Lane, due: nanos(j.Due), expires: nanos(j.Expires), held: j.Held}
+		if len(j.Payload) <= keptPayload {
+			row := j
+			row.ID, row.Attempts, row.Body, row.Created = jobID, 0, bodyID, instant(created)
+			row.Due, row.Expires = instant(c.due), instant(c.expires)
+			c.row = &row
+		}
+		r.jobs = append(r.jobs, c)
 		r.after(func() { op.ID = jobID })
 		return nil
 	}, nil
@@ -137,15 +145,21 @@ func (s *Store) job(ctx context.Context, id storage.JobID) (storage.Job, error) 
 
 // TakeDue implements storage.Queue. Jobs without a lane are not bounded by perLane.
 func (s *Store) TakeDue(ctx context.Context, kind string, now time.Time, limit, perLane int) ([]storage.Job, error) {
-	ids := s.jobs.take(kind, now.UnixNano(), limit, perLane)
-	out := make([]storage.Job, 0, len(ids))
-	for _, id := range ids {
-		j, err := s.job(ctx, id)
+	taken := s.jobs.take(kind, now.UnixNano(), limit, perLane)
+	out := make([]storage.Job, 0, len(taken))
+	for _, t := range taken {
+		if t.row != nil {
+			out = append(out, *t.row)
+			continue
+		}
+		j, err := s.job(ctx, t.id)
 		if noRows(err) {
 			continue // finished by somebody who did not hold it; its commit drops it from the index
 		}
 		if err != nil {
-			s.Release(ids...)
+			for _, t := range taken {
+				s.Release(t.id)
+			}
 			return nil, failed("sqlite.TakeDue", err)
 		}
 		out = append(out, j)

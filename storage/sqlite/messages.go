@@ -84,21 +84,23 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 }
 
 // receive puts a message into a folder, given by id or by mailbox and name, as
-// its next UID.
+// its next UID. Of the folder it returns what identifies it.
 func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, name string, m *message) (storage.Folder, error) {
 	const set = `UPDATE folders SET uidnext = uidnext + 1, modseq = modseq + 1, messages = messages + 1,
 		unseen = unseen + ?, bytes = bytes + ? WHERE `
+	const returning = " RETURNING id, mailbox, uidvalidity, uidnext, modseq"
 	unseen := 1
 	if m.flags.seen() {
 		unseen = 0
 	}
-	var q row
+	var q oneRow
 	if id != 0 {
-		q = r.row(set+"id = ? RETURNING "+folderColumns, unseen, m.size, id)
+		q = r.row(set+"id = ?"+returning, unseen, m.size, id)
 	} else {
-		q = r.row(set+"mailbox = ? AND name = ? RETURNING "+folderColumns, unseen, m.size, box, name)
+		q = r.row(set+"mailbox = ? AND name = ?"+returning, unseen, m.size, box, name)
 	}
-	f, err := scanFolder(q)
+	var f storage.Folder
+	err := q.Scan(&f.ID, &f.Mailbox, &f.UIDValidity, &f.UIDNext, &f.ModSeq)
 	if noRows(err) {
 		if id != 0 {
 			return f, absent(op, "folder %d", id)
@@ -118,13 +120,17 @@ func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, nam
 
 // chargeQuota is charge with a bound on what the mailbox holds afterwards; 0: none.
 func (r *run) chargeQuota(op string, box storage.MailboxID, bytes, messages, quota int64) error {
+	if quota <= 0 {
+		_, err := r.exec("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ?", bytes, messages, box)
+		return err
+	}
 	var used int64
 	err := r.row("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ? RETURNING used",
 		bytes, messages, box).Scan(&used)
 	if err != nil {
 		return err
 	}
-	if quota > 0 && used > quota {
+	if used > quota {
 		return fault.New(op, fault.Quota, fmt.Errorf("mailbox %d would hold %d bytes of %d", box, used, quota))
 	}
 	return nil

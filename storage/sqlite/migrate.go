@@ -3,8 +3,6 @@
 package sqlite
 
 import (
-	"context"
-	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -23,17 +21,17 @@ const applicationID = 0x70656364
 
 // migrate brings the database to the newest schema, one transaction a version.
 // For one that has no schema it asks fresh whether it may be a new one.
-func migrate(ctx context.Context, c *sql.Conn, fresh func() error) error {
+func migrate(e *engine, fresh func() error) error {
 	const op = "sqlite.Open"
 	files, err := fs.Glob(schema, "schema/*.sql") // sorted
 	if err != nil {
 		return err
 	}
 	var version, id int
-	if err := c.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if err := e.row("PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	if err := c.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+	if err := e.row("PRAGMA application_id").Scan(&id); err != nil {
 		return err
 	}
 	if id != applicationID && (id != 0 || version != 0) {
@@ -53,8 +51,8 @@ func migrate(ctx context.Context, c *sql.Conn, fresh func() error) error {
 		if err != nil {
 			return err
 		}
-		if err := upgrade(ctx, c, string(text), i+1); err != nil {
-			_, _ = c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // fails where nothing was begun
+		if err := upgrade(e, string(text), i+1); err != nil {
+			_, _ = e.exec("ROLLBACK") // fails where nothing was begun
 			return fmt.Errorf("%s: %w", files[i], err)
 		}
 	}
@@ -62,17 +60,17 @@ func migrate(ctx context.Context, c *sql.Conn, fresh func() error) error {
 }
 
 // upgrade applies one version in one transaction.
-func upgrade(ctx context.Context, c *sql.Conn, text string, version int) error {
+func upgrade(e *engine, text string, version int) error {
 	script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;", text, applicationID, version)
-	if _, err := c.ExecContext(ctx, script); err != nil {
+	if err := e.script(script); err != nil {
 		return err
 	}
 	if version == chainVersion {
-		if err := chainOldRecords(ctx, c); err != nil {
+		if err := chainOldRecords(e); err != nil {
 			return err
 		}
 	}
-	_, err := c.ExecContext(ctx, "COMMIT")
+	_, err := e.exec("COMMIT")
 	return err
 }
 

@@ -126,7 +126,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.files.prepareDatabase(path); err != nil {
 		return err
 	}
-	w, err := newWriter(ctx, s, path)
+	w, err := newWriter(s, path)
 	if err != nil {
 		return err
 	}

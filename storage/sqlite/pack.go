@@ -18,7 +18,7 @@ const (
 // Segments of more than packAbove bytes are folded and deflated where that saves
 // a quarter. Higher levels save 1 % more on receipts and take half as long again.
 const (
-	packAbove = 4 << 10
+	packAbove = 16 << 10
 	packLevel = flate.BestSpeed
 )
 

@@ -61,7 +61,8 @@ func (r *reader) row(ctx context.Context, query string, args []any, dest ...any)
 	if err != nil {
 		return err
 	}
-	return st.QueryRowContext(ctx, args...).Scan(dest...)
+	// It is over sooner than a goroutine that watches for the end of ctx begins.
+	return st.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(dest...)
 }
 
 // scanner is what sql.Row and sql.Rows have in common.

@@ -44,9 +44,15 @@ type logHead struct {
 	hash [32]byte
 }
 
-// logHead reads the end of the log once for a step; whoever appends moves it.
+// logHead returns the end of the log; whoever appends moves it. The database is
+// asked once for a connection: nobody else writes.
 func (r *run) logHead() (*logHead, error) {
 	if r.head != nil {
+		return r.head, nil
+	}
+	if tip := r.w.tip; tip != nil {
+		head := *tip // a step that fails leaves it alone
+		r.head = &head
 		return r.head, nil
 	}
 	head, err := scanHead(r.row(headQuery))
@@ -183,23 +189,16 @@ func (s *Store) LogState(ctx context.Context) (storage.LogState, error) {
 }
 
 // chainOldRecords fills in the hashes of records written before there were any.
-func chainOldRecords(ctx context.Context, c *sql.Conn) error {
-	rows, err := c.QueryContext(ctx, "SELECT seq, data FROM records ORDER BY seq")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
+func chainOldRecords(e *engine) error {
 	var head [32]byte
-	for rows.Next() {
+	return e.query(func(row scanner) error {
 		var seq int64
 		var data []byte
-		if err := rows.Scan(&seq, &data); err != nil {
+		if err := row.Scan(&seq, &data); err != nil {
 			return err
 		}
 		head = ledger.Link(head, seq, data)
-		if _, err := c.ExecContext(ctx, "UPDATE records SET hash = ? WHERE seq = ?", head[:], seq); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		_, err := e.exec("UPDATE records SET hash = ? WHERE seq = ?", head[:], seq)
+		return err
+	}, "SELECT seq, data FROM records ORDER BY seq")
 }

@@ -3,8 +3,8 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
+	"database/sql/driver"
 	"maps"
 	"slices"
 	"time"
@@ -148,12 +148,8 @@ func (r *run) settleFile(id int64, n int) error {
 }
 
 // exec runs a statement of the writer.
-func (r *run) exec(query string, args ...any) (sql.Result, error) {
-	st, err := r.w.stmt(query)
-	if err != nil {
-		return nil, err
-	}
-	return st.Exec(args...)
+func (r *run) exec(query string, args ...any) (driver.Result, error) {
+	return r.w.eng.exec(query, args...)
 }
 
 // insert runs an INSERT and returns the identifier it was given.
@@ -175,32 +171,18 @@ func (r *run) affected(query string, args ...any) (int64, error) {
 }
 
 // row runs a query of one row.
-func (r *run) row(query string, args ...any) row {
-	st, err := r.w.stmt(query)
-	if err != nil {
-		return row{err: err}
-	}
-	return row{row: st.QueryRow(args...)}
-}
-
-// row is a sql.Row that may carry the error of preparing its statement.
-type row struct {
-	row *sql.Row
-	err error
-}
-
-func (q row) Scan(dest ...any) error {
-	if q.err != nil {
-		return q.err
-	}
-	return q.row.Scan(dest...)
-}
+func (r *run) row(query string, args ...any) oneRow { return r.w.eng.row(query, args...) }
 
 // rows runs a query inside the step and collects its rows.
 func rows[T any](r *run, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	st, err := r.w.stmt(query)
+	var out []T
+	err := r.w.eng.query(func(row scanner) error {
+		v, err := scan(row)
+		out = append(out, v)
+		return err
+	}, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return collect(context.Background(), st, scan, args...)
+	return out, nil
 }

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	engine "modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 
 	"pecd/clock"
 	"pecd/fault"
@@ -178,7 +178,7 @@ func TestDiskFull(t *testing.T) {
 		return s.Commit(t.Context(), new(storage.Step).Add(b, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: b}}))
 	}
 	// The least possible is the present size. The writer is idle.
-	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil {
+	if _, err := s.writer.eng.exec("PRAGMA max_page_count = 1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := put(); !fault.Is(err, fault.Temporary) {
@@ -200,15 +200,9 @@ func TestCommitOutcomeUnknown(t *testing.T) {
 	if js, err := s.TakeDue(t.Context(), "k", time.Now(), 1, 0); len(js) != 1 || err != nil {
 		t.Fatal(js, err)
 	}
-	err := s.writer.conn.Raw(func(c any) error {
-		c.(interface {
-			RegisterCommitHook(engine.CommitHookFn)
-		}).RegisterCommitHook(func() int32 { return 1 })
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.writer.eng.conn.(interface {
+		RegisterCommitHook(modernc.CommitHookFn)
+	}).RegisterCommitHook(func() int32 { return 1 })
 	changed, cancel := s.Watch(in.ID)
 	defer cancel()
 	b, a, sp := large(s, in, noise(300_000))
@@ -286,8 +280,8 @@ func TestPacked(t *testing.T) {
 		bytes []byte
 		want  bool
 	}{
-		{[]byte(strings.Repeat("a", 4096)), false},
-		{[]byte(strings.Repeat("a", 4097)), true},
+		{[]byte(strings.Repeat("a", packAbove)), false},
+		{[]byte(strings.Repeat("a", packAbove+1)), true},
 		{noise(100_000), false},
 	} {
 		p := s.pack(c.bytes)
@@ -296,8 +290,8 @@ func TestPacked(t *testing.T) {
 			t.Fatalf("%d bytes as %d, deflated %v: %v", len(c.bytes), len(p.bytes), p.deflated, err)
 		}
 	}
-	p := s.pack([]byte(strings.Repeat("a", 5000)))
-	for _, size := range []int{4999, 5001} {
+	p := s.pack([]byte(strings.Repeat("a", 20000)))
+	for _, size := range []int{19999, 20001} {
 		if _, err := unpack(p.bytes, size, true); err == nil {
 			t.Fatalf("unpacked as %d bytes", size)
 		}

@@ -4,6 +4,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,16 +60,15 @@ func putTransaction(op *storage.PutTransaction) (change, error) {
 		return nil, invalid("sqlite.PutTransaction", "transaction without identifier")
 	}
 	return func(r *run) error {
-		// The first of two messages with one identifier is the one on record;
-		// the assignment is there for RETURNING.
-		var num, seq int64
-		err := r.row(`INSERT INTO transactions (id, own, sender, msgid, subject, reply_to, provider, receipt, at, size)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET id = id RETURNING num`,
-			t.ID, t.Own, t.Sender, t.MsgID, t.Subject, t.ReplyTo, t.Provider, t.Receipt, nanos(t.At), t.Size).Scan(&num)
+		// The first of two messages with one identifier is the one on record.
+		res, err := r.exec(`INSERT INTO transactions (id, own, sender, msgid, subject, reply_to, provider, receipt, at, size)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			t.ID, t.Own, t.Sender, t.MsgID, t.Subject, t.ReplyTo, t.Provider, t.Receipt, nanos(t.At), t.Size)
 		if err != nil {
 			return err
 		}
-		if err := r.row("SELECT coalesce(max(seq), 0) FROM recipients WHERE tx = ?", num).Scan(&seq); err != nil {
+		num, seq, err := r.transactionOf(t, res)
+		if err != nil {
 			return err
 		}
 		for _, rc := range t.Recipients {
@@ -82,6 +83,18 @@ func putTransaction(op *storage.PutTransaction) (change, error) {
 		}
 		return nil
 	}, nil
+}
+
+// transactionOf returns the number of a transaction after its INSERT, and that
+// of its last recipient.
+func (r *run) transactionOf(t storage.Transaction, inserted driver.Result) (num, seq int64, err error) {
+	if n, err := inserted.RowsAffected(); err != nil || n == 1 {
+		num, last := inserted.LastInsertId()
+		return num, 0, errors.Join(err, last)
+	}
+	err = r.row(`SELECT num, (SELECT coalesce(max(seq), 0) FROM recipients WHERE tx = num)
+		FROM transactions WHERE id = ? AND own = ?`, t.ID, t.Own).Scan(&num, &seq)
+	return num, seq, err
 }
 
 func markRecipient(op *storage.MarkRecipient) change {

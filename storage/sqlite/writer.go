@@ -4,12 +4,13 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
+	"pecd/clock"
 	"pecd/fault"
 )
 
@@ -20,6 +21,14 @@ const (
 	// A step of more rows has a transaction of its own: inside a savepoint the
 	// engine's bookkeeping grows with the square of what is changed.
 	maxSharedRows = 500
+	// While many steps come, each commit waits until pace after the last one
+	// began, or until fullGroup steps are there: what a commit costs by itself is
+	// then shared by more of them. Where fewer than busyGroup shared the last
+	// one, or no other step comes within a moment, nobody is kept waiting.
+	pace      = 4 * time.Millisecond
+	moment    = time.Millisecond
+	busyGroup = 4
+	fullGroup = 48
 )
 
 // Settings of the writing connection. checkpointPages bounds how much a
@@ -36,13 +45,13 @@ const (
 type writer struct {
 	*Store
 	path     string
+	machine  clock.System // paces commits: what the store dates goes by opts.Clock
 	queue    chan *request
 	finished chan struct{} // closed when the goroutine ends; nil: never started
 
 	// Of the goroutine alone once it runs.
-	db    *sql.DB
-	conn  *sql.Conn // nil after a failed transaction, until the next group
-	stmts map[string]*sql.Stmt
+	eng *engine  // nil after a failed transaction, until the next group
+	tip *logHead // end of the log; nil: to be read
 }
 
 // request is one step waiting for its turn.
@@ -59,30 +68,22 @@ type request struct {
 	unsure bool // the outcome on disk is not known
 }
 
-func newWriter(ctx context.Context, s *Store, path string) (*writer, error) {
+func newWriter(s *Store, path string) (*writer, error) {
 	w := &writer{Store: s, path: path, queue: make(chan *request, maxGroup)}
-	if err := w.connect(ctx); err != nil {
+	if err := w.connect(); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, w.conn, s.files.refuseFiles); err != nil {
+	if err := migrate(w.eng, s.files.refuseFiles); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
 	return w, nil
 }
 
 // connect opens the writing connection.
-func (w *writer) connect(ctx context.Context) error {
-	db, err := sql.Open("sqlite", source(w.path))
-	if err != nil {
+func (w *writer) connect() (err error) {
+	if w.eng, err = openEngine(source(w.path)); err != nil {
 		return err
 	}
-	db.SetMaxOpenConns(1)
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		db.Close()
-		return err
-	}
-	w.db, w.conn, w.stmts = db, conn, make(map[string]*sql.Stmt)
 	// The order matters: the page size is fixed by the first write.
 	for _, p := range []string{
 		fmt.Sprintf("page_size = %d", pageSize),
@@ -94,7 +95,7 @@ func (w *writer) connect(ctx context.Context) error {
 		fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages),
 		fmt.Sprintf("cache_size = -%d", w.opts.CacheBytes>>10),
 	} {
-		if _, err := conn.ExecContext(ctx, "PRAGMA "+p); err != nil {
+		if _, err := w.eng.exec("PRAGMA " + p); err != nil {
 			return errors.Join(fmt.Errorf("pragma %s: %w", p, err), w.disconnect())
 		}
 	}
@@ -102,17 +103,11 @@ func (w *writer) connect(ctx context.Context) error {
 }
 
 func (w *writer) disconnect() error {
-	if w.conn == nil {
+	if w.eng == nil {
 		return nil
 	}
-	var errs []error
-	// The engine keeps a connection with statements open behind our back, with
-	// its transaction and its locks.
-	for _, st := range w.stmts {
-		errs = append(errs, st.Close())
-	}
-	err := errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
-	w.conn, w.db, w.stmts = nil, nil, nil
+	err := w.eng.close()
+	w.eng, w.tip = nil, nil
 	return err
 }
 
@@ -135,6 +130,8 @@ func (w *writer) loop() {
 	defer close(w.finished)
 	group := make([]*request, 0, maxGroup)
 	var next *request // taken from the queue, but not for this group
+	var until time.Time
+	busy := false
 	for {
 		first := next
 		if first == nil {
@@ -143,9 +140,32 @@ func (w *writer) loop() {
 				return
 			}
 		}
+		if busy && next == nil && !first.alone {
+			w.gather(until)
+		}
+		until = w.machine.Now().Add(pace)
 		group, next = w.collect(append(group[:0], first))
+		busy = len(group) >= busyGroup
 		w.commit(group)
 		clear(group)
+	}
+}
+
+// gather waits for company until an instant, until enough steps are waiting, or
+// until nobody came for a moment.
+func (w *writer) gather(until time.Time) {
+	for n := len(w.queue); n < fullGroup-1; {
+		left := until.Sub(w.machine.Now())
+		if left <= 0 || left > pace {
+			return // over, or the clock was set back
+		}
+		timer, stop := w.machine.After(min(left, moment))
+		<-timer
+		stop()
+		before := n
+		if n = len(w.queue); n == before {
+			return
+		}
 	}
 }
 
@@ -193,26 +213,18 @@ func (w *writer) try(group []*request) error {
 		w.giveUp()
 		return failAll(group, err, false)
 	}
-	applied := 0
-	for _, q := range group {
-		var alive bool
-		if len(group) == 1 {
-			alive = true
-			q.run, q.err = w.perform(q) // the transaction is the savepoint
-		} else {
-			q.run, alive, q.err = w.apply(q)
-		}
-		if !alive {
+	applied := w.applyAll(group)
+	if !applied && len(group) > 1 {
+		var err error
+		if applied, err = w.applyEach(group); err != nil {
 			// The engine lost the transaction (disk full): nothing of it is
 			// left, on disk or elsewhere.
 			w.giveUp()
-			return failAll(group, fmt.Errorf("transaction lost: %w", q.err), false)
-		}
-		if q.err == nil {
-			applied++
+			return failAll(group, fmt.Errorf("transaction lost: %w", err), false)
 		}
 	}
-	if applied == 0 {
+	if !applied {
+		w.tip = nil
 		err := w.exec("ROLLBACK")
 		if err != nil {
 			w.giveUp()
@@ -243,8 +255,8 @@ func failAll(group []*request, cause error, unsure bool) error {
 
 // begin starts a transaction, on a new connection where the last one was given up.
 func (w *writer) begin() error {
-	if w.conn == nil {
-		if err := w.connect(context.Background()); err != nil {
+	if w.eng == nil {
+		if err := w.connect(); err != nil {
 			return err
 		}
 		// What failed before may have been committed after all.
@@ -254,6 +266,36 @@ func (w *writer) begin() error {
 		w.watch.notifyAll()
 	}
 	return w.exec("BEGIN IMMEDIATE")
+}
+
+// applyAll runs the steps of group one after the other, as if none could fail:
+// hardly any does, and a savepoint for each costs as much as the step. It ends
+// at the first that fails.
+func (w *writer) applyAll(group []*request) bool {
+	for _, q := range group {
+		if q.run, q.err = w.perform(q); q.err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// applyEach starts the transaction anew and runs each step inside a savepoint,
+// so that one that fails is undone alone. any tells whether one did not. The
+// error is that of the whole transaction.
+func (w *writer) applyEach(group []*request) (any bool, err error) {
+	w.tip = nil
+	if err := errors.Join(w.exec("ROLLBACK"), w.exec("BEGIN IMMEDIATE")); err != nil {
+		return false, err
+	}
+	for _, q := range group {
+		var alive bool
+		if q.run, alive, q.err = w.apply(q); !alive {
+			return false, q.err
+		}
+		any = any || q.err == nil
+	}
+	return any, nil
 }
 
 // apply runs the changes of one step inside a savepoint. alive is false when
@@ -284,6 +326,9 @@ func (w *writer) perform(q *request) (*run, error) {
 	if err := r.settle(); err != nil {
 		return nil, failed("sqlite.Commit", err)
 	}
+	if r.head != nil {
+		w.tip = r.head
+	}
 	return r, nil
 }
 
@@ -296,23 +341,7 @@ func (w *writer) giveUp() {
 	}
 }
 
-func (w *writer) stmt(query string) (*sql.Stmt, error) {
-	if st := w.stmts[query]; st != nil {
-		return st, nil
-	}
-	st, err := w.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	w.stmts[query] = st
-	return st, nil
-}
-
 func (w *writer) exec(query string) error {
-	st, err := w.stmt(query)
-	if err != nil {
-		return err
-	}
-	_, err = st.Exec()
+	_, err := w.eng.exec(query)
 	return err
 }

@@ -123,8 +123,8 @@ func (n *node) start() {
 		Clock: n.w.clock, Logger: log, Hostname: "mail." + n.domains[0], MailReceipt: serviceMailbox(n.domains),
 		MaxMessage: 1 << 20, Random: n.random, Scanner: n.engine, Vault: vault{},
 	}
-	n.access, n.incoming = &pipeline.Access{Core: core}, &pipeline.Incoming{Core: core}
 	delivery, relay := pipeline.NewDeliveryPoint(core), pipeline.NewRelayPoint(core, carrier{n})
+	n.access, n.incoming = &pipeline.Access{Core: core, Delivery: delivery}, &pipeline.Incoming{Core: core}
 	n.queue = pipeline.NewQueue(core, delivery, relay)
 	n.do = map[string]func(context.Context, storage.Job) error{
 		pipeline.JobDeliver: delivery.Deliver, pipeline.JobRelay: relay.Relay, pipeline.JobDeadline: (&pipeline.Deadlines{Core: core}).Deadline,

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"pecd/pipeline"
+)
+
+// BenchmarkCertified accepts and delivers certified messages of 5 kB between
+// mailboxes of one provider, without the network: 64 senders, workers as in the
+// daemon. An operation is a message with its three signatures, from the first
+// octet to the delivery receipt.
+func BenchmarkCertified(b *testing.B) {
+	w := newWorld(b)
+	p := w.providers["alfa.example"]
+	worker := &pipeline.Worker{
+		Kind: pipeline.JobDeliver, Store: p.store, Clock: w.clock, Logger: slog.New(slog.DiscardHandler),
+		Parallel: 8 * runtime.NumCPU(), Do: p.deliveries.Deliver,
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { worker.Run(ctx, context.Background()) })
+	from, to := "anna@alfa.example", "bruno@alfa.example"
+	text := message(from, to, "", strings.Repeat("Si trasmette in allegato quanto richiesto con la nota indicata in oggetto.\r\n", 60))
+	spent := cpuTime()
+	b.ResetTimer()
+	var n atomic.Int64
+	var senders sync.WaitGroup
+	for range 64 {
+		senders.Go(func() {
+			for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
+				_, err := p.access.Submit(ctx, pipeline.Submission{Login: from, Sender: from, Recipients: []string{to}},
+					strings.NewReader(fmt.Sprintf("X-Number: %d\r\n%s", i, text)))
+				if err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	senders.Wait()
+	accepted := b.Elapsed()
+	for {
+		if _, ok, _ := p.store.NextDue(ctx, pipeline.JobDeliver, 0); !ok {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	running.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+	b.ReportMetric(float64(b.N)/accepted.Seconds(), "accepted/s")
+	b.ReportMetric(float64(cpuTime()-spent)/float64(b.N)/float64(time.Millisecond), "cpu-ms/msg")
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
