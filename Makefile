@@ -3,6 +3,7 @@
 # make run    build pecd and start the demo: two providers in ./demo (needs Go alone)
 # make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
 # make fuzz   every fuzz target for FUZZTIME (60s)
+# make bench  measure: docs/performance.md
 # Also: build, lint, check, packages, clean.
 
 GO        ?= go
@@ -15,7 +16,7 @@ TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=ope
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz packages clean
+.PHONY: build run test check lint fuzz bench packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -37,6 +38,11 @@ check:
 lint:
 	$(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
+
+# BENCH holds more flags: make bench BENCH='--cells local1 --rounds 5'
+bench: build
+	$(GO) build -trimpath -o bin/pecbench ./cmd/pecbench
+	bin/pecbench $(BENCH)
 
 fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)

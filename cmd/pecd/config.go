@@ -84,6 +84,9 @@ func (c *Config) check() error {
 	if err := c.checkServices(); err != nil {
 		return err
 	}
+	if err := checkLoopback(c.Listen.Debug); err != nil {
+		return fmt.Errorf("listen.debug: %w", err)
+	}
 	l := c.Limits
 	if l.MessageBytes <= 0 || l.Recipients <= 0 || l.Connections <= 0 || l.ConnectionsPerIP <= 0 || l.RelayWorkers <= 0 || l.RelayPerDomain <= 0 {
 		return fmt.Errorf("[limits]: every bound but product_bytes and delivery_workers must be positive")

@@ -140,6 +140,7 @@ type ListenConfig struct {
 	HTTP       string `toml:"http" doc:"Health check and, in the demo, the authority's certificate and revocation list."`
 	HTTPS      string `toml:"https" doc:"Our own record of the index, see [publish] (443)."`
 	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`
+	Debug      string `toml:"debug" doc:"Profiles of the process for diagnosis (Go's pprof); on the loopback only."`
 }
 
 // LimitsConfig bounds messages and connections.

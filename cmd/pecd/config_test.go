@@ -72,6 +72,9 @@ none = true
 		"unknown key":                 {good + "[limits]\nmesage_bytes = 3\n", "mesage_bytes"},
 		"missing":                     {strings.Replace(good, `hostname = "h"`, "", 1), "hostname"},
 		"negative bound":              {good + "[limits]\nrecipients = -1\n", "limits"},
+		"complete, profiles":          {good + "[listen]\ndebug = \"127.0.0.1:6060\"\n", ""},
+		"profiles for everybody":      {good + "[listen]\ndebug = \":6060\"\n", "listen.debug"},
+		"profiles by name":            {good + "[listen]\ndebug = \"localhost:6060\"\n", "listen.debug"},
 		"no TOML":                     {"hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,6 +67,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
 		{"https", c.Listen.HTTPS, true, true, func() server { return n.newPublishServer() }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
+		{"debug", c.Listen.Debug, false, true, func() server { return newHTTPServer(debugHandler()) }},
 	} {
 		if s.address == "" {
 			continue
