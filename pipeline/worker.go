@@ -12,6 +12,7 @@ import (
 
 	"pecd/clock"
 	"pecd/fault"
+	"pecd/signer"
 	"pecd/storage"
 )
 
@@ -47,6 +48,7 @@ func (w *Worker) Run(ctx, work context.Context) {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	first := signer.First(work)
 	slots, lent := make(chan struct{}, w.Parallel), make(chan struct{}, w.Parallel)
 	freed := make(chan struct{}, 1) // tells of a free slot, which the queue's own news comes too early for
 	for ctx.Err() == nil {
@@ -66,7 +68,7 @@ func (w *Worker) Run(ctx, work context.Context) {
 			wg.Go(func() {
 				defer leave()
 				defer w.lend(lent, leave)()
-				w.do(work, j)
+				w.do(first, j)
 			})
 		}
 		if len(jobs) == 0 || len(slots) == w.Parallel {

@@ -31,8 +31,8 @@ type Pool = pool
 var NewPool = newPool
 
 var (
-	Enter = pool.enter
-	Leave = pool.leave
+	Enter = (*pool).enter
+	Leave = (*pool).leave
 )
 
 // Refresh reads the files and fetches every list now, as Run does when it is

@@ -48,7 +48,7 @@ type Signer struct {
 	id      Identity
 	address string
 	sigAlg  algorithm
-	slots   pool
+	slots   *pool
 }
 
 // New returns a Signer for the provider providerName with the service address
