@@ -4,9 +4,12 @@ package signer
 
 import "context"
 
-// pool bounds how many signatures are made at once. A private-key operation
-// occupies a core for a millisecond or more: more of them at once would only
-// delay each other and everything else.
+// pool bounds how many signatures are made at once. With a software key each
+// occupies a core for a quarter of a millisecond or more, and more of them than
+// cores would only delay each other and everything else; a token has so many
+// sessions. One inside libcrypto or a token holds an operating-system thread as
+// well, of which there are then no more than slots, and the runtime gives the
+// processor's share of it to another goroutine.
 type pool chan struct{}
 
 // newPool returns a pool of n slots, at least one.

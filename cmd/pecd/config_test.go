@@ -72,6 +72,7 @@ none = true
 		"unknown key":                 {good + "[limits]\nmesage_bytes = 3\n", "mesage_bytes"},
 		"missing":                     {strings.Replace(good, `hostname = "h"`, "", 1), "hostname"},
 		"negative bound":              {good + "[limits]\nrecipients = -1\n", "limits"},
+		"no such engine":              {strings.Replace(good, "key = \"k\"", "key = \"k\"\nengine = \"fast\"", 1), "signing.engine"},
 		"no TOML":                     {"hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
