@@ -8,9 +8,12 @@ import (
 	"sync"
 )
 
-// pool bounds how many signatures are made at once: with a software key each
-// occupies a core, and more of them than cores would only delay each other and
-// everything else.
+// pool bounds how many signatures are made at once. With a software key each
+// occupies a core for a quarter of a millisecond or more, and more of them than
+// cores would only delay each other and everything else; a token has so many
+// sessions. One inside libcrypto or a token holds an operating-system thread as
+// well, of which there are then no more than slots, and the runtime gives the
+// processor's share of it to another goroutine.
 //
 // What is under way goes before what is to come: receipts and notices wait
 // before acceptances, so that a provider that is asked for more than it can do

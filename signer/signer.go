@@ -29,6 +29,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 
 	"pecd/clock"
@@ -76,12 +77,30 @@ func New(id Identity, providerName, serviceAddress string, clk clock.Clock) (*Si
 		return nil, &fault.Error{Op: op, Kind: fault.Invalid, Err: err,
 			Text: "i certificati delle CA non formano una catena / the CA certificates are no chain: " + err.Error()}
 	}
-	s := &Signer{id: id, address: serviceAddress, sigAlg: alg, slots: newPool(runtime.GOMAXPROCS(0))}
+	s := &Signer{id: id, address: serviceAddress, sigAlg: alg, slots: newPool(parallel(id.Key))}
 	if err := s.try(); err != nil {
 		return nil, &fault.Error{Op: op, Kind: fault.Invalid, Err: err,
 			Text: "la chiave di firma non funziona / the signing key does not work: " + err.Error()}
 	}
 	return s, nil
+}
+
+// parallel is how many signatures a key makes at once: what it says itself, as a
+// token with so many sessions does, and one on each core otherwise.
+func parallel(key crypto.Signer) int {
+	if k, ok := key.(interface{ Parallel() int }); ok {
+		return k.Parallel()
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// Close releases the key where it holds something outside of Go, after the
+// signatures under way. Later ones fail.
+func (s *Signer) Close() error {
+	if c, ok := s.id.Key.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // MicAlg returns the micalg parameter of multipart/signed (RFC 8551 §3.5.3.2).

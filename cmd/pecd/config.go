@@ -15,6 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"pecd/directory"
+	"pecd/signer/keysource"
 )
 
 // defaultConfig holds every default; the reference prints them.
@@ -22,6 +23,7 @@ func defaultConfig() Config {
 	return Config{
 		Zone:       "Europe/Rome",
 		Store:      StoreConfig{Dir: "/var/lib/pecd"},
+		Signing:    SigningConfig{Engine: string(keysource.EngineAuto)},
 		Trust:      TrustConfig{Revocation: "grace", CRLFetch: true, CRLRefresh: time.Hour, CRLGrace: 24 * time.Hour},
 		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour, MaxSignedAge: directory.DefaultMaxSignedAge},
 		Scan:       ScanConfig{Parallel: 8, Timeout: 5 * time.Minute, OrdinaryTimeout: time.Minute, Bombs: "refuse", Encrypted: "report"},
@@ -97,6 +99,8 @@ func (c *Config) check() error {
 // checkServices checks the tables whose keys need each other.
 func (c *Config) checkServices() error {
 	switch {
+	case !oneOf(c.Signing.Engine, "auto", "libcrypto", "go"):
+		return fmt.Errorf("signing.engine: %q is none of auto, libcrypto, go", c.Signing.Engine)
 	case !oneOf(c.Trust.Revocation, "strict", "grace", "off"):
 		return fmt.Errorf("trust.revocation: %q is none of strict, grace, off", c.Trust.Revocation)
 	case c.Trust.CRLRefresh <= 0 || c.Trust.CRLGrace <= 0 || c.Trust.CRLMaxAge < 0:

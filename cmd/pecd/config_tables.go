@@ -47,6 +47,7 @@ type SigningConfig struct {
 	Certificate    string `toml:"certificate" doc:"PEM: signing certificate, then its CA certificates."`
 	Key            string `toml:"key" doc:"PEM: PKCS#8 private key, encrypted or not."`
 	PassphraseFile string `toml:"passphrase_file" doc:"File with the key's passphrase; empty for a clear key."`
+	Engine         string `toml:"engine" doc:"What signs with the key: auto takes the faster of OpenSSL's libcrypto.so.3, where it is installed, and Go's own; libcrypto or go: that one, or no start."`
 }
 
 // TrustConfig places the trust anchors.

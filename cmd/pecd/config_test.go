@@ -75,6 +75,7 @@ none = true
 		"complete, profiles":          {good + "[listen]\ndebug = \"127.0.0.1:6060\"\n", ""},
 		"profiles for everybody":      {good + "[listen]\ndebug = \":6060\"\n", "listen.debug"},
 		"profiles by name":            {good + "[listen]\ndebug = \"localhost:6060\"\n", "listen.debug"},
+		"no such engine":              {strings.Replace(good, "key = \"k\"", "key = \"k\"\nengine = \"fast\"", 1), "signing.engine"},
 		"no TOML":                     {"hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -109,10 +109,9 @@ func (c *checkCmd) Run(e *env) error {
 		return err
 	}
 	n := newNode(cfg, e.clock, log)
-	if err := n.prepare(e.ctx); err != nil {
+	if err := errors.Join(n.prepare(e.ctx), n.close()); err != nil {
 		return err
 	}
-	n.relay.Close()
 	_, err = fmt.Fprintln(e.stdout, "configurazione valida / configuration valid")
 	return err
 }

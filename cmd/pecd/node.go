@@ -67,8 +67,13 @@ type node struct {
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
 // on with a signing certificate that breaks the profile.
-func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (*node, error) {
+func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logger) (_ *node, err error) {
 	n := newNode(cfg, clk, log)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
 	if err := n.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -78,7 +83,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	// MIME delimiters must not be foreseen by whoever chooses an identifier.
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
-		return nil, errors.Join(err, n.store.Close())
+		return nil, err
 	}
 	n.core = &pipeline.Core{
 		Store: n.store, Mailboxes: mailboxes{n.users, n.store}, Providers: providers{n.index}, Signer: n.signer, Verifier: n.verifier,
@@ -94,7 +99,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	n.relaying.MaxUnproven, n.relaying.MaxOrdinary = max(1, workers/2), max(1, 2*workers-workers/4)
 	n.queue = pipeline.NewQueue(n.core, n.delivery, n.relaying)
 	if err := n.openDaybook(); err != nil {
-		return nil, errors.Join(err, n.store.Close())
+		return nil, err
 	}
 	return n, nil
 }
@@ -106,7 +111,7 @@ func (n *node) prepare(ctx context.Context) (err error) {
 	if n.zone, err = time.LoadLocation(n.cfg.Zone); err != nil {
 		return fmt.Errorf("zone: %w", err)
 	}
-	if n.signer, err = openSigner(n.cfg, n.provider(), n.clock); err != nil {
+	if n.signer, err = n.openSigner(); err != nil {
 		return err
 	}
 	if n.verifier, err = n.openTrust(ctx); err != nil {
@@ -152,7 +157,9 @@ func (n *node) openStore(ctx context.Context) (err error) {
 	}
 	n.users = directory.New(n.store, n.clock)
 	if err := n.users.Seed(ctx); err != nil {
-		return errors.Join(err, n.store.Close())
+		err = errors.Join(err, n.store.Close())
+		n.store = nil
+		return err
 	}
 	return nil
 }
@@ -173,12 +180,19 @@ func (n *node) openRelay() (*smtp.Relay, error) {
 	}), nil
 }
 
-// close closes what openNode opened.
+// close closes what was opened.
 func (n *node) close() error {
 	if n.relay != nil {
 		n.relay.Close()
 	}
-	return n.store.Close()
+	var err error
+	if n.signer != nil {
+		err = n.signer.Close()
+	}
+	if n.store != nil {
+		err = errors.Join(err, n.store.Close())
+	}
+	return err
 }
 
 // server is a listener's protocol side.

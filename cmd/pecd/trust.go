@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"pecd/clock"
-	"pecd/pec"
 	"pecd/signer"
 )
 
@@ -18,22 +16,6 @@ const (
 	// crlFolder keeps fetched revocation lists, in the store's folder.
 	crlFolder = "crl"
 )
-
-func openSigner(cfg *Config, p pec.Provider, clk clock.Clock) (*signer.Signer, error) {
-	pass, err := cfg.passphrase()
-	if err != nil {
-		return nil, err
-	}
-	key, err := signer.LoadKey(cfg.path(cfg.Signing.Key), pass)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := signer.LoadCertificates(cfg.path(cfg.Signing.Certificate))
-	if err != nil {
-		return nil, err
-	}
-	return signer.New(signer.Identity{Certificate: certs[0], Chain: certs[1:], Key: key}, p.Name, p.ServiceAddress, clk)
-}
 
 // openTrust reads authorities, revocation lists and the provider index.
 func (n *node) openTrust(ctx context.Context) (*signer.Verifier, error) {

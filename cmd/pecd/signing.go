@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"crypto"
+	"errors"
+
+	"pecd/signer"
+	"pecd/signer/keysource"
+)
+
+// openSigner reads certificate and key and returns what signs with them.
+func (n *node) openSigner() (*signer.Signer, error) {
+	certs, err := signer.LoadCertificates(n.cfg.path(n.cfg.Signing.Certificate))
+	if err != nil {
+		return nil, err
+	}
+	key, err := n.openKey()
+	if err != nil {
+		return nil, err
+	}
+	p := n.provider()
+	id := signer.Identity{Certificate: certs[0], Chain: certs[1:], Key: key}
+	s, err := signer.New(id, p.Name, p.ServiceAddress, n.clock)
+	if err != nil {
+		return nil, errors.Join(err, keysource.Close(key))
+	}
+	return s, nil
+}
+
+// openKey opens the signing key where the configuration says it is.
+func (n *node) openKey() (crypto.Signer, error) {
+	pass, err := n.cfg.passphrase()
+	if err != nil {
+		return nil, err
+	}
+	key, err := signer.LoadKey(n.cfg.path(n.cfg.Signing.Key), pass)
+	if err != nil {
+		return nil, err
+	}
+	return keysource.Software(key, keysource.Engine(n.cfg.Signing.Engine), keysource.Environment{Clock: n.clock, Logger: n.log})
+}
