@@ -37,6 +37,7 @@ type Directory struct {
 	writing sync.Mutex
 
 	boxes   *cache[storage.Mailbox]
+	grants  *cache[[]storage.Grant]
 	domains *cache[map[string]storage.Domain]
 	tiers   *cache[map[string]storage.Tier]
 	auth    *verifier
@@ -49,6 +50,7 @@ func New(st storage.Store, clk clock.Clock) *Directory {
 		st:      st,
 		clk:     clk,
 		boxes:   newCache[storage.Mailbox](clk, lookupTTL, maxMailboxes),
+		grants:  newCache[[]storage.Grant](clk, lookupTTL, maxMailboxes),
 		domains: newCache[map[string]storage.Domain](clk, lookupTTL, 1),
 		tiers:   newCache[map[string]storage.Tier](clk, lookupTTL, 1),
 		auth:    newVerifier(clk),

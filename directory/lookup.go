@@ -32,6 +32,26 @@ func (d *Directory) Mailbox(ctx context.Context, address string) (storage.Mailbo
 	return m, nil
 }
 
+// Grants returns what a user may do with which mailboxes; none where there is no
+// such user. The answer may be a few seconds old, but for changes made here.
+func (d *Directory) Grants(ctx context.Context, login string) ([]storage.Grant, error) {
+	const op = "directory.Grants"
+	name, ok := canonicalLogin(login)
+	if !ok {
+		return nil, nil
+	}
+	all, mark, ok := d.grants.get(name)
+	if ok {
+		return all, nil
+	}
+	all, err := d.st.Grants(ctx, name)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	d.grants.put(name, all, mark)
+	return all, nil
+}
+
 // Tier returns a tier by its code.
 func (d *Directory) Tier(ctx context.Context, code string) (storage.Tier, error) {
 	const op = "directory.Tier"

@@ -118,6 +118,7 @@ func (d *Directory) CreateMailbox(ctx context.Context, n NewMailbox) (storage.Ma
 		return storage.Mailbox{}, fault.Wrap(op, taken(err))
 	}
 	d.boxes.drop(put.Mailbox.Address)
+	d.grants.drop(grantees(step.Ops)...)
 	m := put.Mailbox
 	m.ID = put.ID
 	return m, nil
@@ -152,9 +153,21 @@ func (d *Directory) CreateMailboxes(ctx context.Context, all []NewMailbox) error
 			return fault.Wrap(op, fmt.Errorf("%d of %d created: %w", done, len(all), taken(err)))
 		}
 		d.boxes.drop(made...)
+		d.grants.drop(grantees(step.Ops)...)
 		done += n
 	}
 	return nil
+}
+
+// grantees are the users to whom operations grant something.
+func grantees(ops []storage.Op) []string {
+	var logins []string
+	for _, op := range ops {
+		if g, ok := op.(*storage.PutGrant); ok {
+			logins = append(logins, g.Login)
+		}
+	}
+	return logins
 }
 
 func taken(err error) error {

@@ -148,7 +148,9 @@ func (d *Directory) Grant(ctx context.Context, login, address string, p storage.
 		}
 	}
 	var step storage.Step
-	return fault.Wrap(op, d.st.Commit(ctx, step.Add(&storage.PutGrant{Login: name, Mailbox: m.ID, Permission: p})))
+	err = d.st.Commit(ctx, step.Add(&storage.PutGrant{Login: name, Mailbox: m.ID, Permission: p}))
+	d.grants.drop(name)
+	return fault.Wrap(op, err)
 }
 
 // mayHold enforces that a mailbox of a tier for one user has one: its own login.

@@ -90,7 +90,13 @@ func (b Builder) build(j job) Draft {
 		encoding = "8bit"
 	}
 
+	plain, html := j.text.plain(), j.text.html()
+	var data []byte
+	if j.data != nil {
+		data = j.data.Encode()
+	}
 	var w bytes.Buffer
+	w.Grow(1024 + 2*(len(plain)+len(html)+len(data)))
 	w.WriteString("Content-Type: multipart/mixed;\r\n boundary=\"" + mixed + "\"\r\n" +
 		"Content-Transfer-Encoding: " + encoding + "\r\n\r\n" +
 		"--" + mixed + "\r\n" +
@@ -99,7 +105,7 @@ func (b Builder) build(j job) Draft {
 	for _, form := range []struct {
 		subtype string
 		text    []byte
-	}{{"plain", j.text.plain()}, {"html", j.text.html()}} {
+	}{{"plain", plain}, {"html", html}} {
 		w.WriteString("--" + alternative + "\r\n" +
 			"Content-Type: text/" + form.subtype + "; charset=\"iso-8859-1\"\r\n" +
 			"Content-Transfer-Encoding: quoted-printable\r\n" +
@@ -113,7 +119,7 @@ func (b Builder) build(j job) Draft {
 			"Content-Type: application/xml; name=\"daticert.xml\"\r\n" +
 			"Content-Transfer-Encoding: base64\r\n" +
 			"Content-Disposition: inline; filename=\"daticert.xml\"\r\n\r\n")
-		writeBase64(&w, j.data.Encode())
+		writeBase64(&w, data)
 	}
 	if j.withOriginal {
 		w.WriteString("\r\n--" + mixed + "\r\n" +

@@ -36,9 +36,23 @@ func (p *prose) text(lines ...string)   { *p = append(*p, block{blockText, lines
 func (p *prose) list(entries ...string) { *p = append(*p, block{blockList, entries}) }
 func (p *prose) rule()                  { *p = append(*p, block{blockRule, nil}) }
 
+// size is about what the text comes to, in octets.
+func (p prose) size() int {
+	const perBlock, perLine = 80, 8
+	n := 256
+	for _, block := range p {
+		n += perBlock
+		for _, l := range block.lines {
+			n += perLine + len(l)
+		}
+	}
+	return n
+}
+
 // plain renders the text part: ISO-8859-1, one LF a line.
 func (p prose) plain() []byte {
 	var b bytes.Buffer
+	b.Grow(p.size())
 	for i, block := range p {
 		if i > 0 {
 			b.WriteByte('\n')
@@ -64,6 +78,7 @@ func (p prose) plain() []byte {
 // to anything and without active content.
 func (p prose) html() []byte {
 	var b bytes.Buffer
+	b.Grow(p.size() + p.size()/2)
 	b.WriteString("<html>\n<head><title>")
 	for _, block := range p {
 		if block.kind == blockTitle {

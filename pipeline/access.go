@@ -110,7 +110,7 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 // change it, and makes the formal checks.
 func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Violation, error) {
 	lim := submissionLimits()
-	br := bufio.NewReaderSize(r, intakeBuffer)
+	br := bufio.NewReaderSize(r, smallBuffer)
 	raw, complete, err := readHeader(br, lim.HeaderBytes)
 	if err != nil {
 		return nil, err

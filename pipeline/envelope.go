@@ -79,8 +79,7 @@ func headerOf(o *rfc822.Part, scan *rfc822.Message) rfc822.Header {
 // scanAt scans n bytes of r from off; offsets of the result are relative to off.
 func scanAt(r io.ReaderAt, off, n int64) (*rfc822.Message, error) {
 	s := rfc822.NewScanner(storedLimits())
-	buf := make([]byte, copyBuffer)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{io.NewSectionReader(r, off, n)}, buf); err != nil {
+	if err := copyRange(s, r, off, n); err != nil {
 		return nil, err
 	}
 	return s.Finish(), nil
@@ -91,7 +90,7 @@ func scanAt(r io.ReaderAt, off, n int64) (*rfc822.Message, error) {
 func (e *envelope) whole(ctx context.Context, st storage.Store, id storage.BodyID) (*original, error) {
 	blob := &storage.NewBlob{Existing: e.original, Len: e.n, Sum: e.sum, SumKnown: e.sum != [32]byte{}}
 	if e.original != 0 && e.bytes != nil {
-		return &original{r: bytes.NewReader(e.bytes), n: e.n, blob: blob}, nil
+		return &original{r: bytes.NewReader(e.bytes), n: e.n, bytes: e.bytes, blob: blob}, nil
 	}
 	body, err := st.OpenBody(ctx, id)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	intakeBuffer = 32 << 10
+	// The buffer of a message on its way in: small ones are many.
+	smallBuffer, intakeBuffer = 4 << 10, 32 << 10
 	// maxHops bounds the Received lines of a message that comes in: a loop otherwise.
 	maxHops = 50
 	// What the access point leaves free under the limits of a header, for the
@@ -73,8 +74,11 @@ func (in *intake) Write(p []byte) (int, error) {
 // readAll takes in the rest of r. A reader that fails has lost its connection:
 // its error is passed on, nothing was kept.
 func (in *intake) readAll(r io.Reader) error {
-	buf := make([]byte, intakeBuffer)
+	buf := make([]byte, smallBuffer)
 	for {
+		if in.spool.Size() > intakeBuffer && len(buf) < intakeBuffer {
+			buf = make([]byte, intakeBuffer)
+		}
 		n, err := r.Read(buf)
 		if n > 0 {
 			if _, werr := in.Write(buf[:n]); werr != nil {

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"io"
@@ -23,6 +24,7 @@ type original struct {
 	// spool holds the bytes when they are not yet stored; nil otherwise.
 	spool storage.Spool
 	body  storage.Body // that r reads from, to be closed; may be nil
+	bytes []byte       // all of it, where it is in memory; nil otherwise
 }
 
 // close ends the reading, and discards the spool unless a committed step has
@@ -39,7 +41,44 @@ func (o *original) close() {
 	}
 }
 
-func (o *original) reader() io.Reader { return io.NewSectionReader(o.r, o.off, o.n) }
+func (o *original) reader() io.Reader {
+	if o.bytes != nil {
+		return bytes.NewReader(o.bytes)
+	}
+	return &section{Reader: io.NewSectionReader(o.r, o.off, o.n), r: o.r, off: o.off, n: o.n}
+}
+
+// section is a range of bytes that io.Copy copies by a buffer no larger than
+// the range: most messages are small.
+type section struct {
+	io.Reader
+	r      io.ReaderAt
+	off, n int64
+}
+
+// WriteTo implements io.WriterTo, for a section that nothing was read of.
+func (s *section) WriteTo(w io.Writer) (int64, error) {
+	return s.n, copyRange(w, s.r, s.off, s.n)
+}
+
+// copyRange writes the n octets of r from off on to w.
+func copyRange(w io.Writer, r io.ReaderAt, off, n int64) error {
+	buf := make([]byte, min(copyBuffer, n))
+	for n > 0 {
+		b := buf[:min(int64(len(buf)), n)]
+		if m, err := r.ReadAt(b, off); m < len(b) {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		off, n = off+int64(len(b)), n-int64(len(b))
+	}
+	return nil
+}
 
 // seal signs a draft over its exact bytes and returns it as a body to store.
 // o is nil for drafts without the original.

@@ -94,6 +94,16 @@ func parallel(key crypto.Signer) int {
 	return runtime.GOMAXPROCS(0)
 }
 
+// Threads is how many threads of the operating system signatures hold at once
+// outside of Go's scheduler, as a key in libcrypto or on a token does; 0 for a
+// key of Go's.
+func (s *Signer) Threads() int {
+	if _, ok := s.id.Key.(interface{ Parallel() int }); ok {
+		return parallel(s.id.Key)
+	}
+	return 0
+}
+
 // Close releases the key where it holds something outside of Go, after the
 // signatures under way. Later ones fail.
 func (s *Signer) Close() error {

@@ -11,14 +11,11 @@ import (
 )
 
 // mailboxes shows the directory to the pipeline.
-type mailboxes struct {
-	*directory.Directory
-	store storage.Store
-}
+type mailboxes struct{ *directory.Directory }
 
 // MaySend implements pipeline.Mailboxes.
 func (m mailboxes) MaySend(ctx context.Context, login, address string) (bool, error) {
-	grants, err := m.store.Grants(ctx, login)
+	grants, err := m.Directory.Grants(ctx, login)
 	if err != nil {
 		return false, err
 	}

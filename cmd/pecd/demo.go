@@ -37,7 +37,6 @@ func (c *demoCmd) Run(e *env) error {
 		return fmt.Errorf("--base-port: between 1 and %d", 65535-10000-8180)
 	}
 	fmt.Fprintln(e.stdout, demoWarning)
-	boundMemory()
 	sides := demoSides(c.BasePort)
 	d := &demo{dir: c.Dir, cmd: c, sides: sides, env: e}
 	first, err := d.prepare()
@@ -70,6 +69,7 @@ func (d *demo) serve(greet bool) error {
 	if err := d.open(ctx); err != nil {
 		return err
 	}
+	makeRoom(d.sides[0].node, d.sides[1].node)
 	var wg, up sync.WaitGroup
 	errs := make([]error, len(d.sides))
 	up.Add(len(d.sides))

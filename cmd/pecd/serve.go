@@ -25,11 +25,11 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	boundMemory()
 	n, err := openNode(e.ctx, cfg, e.clock, log)
 	if err != nil {
 		return err
 	}
+	makeRoom(n)
 	n.sockets = inherited
 	r, ctx, err := newRestart(e.ctx, c.Config, n)
 	if err != nil {

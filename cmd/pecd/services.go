@@ -6,6 +6,7 @@ import (
 	"context"
 	"runtime"
 
+	"pecd/clock"
 	"pecd/pipeline"
 	"pecd/storage"
 )
@@ -16,6 +17,7 @@ func (n *node) services() []func(context.Context) {
 	all := []func(context.Context){
 		func(ctx context.Context) { n.tlsCert.run(ctx, n.clock, n.log) },
 		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.recordAlarms, n.watchExpiry,
+		func(ctx context.Context) { tuneCollector(ctx, clock.System{}) },
 	}
 	if n.scanner != nil {
 		all = append(all, n.scanner.Run)

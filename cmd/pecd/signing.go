@@ -5,6 +5,8 @@ package main
 import (
 	"crypto"
 	"errors"
+	"os"
+	"runtime"
 
 	"pecd/signer"
 	"pecd/signer/keysource"
@@ -27,6 +29,20 @@ func (n *node) openSigner() (*signer.Signer, error) {
 		return nil, errors.Join(err, keysource.Close(key))
 	}
 	return s, nil
+}
+
+// makeRoom lets Go's code run beside signatures that are made outside of it. Each
+// holds one of the scheduler's places, which the scheduler takes back only after
+// a while: with as many places as cores, nothing else moves while they sign. The
+// operating system shares the cores out.
+func makeRoom(nodes ...*node) {
+	cores, threads := runtime.GOMAXPROCS(0), 0
+	for _, n := range nodes {
+		threads = max(threads, n.signer.Threads())
+	}
+	if os.Getenv("GOMAXPROCS") == "" && threads > 0 {
+		runtime.GOMAXPROCS(cores + min(threads, cores))
+	}
 }
 
 // openKey opens the signing key where the configuration says it is.

@@ -57,6 +57,9 @@ func (r *reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 
 // row runs a query of one row and scans it into dest.
 func (r *reader) row(ctx context.Context, query string, args []any, dest ...any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	st, err := r.stmt(ctx, query)
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ const (
 // checkpoint has to write; it runs in the writer when a commit passes it.
 const (
 	pageSize        = 4096
-	checkpointPages = 1000
+	checkpointPages = 4000
 	journalLimit    = 32 << 20
 )
 
