@@ -5,6 +5,7 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"io"
 	"time"
@@ -34,6 +35,13 @@ var (
 	Enter = (*pool).enter
 	Leave = (*pool).leave
 )
+
+// Assemble returns the CMS for a digest and a time around a value that was made
+// before, and the octets that the value signs.
+func Assemble(s *Signer, sum [sha256.Size]byte, at time.Time, value []byte) (cms, signed []byte) {
+	attrs := signedAttributes(sum, at)
+	return s.template.fill(attrs, value), appendElement(nil, tagSet, attrs)
+}
 
 // Refresh reads the files and fetches every list now, as Run does when it is
 // time. The error says what was not to be had.

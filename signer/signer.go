@@ -46,10 +46,10 @@ type Identity struct {
 
 // Signer signs for one provider. It is safe for concurrent use.
 type Signer struct {
-	id      Identity
-	address string
-	sigAlg  algorithm
-	slots   *pool
+	id       Identity
+	address  string
+	template template
+	slots    *pool
 }
 
 // New returns a Signer for the provider providerName with the service address
@@ -77,7 +77,10 @@ func New(id Identity, providerName, serviceAddress string, clk clock.Clock) (*Si
 		return nil, &fault.Error{Op: op, Kind: fault.Invalid, Err: err,
 			Text: "i certificati delle CA non formano una catena / the CA certificates are no chain: " + err.Error()}
 	}
-	s := &Signer{id: id, address: serviceAddress, sigAlg: alg, slots: newPool(parallel(id.Key))}
+	s := &Signer{id: id, address: serviceAddress, slots: newPool(parallel(id.Key))}
+	if s.template, err = newTemplate(id, alg); err != nil {
+		return nil, fault.New(op, fault.Internal, err)
+	}
 	if err := s.try(); err != nil {
 		return nil, &fault.Error{Op: op, Kind: fault.Invalid, Err: err,
 			Text: "la chiave di firma non funziona / the signing key does not work: " + err.Error()}

@@ -15,6 +15,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 	"time"
 
 	"go.mozilla.org/pkcs7"
@@ -275,4 +276,12 @@ func checkSignature(pub crypto.PublicKey, h crypto.Hash, sum, signature []byte) 
 		return ecdsa.VerifyASN1(k, sum, signature)
 	}
 	return false
+}
+
+// setOf returns the DER SET OF the encoded elements: in the order of their
+// octets (X.690 §11.6).
+func setOf(elements [][]byte) ([]byte, error) {
+	sorted := slices.Clone(elements)
+	slices.SortFunc(sorted, bytes.Compare)
+	return asn1.Marshal(asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: bytes.Join(sorted, nil)})
 }
