@@ -26,6 +26,7 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, cut uint16) {
 		m := scan(data, Limits{})
 		checkMessage(t, data, m)
+		checkSummary(t, data, m)
 		want := dump(m)
 		size := int(cut%64) + 1
 		for _, sizes := range [][]int{{1}, {size}, {int(cut), len(data) + 1}} {

@@ -98,24 +98,39 @@ func (s *Scanner) describe(p *Part) {
 	if i := len(s.stack) - 2; i >= 0 && s.stack[i].part.MediaType == "multipart/digest" {
 		p.MediaType = "message/rfc822"
 	}
-	if v := p.Header.Get("Content-Type"); v != "" {
-		media, params := parseParams(v)
-		if validMediaType(media) {
-			p.MediaType, p.Params = strings.ToLower(media), params
-		} else {
-			p.MediaType = "text/plain"
-			s.defect(DefectContentType, p.Offset, "unreadable Content-Type")
-		}
+	media, ok := p.readParams()
+	switch {
+	case !ok:
+		p.MediaType = "text/plain"
+		s.defect(DefectContentType, p.Offset, "unreadable Content-Type")
+	case media != "":
+		p.MediaType = strings.ToLower(media)
 	}
 	if v := p.Header.Get("Content-Transfer-Encoding"); v != "" {
 		if enc, _ := parseParams(v); enc != "" {
 			p.Encoding = strings.ToLower(enc)
 		}
 	}
+}
+
+// readParams fills in the parameters and the disposition that the header tells.
+// It returns the media type, "" where none is told; ok is false for one that
+// cannot be read.
+func (p *Part) readParams() (media string, ok bool) {
 	if v := p.Header.Get("Content-Disposition"); v != "" {
 		disposition, params := parseParams(v)
 		p.Disposition, p.DispositionParams = strings.ToLower(disposition), params
 	}
+	v := p.Header.Get("Content-Type")
+	if v == "" {
+		return "", true
+	}
+	media, params := parseParams(v)
+	if !validMediaType(media) {
+		return "", false
+	}
+	p.Params = params
+	return media, true
 }
 
 // descend prepares for the parts of a multipart or the message inside a message.

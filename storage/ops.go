@@ -12,8 +12,22 @@ type NewBody struct {
 	Blob *NewBlob // nil: the message is Head followed by Tail
 	Tail []byte
 
+	// Summary is what readers want to know of the message without opening it, in
+	// an encoding of theirs, at most MaxSummary octets; nil for none yet.
+	Summary []byte
+
 	ID   BodyID // set by Commit
 	Size int64  // set by Commit
+}
+
+// MaxSummary is how many octets a summary may have.
+const MaxSummary = 256 << 10
+
+// PutSummary keeps a summary beside a stored body, in place of the one it had. A
+// body that is gone is passed over.
+type PutSummary struct {
+	Body    BodyID
+	Summary []byte // 1 to MaxSummary octets
 }
 
 // NewBlob names the shared middle of a message: an existing blob, or a range
@@ -217,6 +231,7 @@ type ExpectPending struct {
 }
 
 func (*NewBody) op()        {}
+func (*PutSummary) op()     {}
 func (*Append) op()         {}
 func (*SetFlags) op()       {}
 func (*Expunge) op()        {}

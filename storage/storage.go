@@ -129,7 +129,7 @@ type Message struct {
 	UID          uint32
 	Body         BodyID
 	Size         int64
-	Flags        []string // as given, system flags in RFC 9051 spelling (`\Seen`), sorted
+	Flags        []string // as given, system flags in RFC 9051 spelling (`\Seen`), sorted; shared, not to be changed
 	ModSeq       uint64
 	InternalDate time.Time // UTC, second resolution
 	SavedDate    time.Time
@@ -165,6 +165,12 @@ type Mail interface {
 	// order (to 0: no upper bound). It streams: fn may be called for hundreds
 	// of thousands of rows. An error of fn ends the iteration and is returned.
 	Messages(ctx context.Context, id FolderID, from, to uint32, fn func(Message) error) error
+	// Flags is Messages for a caller that wants to know which messages there are
+	// and how they are flagged, much cheaper. flags is as in Message.
+	Flags(ctx context.Context, id FolderID, from, to uint32, fn func(uid uint32, flags []string) error) error
+	// Summaries is Messages with the summary kept beside each body, nil where
+	// there is none. The summary is the callee's.
+	Summaries(ctx context.Context, id FolderID, from, to uint32, fn func(m Message, summary []byte) error) error
 	// Changes returns what happened after since; flag changes carry the whole message.
 	Changes(ctx context.Context, id FolderID, since uint64) (Changes, error)
 	// OpenBody opens a stored message for reading.

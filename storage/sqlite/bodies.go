@@ -27,6 +27,9 @@ func (p *prepared) newBody(op *storage.NewBody) (change, error) {
 	if p.bodies[op] != nil {
 		return nil, invalid("sqlite.NewBody", "body added twice to one step")
 	}
+	if len(op.Summary) > storage.MaxSummary {
+		return nil, invalid("sqlite.NewBody", "summary of %d bytes, at most %d are kept", len(op.Summary), storage.MaxSummary)
+	}
 	b := &newBody{op: op}
 	p.bodies[op] = b
 	return b.apply, nil
@@ -73,7 +76,7 @@ func (s *Store) fillBody(ctx context.Context, p *prepared, b *newBody, bytes boo
 	h.Write(b.op.Tail)
 	h.Sum(b.sum[:0])
 	b.head, b.tail = s.pack(b.op.Head), s.pack(b.op.Tail)
-	p.bytes += len(b.head.bytes) + len(b.tail.bytes)
+	p.bytes += len(b.head.bytes) + len(b.tail.bytes) + len(b.op.Summary)
 	return nil
 }
 
@@ -103,6 +106,11 @@ func (b *newBody) apply(r *run) error {
 	if err != nil {
 		return err
 	}
+	if len(b.op.Summary) > 0 {
+		if _, err := r.exec("INSERT INTO summaries (body, data) VALUES (?, ?)", id, b.op.Summary); err != nil {
+			return err
+		}
+	}
 	if r.bodies == nil {
 		r.bodies = make(map[*newBody]storage.BodyID)
 	}
@@ -127,4 +135,16 @@ func (r *run) use(op string, id storage.BodyID, b *newBody) (storage.BodyID, int
 	}
 	r.refBody(id, 1)
 	return id, size, nil
+}
+
+func (p *prepared) putSummary(op *storage.PutSummary) (change, error) {
+	if n := len(op.Summary); n == 0 || n > storage.MaxSummary {
+		return nil, invalid("sqlite.PutSummary", "summary of %d bytes, 1 to %d are kept", n, storage.MaxSummary)
+	}
+	p.bytes += len(op.Summary)
+	return func(r *run) error {
+		_, err := r.exec(`INSERT INTO summaries (body, data) SELECT id, ? FROM bodies WHERE id = ?
+			ON CONFLICT (body) DO UPDATE SET data = excluded.data`, op.Summary, op.Body)
+		return err
+	}, nil
 }

@@ -123,6 +123,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 	switch op := op.(type) {
 	case *storage.NewBody:
 		return p.newBody(op)
+	case *storage.PutSummary:
+		return p.putSummary(op)
 	case *storage.Append:
 		return p.append(op)
 	case *storage.SetFlags:

@@ -3,7 +3,6 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"time"
@@ -132,35 +131,6 @@ func (r *run) chargeQuota(op string, box storage.MailboxID, bytes, messages, quo
 	}
 	if used > quota {
 		return fault.New(op, fault.Quota, fmt.Errorf("mailbox %d would hold %d bytes of %d", box, used, quota))
-	}
-	return nil
-}
-
-// Messages implements storage.Mail. Messages that arrive or go while it runs
-// may or may not be seen; none is seen twice.
-func (s *Store) Messages(ctx context.Context, id storage.FolderID, from, to uint32, fn func(storage.Message) error) error {
-	const op = "sqlite.Messages"
-	if _, err := s.FolderByID(ctx, id); err != nil {
-		return err
-	}
-	if to == 0 {
-		to = math.MaxUint32
-	}
-	for from <= to {
-		ms, err := all(ctx, s.read, scanMessage, "SELECT "+messageColumns+
-			" FROM messages WHERE folder = ? AND uid BETWEEN ? AND ? ORDER BY uid LIMIT ?", id, from, to, chunk)
-		if err != nil {
-			return failed(op, err)
-		}
-		for _, m := range ms {
-			if err := fn(m.public()); err != nil {
-				return err
-			}
-		}
-		if len(ms) < chunk {
-			return nil
-		}
-		from = ms[len(ms)-1].uid + 1 // below MaxUint32, see receive
 	}
 	return nil
 }

@@ -48,3 +48,46 @@ func TestMigrateChainsOldRecords(t *testing.T) {
 		t.Fatalf("jobs %+v, %v", jobs, err)
 	}
 }
+
+// TestMigrateAddsSummaries: a store from before the summaries has none, and
+// takes them.
+func TestMigrateAddsSummaries(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir, Options{})
+	in := inboxOf(t, s, "a@x.it")
+	b := &storage.NewBody{Head: []byte("x")}
+	commit(t, s, b, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: b}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "pecd.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("DROP TABLE summaries; PRAGMA user_version = 2;"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = openAt(t, dir, Options{})
+	summary := func() (got string) {
+		err := s.Summaries(t.Context(), in.ID, 1, 0, func(_ storage.Message, b []byte) error {
+			got = fmt.Sprintf("%q", b)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := summary(); got != `""` {
+		t.Fatalf("summary %s before there is one", got)
+	}
+	commit(t, s, &storage.PutSummary{Body: b.ID, Summary: []byte("s")})
+	if got := summary(); got != `"s"` {
+		t.Fatalf("summary %s", got)
+	}
+	wantClean(t, s)
+}
