@@ -34,8 +34,8 @@ const (
 // Settings of the writing connection. checkpointPages bounds how much a
 // checkpoint has to write; it runs in the writer when a commit passes it.
 const (
-	pageSize        = 4096
-	checkpointPages = 4000
+	pageSize        = 8192
+	checkpointPages = 2000
 	journalLimit    = 32 << 20
 )
 
