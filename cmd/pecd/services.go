@@ -40,7 +40,7 @@ const deadlineWorkers = 2
 func (n *node) workers() []*pipeline.Worker {
 	deliver := n.cfg.Limits.DeliveryWorkers
 	if deliver <= 0 {
-		deliver = 32 * runtime.NumCPU() // most of them wait for a commit that they share
+		deliver = min(128*runtime.NumCPU(), 512) // nearly all of them wait for a signature, or for a commit that they share
 	}
 	worker := func(kind string, parallel, perLane int, do func(context.Context, storage.Job) error) *pipeline.Worker {
 		return &pipeline.Worker{Kind: kind, Store: n.store, Clock: n.clock, Logger: n.log, Parallel: parallel, PerLane: perLane, Do: do}
