@@ -10,9 +10,9 @@ import (
 	"pecd/storage"
 )
 
-// A node has 32 workers by default. Half of them may wait for destinations
+// A node has 128 workers by default. Half of them may wait for destinations
 // that have not answered, a quarter is left to certified ones in any case.
-const defaultUnproven, defaultOrdinary = 16, 56
+const defaultUnproven, defaultOrdinary = 64, 224
 
 // How long one attempt may take in all: the base, and what the size and the
 // number of recipients allow besides, a message to a slow line among them. Each

@@ -65,7 +65,7 @@ func (t Timeouts) withDefaults() Timeouts {
 }
 
 // DefaultMaxIdle is how many idle connections are kept for reuse.
-const DefaultMaxIdle = 64
+const DefaultMaxIdle = 256
 
 // RelayConfig is what the relay client needs.
 type RelayConfig struct {

@@ -12,7 +12,7 @@ import (
 
 const (
 	idleTime    = 30 * time.Second // how long a connection is kept for reuse
-	maxIdleEach = 4                // connections kept for one server
+	maxIdleEach = 16               // connections kept for one server
 )
 
 // pool keeps idle connections. Its goroutine ends the old ones.

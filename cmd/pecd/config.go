@@ -33,7 +33,7 @@ func defaultConfig() Config {
 		Listen:     ListenConfig{Submission: ":587", SMTPS: ":465", MX: ":25", IMAP: ":143", IMAPS: ":993"},
 		Limits: LimitsConfig{
 			MessageBytes: 104857600, Recipients: 1000, Connections: 2000, ConnectionsPerIP: 200,
-			RelayWorkers: 32, RelayPerDomain: 4,
+			RelayWorkers: 128, RelayPerDomain: 16,
 		},
 		Relay: RelayConfig{RequireTLS: true},
 		Log:   LogConfig{Level: "info", Format: "text"},

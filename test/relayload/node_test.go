@@ -22,7 +22,7 @@ import (
 )
 
 // The node's own parameters: limits.relay_workers and limits.relay_per_domain.
-const relayWorkers, relayPerDomain = 32, 4
+const relayWorkers, relayPerDomain = 128, 16
 
 // window is how many messages of the stream are in the queue: enough to have
 // one ready for whichever worker is free.
