@@ -2,7 +2,8 @@
 #
 # make run    build pecd and start the demo: two providers in ./demo (needs Go alone)
 # make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
-# make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300); crash-short: for CRASH_SHORT (5m)
+# make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300), replay CRASH_IMAGES crashes
+#             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (5m)
 # make fuzz   every fuzz target for FUZZTIME (60s)
 # make bench  measure: docs/performance.md
 # Also: build, lint, check, packages, clean.
@@ -13,6 +14,7 @@ SHORTFUZZ ?= 4s
 CRASH_TIME  ?= 20m
 CRASH_KILLS ?= 300
 CRASH_SHORT ?= 5m
+CRASH_IMAGES ?= 300
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc strace=strace \
@@ -52,10 +54,10 @@ fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)
 
 crash: packages
-	CRASH_TIME=$(CRASH_TIME) CRASH_KILLS=$(CRASH_KILLS) $(GO) test -count=1 -v -timeout 2h ./test/crash
+	CRASH_TIME=$(CRASH_TIME) CRASH_KILLS=$(CRASH_KILLS) CRASH_IMAGES=$(CRASH_IMAGES) $(GO) test -count=1 -v -timeout 2h ./test/crash
 
 crash-short:
-	@$(MAKE) --no-print-directory crash CRASH_TIME=$(CRASH_SHORT) CRASH_KILLS=1
+	@$(MAKE) --no-print-directory crash CRASH_TIME=$(CRASH_SHORT) CRASH_KILLS=1 CRASH_IMAGES=100
 
 packages:
 	@missing=""; PATH="$$PATH:/usr/sbin"; \

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -63,8 +64,18 @@ type keeper struct {
 	last    map[string]imap.UID // highest UID seen, by folder
 	bodies  map[string][32]byte // by token
 	number  int
-	changes int // commands answered OK
-	checks  int // times the whole mailbox was compared
+	tries   []try // every command; nil: not kept
+	history bool  // keep them
+	changes int   // commands answered OK
+	checks  int   // times the whole mailbox was compared
+}
+
+// try is one command.
+type try struct {
+	open  shape // what it leads to, its new messages without their UIDs
+	then  shape // the same with them, once they are told
+	ended time.Time
+	ok    bool
 }
 
 var keeperFolders = []string{"INBOX", "Archivio", "Copie"}
@@ -137,7 +148,14 @@ func (k *keeper) some(uids []imap.UID) []imap.UID {
 // do runs a command whose outcome is then, and settles what is known of it.
 func (k *keeper) do(what string, then shape, run func() error) error {
 	k.what, k.then = what, &then
+	if k.history {
+		k.tries = append(k.tries, try{open: then.clone()})
+	}
 	err := run()
+	if k.history {
+		last := &k.tries[len(k.tries)-1]
+		last.then, last.ended, last.ok = then, time.Now(), err == nil
+	}
 	var said *imap.Error
 	switch {
 	case err == nil:

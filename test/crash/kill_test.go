@@ -15,7 +15,7 @@ import (
 // killsOfSite is how many kills a site sees, about, before it is drained and
 // judged as a whole, and a new one takes its place: reading everything back
 // after each kill costs what there is.
-const killsOfSite = 14
+const killsOfSite = 10
 
 // goal is how long a run takes at least, and how many kills it makes.
 type goal struct {
@@ -94,14 +94,14 @@ func killSite(t *testing.T, from string, rnd *rand.Rand, g goal, sum *killing) {
 	for _, n := range s.nodes {
 		n.up(t)
 	}
-	l := newLoad(t, s, rnd, 300*time.Millisecond)
+	l := newLoad(t, s, rnd, 600*time.Millisecond)
 	w := newWatch()
 	l.begin(rnd)
 	for range killsOfSite/2 + rnd.IntN(killsOfSite) {
 		if t.Failed() || g.reached(sum) {
 			break
 		}
-		for _, n := range s.strike(t, rnd, sum) {
+		for _, n := range s.strike(t, l, rnd, sum) {
 			w.look(t, n, l.books)
 			if rnd.IntN(2) == 0 {
 				n.command(t, "queue", "retry", "--all", "--yes") // or destinations stay in their pauses
@@ -140,18 +140,23 @@ func killSite(t *testing.T, from string, rnd *rand.Rand, g goal, sum *killing) {
 
 // strike waits a moment, kills one provider or both, looks at what is left, and
 // starts them again. It returns those that were killed.
-func (s *site) strike(t *testing.T, rnd *rand.Rand, sum *killing) []*node {
+func (s *site) strike(t *testing.T, l *load, rnd *rand.Rand, sum *killing) []*node {
 	victims := s.nodes
 	if rnd.IntN(4) > 0 {
 		victims = victims[rnd.IntN(2):][:1]
 	}
-	time.Sleep(50*time.Millisecond + time.Duration(rnd.ExpFloat64()*700)*time.Millisecond)
+	time.Sleep(time.Duration(rnd.ExpFloat64()*400) * time.Millisecond)
+	l.hurry()
+	time.Sleep(50*time.Millisecond + time.Duration(rnd.ExpFloat64()*200)*time.Millisecond)
 	for early := false; ; early = true {
 		for _, n := range victims {
 			if !n.proc.alive() {
 				t.Errorf("%s ended by itself: %v\n%s", n.name, n.proc.err, n.proc.out.tail())
 			}
 			_ = n.proc.cmd.Process.Kill() // both before one is waited for
+		}
+		if !early {
+			l.calm()
 		}
 		for _, n := range victims {
 			n.proc.kill()

@@ -23,6 +23,8 @@ type load struct {
 	books   *books
 	keepers []*keeper
 	pause   time.Duration // mean, between two messages of a client
+	mu      sync.Mutex
+	rush    chan struct{} // closed while nobody pauses
 	number  atomic.Int64
 	cancel  context.CancelFunc
 	ctx     context.Context
@@ -31,7 +33,7 @@ type load struct {
 }
 
 func newLoad(t testing.TB, s *site, rnd *rand.Rand, pause time.Duration) *load {
-	l := &load{t: t, site: s, books: newBooks(), pause: pause}
+	l := &load{t: t, site: s, books: newBooks(), pause: pause, rush: make(chan struct{})}
 	for _, n := range s.nodes {
 		for i := range keepers {
 			l.keepers = append(l.keepers, newKeeper(t, n, n.keeper(i+1), fork(rnd)))
@@ -61,6 +63,25 @@ func (l *load) begin(rnd *rand.Rand) {
 	}
 }
 
+// hurry has nobody pause, until calm: whoever kills then finds everybody at work.
+func (l *load) hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.rush)
+}
+
+func (l *load) calm() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rush = make(chan struct{})
+}
+
+func (l *load) hurried() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rush
+}
+
 // end stops the clients; what they are at is finished first.
 func (l *load) end() {
 	l.cancel()
@@ -72,12 +93,13 @@ func (l *load) end() {
 func (l *load) client(rnd *rand.Rand, step func() error) {
 	l.wg.Go(func() {
 		for l.ctx.Err() == nil {
-			wait := time.Duration(rnd.ExpFloat64() * float64(l.pause))
+			wait, rush := time.Duration(rnd.ExpFloat64()*float64(l.pause)), l.hurried()
 			if err := step(); err != nil {
-				wait = 20 * time.Millisecond
+				wait, rush = 20*time.Millisecond, nil
 			}
 			select {
 			case <-l.ctx.Done():
+			case <-rush:
 			case <-time.After(min(wait, 10*l.pause)):
 			}
 		}
