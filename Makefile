@@ -2,6 +2,8 @@
 #
 # make run    build pecd and start the demo: two providers in ./demo (needs Go alone)
 # make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
+# make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300), replay CRASH_IMAGES crashes
+#             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (5m)
 # make fuzz   every fuzz target for FUZZTIME (60s)
 # make bench  measure: docs/performance.md
 # Also: build, lint, check, packages, clean.
@@ -9,6 +11,10 @@
 GO        ?= go
 FUZZTIME  ?= 60s
 SHORTFUZZ ?= 4s
+CRASH_TIME  ?= 20m
+CRASH_KILLS ?= 300
+CRASH_SHORT ?= 5m
+CRASH_IMAGES ?= 300
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl gcc=gcc strace=strace \
@@ -16,7 +22,7 @@ TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=ope
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench packages clean
+.PHONY: build run test check lint fuzz bench crash crash-short packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -46,6 +52,12 @@ bench: build
 
 fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)
+
+crash: packages
+	CRASH_TIME=$(CRASH_TIME) CRASH_KILLS=$(CRASH_KILLS) CRASH_IMAGES=$(CRASH_IMAGES) $(GO) test -count=1 -v -timeout 2h ./test/crash
+
+crash-short:
+	@$(MAKE) --no-print-directory crash CRASH_TIME=$(CRASH_SHORT) CRASH_KILLS=1 CRASH_IMAGES=100
 
 packages:
 	@missing=""; PATH="$$PATH:/usr/sbin"; \
