@@ -29,6 +29,7 @@ const (
 	ClockUnchecked      = "clock_unchecked"      // no time source answers
 	SealOverdue         = "ledger_overdue"       // a day of the log is not sealed in time
 	StampOverdue        = "timestamp_overdue"    // a sealed day has no time stamp yet
+	SigningToken        = "signing_token"        // a token with the signing key is out of use
 	CertificateExpiring = "certificate_expiring" // a certificate of ours ends within 30 days
 	LedgerBroken        = "ledger_broken"        // the log's chain does not hold
 )

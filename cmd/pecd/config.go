@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -23,7 +22,7 @@ func defaultConfig() Config {
 	return Config{
 		Zone:       "Europe/Rome",
 		Store:      StoreConfig{Dir: "/var/lib/pecd"},
-		Signing:    SigningConfig{Engine: string(keysource.EngineAuto)},
+		Signing:    SigningConfig{Engine: string(keysource.EngineAuto), TokenTimeout: 5 * time.Second},
 		Trust:      TrustConfig{Revocation: "grace", CRLFetch: true, CRLRefresh: time.Hour, CRLGrace: 24 * time.Hour},
 		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour, MaxSignedAge: directory.DefaultMaxSignedAge},
 		Scan:       ScanConfig{Parallel: 8, Timeout: 5 * time.Minute, OrdinaryTimeout: time.Minute, Bombs: "refuse", Encrypted: "report"},
@@ -70,7 +69,7 @@ func (c *Config) check() error {
 	for _, need := range []struct{ key, value string }{
 		{"hostname", c.Hostname}, {"provider.name", c.Provider.Name}, {"provider.domain", c.Provider.Domain},
 		{"provider.mail_receipt", c.Provider.MailReceipt}, {"store.dir", c.Store.Dir},
-		{"signing.certificate", c.Signing.Certificate}, {"signing.key", c.Signing.Key},
+		{"signing.certificate", c.Signing.Certificate},
 		{"trust.authorities", c.Trust.Authorities}, {"index.file", c.Index.File},
 		{"tls.certificate", c.TLS.Certificate}, {"tls.key", c.TLS.Key},
 	} {
@@ -82,6 +81,9 @@ func (c *Config) check() error {
 		// The authorities of [trust] certify every provider's mail; none of
 		// them may sign an index.
 		return fmt.Errorf("index.authorities is missing: whose signature on %s counts?", c.Index.File)
+	}
+	if err := c.Signing.check(); err != nil {
+		return err
 	}
 	if err := c.checkServices(); err != nil {
 		return err
@@ -99,8 +101,6 @@ func (c *Config) check() error {
 // checkServices checks the tables whose keys need each other.
 func (c *Config) checkServices() error {
 	switch {
-	case !oneOf(c.Signing.Engine, "auto", "libcrypto", "go"):
-		return fmt.Errorf("signing.engine: %q is none of auto, libcrypto, go", c.Signing.Engine)
 	case !oneOf(c.Trust.Revocation, "strict", "grace", "off"):
 		return fmt.Errorf("trust.revocation: %q is none of strict, grace, off", c.Trust.Revocation)
 	case c.Trust.CRLRefresh <= 0 || c.Trust.CRLGrace <= 0 || c.Trust.CRLMaxAge < 0:
@@ -167,16 +167,4 @@ func (c *Config) paths(list []string) []string {
 		out[i] = c.path(p)
 	}
 	return out
-}
-
-// passphrase reads the key's passphrase, nil for a clear key.
-func (c *Config) passphrase() ([]byte, error) {
-	if c.Signing.PassphraseFile == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(c.path(c.Signing.PassphraseFile))
-	if err != nil {
-		return nil, fmt.Errorf("signing.passphrase_file: %w", err)
-	}
-	return []byte(strings.TrimRight(string(b), "\r\n")), nil
 }

@@ -44,10 +44,24 @@ type StoreConfig struct {
 
 // SigningConfig places the signing key.
 type SigningConfig struct {
-	Certificate    string `toml:"certificate" doc:"PEM: signing certificate, then its CA certificates."`
-	Key            string `toml:"key" doc:"PEM: PKCS#8 private key, encrypted or not."`
-	PassphraseFile string `toml:"passphrase_file" doc:"File with the key's passphrase; empty for a clear key."`
-	Engine         string `toml:"engine" doc:"What signs with the key: auto takes the faster of OpenSSL's libcrypto.so.3, where it is installed, and Go's own; libcrypto or go: that one, or no start."`
+	Certificate    string        `toml:"certificate" doc:"PEM: signing certificate, then its CA certificates."`
+	Key            string        `toml:"key" doc:"PEM: PKCS#8 private key, encrypted or not. Empty where it is on tokens."`
+	PassphraseFile string        `toml:"passphrase_file" doc:"File with the key's passphrase; empty for a clear key."`
+	Engine         string        `toml:"engine" doc:"What signs with key: auto takes the faster of OpenSSL's libcrypto.so.3, where it is installed, and Go's own; libcrypto or go: that one, or no start."`
+	TokenTimeout   time.Duration `toml:"token_timeout" doc:"Longest signature on a token; then the next token signs."`
+	Tokens         []TokenConfig `toml:"tokens" doc:"Hardware tokens (PKCS#11) that hold the key, instead of signing.key: one [[signing.tokens]] each with module, token, key_label or key_id, pin_file or pin_env; serial and sessions. The first one that works signs; each has the same key."`
+}
+
+// TokenConfig places the signing key on a token.
+type TokenConfig struct {
+	Module   string `toml:"module" doc:"PKCS#11 library, a path or soname."`
+	Token    string `toml:"token" doc:"Label of the token."`
+	Serial   string `toml:"serial" doc:"Its serial number, where several have the label."`
+	KeyLabel string `toml:"key_label" doc:"Label of the private key (CKA_LABEL)."`
+	KeyID    string `toml:"key_id" doc:"Its id in hexadecimal (CKA_ID)."`
+	PINFile  string `toml:"pin_file" doc:"File with the user's PIN."`
+	PINEnv   string `toml:"pin_env" doc:"Environment variable with it."`
+	Sessions int    `toml:"sessions" doc:"Signatures at once; 0: 4."`
 }
 
 // TrustConfig places the trust anchors.

@@ -55,6 +55,10 @@ none = true
 	scan := func(keys string) string {
 		return strings.Replace(good, "none = true\n", keys, 1) + "[quarantine]\nrecipient = \"q\"\n"
 	}
+	const pin = "pin_env = \"P\"\n"
+	token := func(keys string) string {
+		return strings.Replace(good, "key = \"k\"", "[[signing.tokens]]\nmodule = \"m\"\ntoken = \"t\"\nkey_label = \"l\"\n"+keys, 1)
+	}
 	const clamd, second = "clamd = [\"unix:/a\"]\n", "second = [\"unix:/b\"]\n"
 	for name, c := range map[string]struct{ text, says string }{
 		"complete":                    {good, ""},
@@ -76,6 +80,13 @@ none = true
 		"profiles for everybody":      {good + "[listen]\ndebug = \":6060\"\n", "listen.debug"},
 		"profiles by name":            {good + "[listen]\ndebug = \"localhost:6060\"\n", "listen.debug"},
 		"no such engine":              {strings.Replace(good, "key = \"k\"", "key = \"k\"\nengine = \"fast\"", 1), "signing.engine"},
+		"complete, tokens":            {token(pin), ""},
+		"key and token":               {good + "[[signing.tokens]]\n", "signing.key and"},
+		"no key":                      {strings.Replace(good, "key = \"k\"", "", 1), "signing.key is missing"},
+		"no PIN":                      {token(""), "pin_file or pin_env"},
+		"two PINs":                    {token(pin + "pin_file = \"f\"\n"), "pin_file or pin_env"},
+		"key id":                      {token(pin + "key_id = \"0g\"\n"), "key_id"},
+		"sessions":                    {token(pin + "sessions = 65\n"), "sessions"},
 		"no TOML":                     {"hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ package dynlib
 
 import (
 	"fmt"
+	"unsafe"
 
 	"pecd/fault"
 )
@@ -50,4 +51,15 @@ func (l *Library) Resolve(functions map[string]*uintptr) error {
 		*address = a
 	}
 	return nil
+}
+
+// Read copies memory of the library's at an address that it returned. How much
+// there is to read is the caller's to know. It is not inlined because the compiler of Go 1.26
+// gives up on the conversion where the length is a constant.
+//
+//go:noinline
+func Read(into []byte, address uintptr) {
+	// The address is no pointer of Go's: it is turned into one in place.
+	from := *(*unsafe.Pointer)(unsafe.Pointer(&address))
+	copy(into, unsafe.Slice((*byte)(from), len(into)))
 }
