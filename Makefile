@@ -3,7 +3,7 @@
 # make run    build pecd and start the demo: two providers in ./demo (needs Go alone)
 # make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
 # make fuzz   every fuzz target for FUZZTIME (60s)
-# make bench  measure: docs/performance.md
+# make bench  measure (docs/performance.md); bench-short only checks that everything is delivered
 # Also: build, lint, check, packages, clean.
 
 GO        ?= go
@@ -16,7 +16,7 @@ TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=ope
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench packages clean
+.PHONY: build run test check lint fuzz bench bench-short packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -43,6 +43,10 @@ lint:
 bench: build
 	$(GO) build -trimpath -o bin/pecbench ./cmd/pecbench
 	bin/pecbench $(BENCH)
+
+# Small numbers: that everything is delivered, no rates.
+bench-short:
+	@$(MAKE) --no-print-directory bench BENCH='--cells local1,single,imap100k,imap10k --rounds 1 --seconds 1 --scale 0.01 --no-syncs'
 
 fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)

@@ -102,6 +102,7 @@ func (b *bench) measureLoad(ctx context.Context, name string, l load) (_ *measur
 	if err != nil {
 		return nil, err
 	}
+	defer b.discard(s)
 	before, err := s.diskUse(l)
 	if err != nil {
 		return nil, err
