@@ -20,6 +20,7 @@ type bench struct {
 	run     string // sets this run's messages apart
 	machine string
 	plan    *site // the demo that the stores of the cells are copied from
+	peers   []peer
 }
 
 // newBench makes the directory and, with the real binary, the demo whose
@@ -43,6 +44,9 @@ func newBench(ctx context.Context, o *options) (*bench, error) {
 	}
 	b := &bench{options: o, dir: dir, run: strconv.FormatInt(time.Now().UnixNano(), 36)}
 	if b.machine, err = describeMachine(dir); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	if b.peers, err = b.findPeers(os.Stdout); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	if b.plan, err = prepareSite(ctx, o.Pecd, filepath.Join(dir, "plan")); err != nil {

@@ -176,8 +176,9 @@ func (c *crew) round(ctx context.Context, d time.Duration, messages int, patienc
 	return p, nil
 }
 
-// keep records an accepted submission and what it leads to: two messages in the
-// sender's mailbox for one recipient, and one in each recipient's.
+// keep records an accepted submission and what it leads to: a message in each
+// recipient's mailbox and, of certified mail, a receipt for each of them and the
+// acceptance in the sender's.
 func (c *crew) keep(n int, s sentLetter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +186,9 @@ func (c *crew) keep(n int, s sentLetter) {
 		c.sent = append(c.sent, sentLetter{})
 	}
 	c.sent[n] = s
-	c.boxes[s.from].want += 1 + len(s.to)
+	if !c.site.plain {
+		c.boxes[s.from].want += 1 + len(s.to)
+	}
 	for _, r := range s.to {
 		c.boxes[r].want++
 	}

@@ -36,6 +36,7 @@ type options struct {
 	Verify     string        `default:"50" placeholder:"N" help:"Signatures verified in each cell, or all."`
 	Syncs      bool          `default:"true" negatable:"" help:"Count fsyncs, in a round of their own under strace."`
 	Pipelining bool          `default:"true" negatable:"" help:"Send MAIL, RCPT and DATA in one write."`
+	Peers      bool          `help:"Also measure plain mail on Postfix with Dovecot and maddy, in turn with pecd; those that are not installed are named. Needs root."`
 	Profile    string        `type:"path" placeholder:"DIR" help:"Write the daemon's profiles there, taken in rounds of their own."`
 	JSON       string        `name:"json" type:"path" placeholder:"FILE" help:"Write the figures there as well."`
 	Pecd       string        `default:"bin/pecd" type:"path" help:"The binary that is measured."`

@@ -70,7 +70,7 @@ func (b *bench) oneStart(ctx context.Context, s *site, n int, ready, first, peak
 		})
 		answered <- err
 	}()
-	d, err := startDaemon(ctx, exec.Command(s.binary, "serve", "--config", s.alfa.config))
+	d, err := startDaemon(ctx, exec.Command(s.binary, "serve", "--config", s.alfa.config), saysReady)
 	up := time.Since(began)
 	err = errors.Join(err, <-answered)
 	if d == nil || err != nil {
