@@ -5,7 +5,7 @@
 # make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300), replay CRASH_IMAGES crashes
 #             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (5m)
 # make fuzz   every fuzz target for FUZZTIME (60s)
-# make bench  measure: docs/performance.md
+# make bench  measure (docs/performance.md); bench-short only checks that everything is delivered
 # Also: build, lint, check, packages, clean.
 
 GO        ?= go
@@ -22,7 +22,7 @@ TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=ope
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench crash crash-short packages clean
+.PHONY: build run test check lint fuzz bench bench-short crash crash-short packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -49,6 +49,10 @@ lint:
 bench: build
 	$(GO) build -trimpath -o bin/pecbench ./cmd/pecbench
 	bin/pecbench $(BENCH)
+
+# Small numbers: that everything is delivered, no rates.
+bench-short:
+	@$(MAKE) --no-print-directory bench BENCH='--cells local1,single,imap100k,imap10k --rounds 1 --seconds 1 --scale 0.01 --no-syncs'
 
 fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)

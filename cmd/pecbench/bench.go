@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -21,6 +20,7 @@ type bench struct {
 	run     string // sets this run's messages apart
 	machine string
 	plan    *site // the demo that the stores of the cells are copied from
+	peers   []peer
 }
 
 // newBench makes the directory and, with the real binary, the demo whose
@@ -29,8 +29,8 @@ func newBench(ctx context.Context, o *options) (*bench, error) {
 	if _, err := os.Stat(o.Pecd); err != nil {
 		return nil, fmt.Errorf("%w: build it with make build, or name it with --pecd", err)
 	}
-	if o.Rounds < 1 || o.Seconds <= 0 && o.Messages < 1 {
-		return nil, errors.New("--rounds and --seconds must be positive")
+	if o.Rounds < 1 || o.Seconds <= 0 || o.Scale <= 0 {
+		return nil, errors.New("--rounds, --seconds and --scale must be positive")
 	}
 	if _, err := o.sample(); err != nil {
 		return nil, err
@@ -42,7 +42,13 @@ func newBench(ctx context.Context, o *options) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, run: strconv.FormatInt(time.Now().UnixNano(), 36), machine: describeMachine()}
+	b := &bench{options: o, dir: dir, run: strconv.FormatInt(time.Now().UnixNano(), 36)}
+	if b.machine, err = describeMachine(dir); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	if b.peers, err = b.findPeers(os.Stdout); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
 	if b.plan, err = prepareSite(ctx, o.Pecd, filepath.Join(dir, "plan")); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -83,22 +89,15 @@ func (o *options) sample() (int, error) {
 	return n, nil
 }
 
-func (b *bench) duration() time.Duration { return time.Duration(b.Seconds * float64(time.Second)) }
+// scaled is a size of the table, made smaller where that was asked for.
+func (b *bench) scaled(n int) int { return max(1, int(float64(n)*b.Scale)) }
 
-// describeMachine is the processor and the kernel, for whoever compares figures.
-func describeMachine() string {
-	model := "unknown processor"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
+// discard removes the stores of a cell that is over, so that the next one finds
+// the room.
+func (b *bench) discard(s *site) {
+	if !b.Keep {
+		_ = os.RemoveAll(s.dir) // close tries again, and tells
 	}
-	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		kernel = []byte("unknown kernel")
-	}
-	return fmt.Sprintf("%d × %s, %s", cores(), model, strings.TrimSpace(string(kernel)))
 }
+
+func (b *bench) duration() time.Duration { return time.Duration(b.Seconds * float64(time.Second)) }

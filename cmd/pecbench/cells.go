@@ -20,6 +20,15 @@ func allCells() []cell {
 	return []cell{
 		loadCell("local1", "5 kB, 1 local recipient, 64 connections", load{conns: 64, recipients: 1, size: 5000}, loadTargets{
 			rate: 800, aim: 907, cpu: 2.4, signing: 0.5}),
+		loadCell("local50", "5 kB, 50 local recipients, 16 connections", load{conns: 16, recipients: 50, size: 5000, most: 320}, loadTargets{rate: 1550, aim: 2100}),
+		loadCell("local1-1MB", "1 MB, 1 local recipient, 16 connections", load{conns: 16, recipients: 1, size: 1_000_000}, loadTargets{rate: 100, aim: 134}),
+		bigCell(),
+		loadCell("single", "5 kB, 1 local recipient, 1 connection", load{conns: 1, recipients: 1, size: 5000}, loadTargets{p50: 4, p99: 15}),
+		loadCell("two-daemons", "5 kB, 1 recipient at another provider, 64 connections", load{conns: 64, recipients: 1, size: 5000, remote: true}, loadTargets{rate: 250}),
+		imap100kCell(),
+		imap10kCell(),
+		startCell(),
+		fetchUnderLoadCell(),
 	}
 }
 

@@ -17,6 +17,9 @@ type load struct {
 	recipients int
 	size       int
 	remote     bool // recipients at the other provider
+	// most is how many messages a round has at the most, where what they lead
+	// to takes much longer than submitting them; 0: no bound.
+	most int
 }
 
 // crew is the connections of a load: those that submit, and one to each mailbox
@@ -123,7 +126,10 @@ func (p *pass) took() time.Duration { return p.ended.Sub(p.began) }
 // round submits for a time, or a number of messages where that is not 0, and
 // waits until everything that belongs to them is visible.
 func (c *crew) round(ctx context.Context, d time.Duration, messages int, patience time.Duration) (*pass, error) {
-	first := len(c.sent)
+	first, timed := len(c.sent), messages == 0
+	if timed {
+		messages = c.most
+	}
 	next, end := atomic.Int64{}, first+messages
 	next.Store(int64(first))
 	var wg sync.WaitGroup
@@ -136,7 +142,7 @@ func (c *crew) round(ctx context.Context, d time.Duration, messages int, patienc
 			var buf []byte
 			for ctx.Err() == nil {
 				n := int(next.Add(1) - 1)
-				if messages > 0 && n >= end || messages == 0 && time.Since(p.began) >= d {
+				if messages > 0 && n >= end || timed && time.Since(p.began) >= d {
 					break
 				}
 				s := sentLetter{from: c.from.sender(i), to: c.addressees(n)}
@@ -170,8 +176,9 @@ func (c *crew) round(ctx context.Context, d time.Duration, messages int, patienc
 	return p, nil
 }
 
-// keep records an accepted submission and what it leads to: two messages in the
-// sender's mailbox for one recipient, and one in each recipient's.
+// keep records an accepted submission and what it leads to: a message in each
+// recipient's mailbox and, of certified mail, a receipt for each of them and the
+// acceptance in the sender's.
 func (c *crew) keep(n int, s sentLetter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +186,9 @@ func (c *crew) keep(n int, s sentLetter) {
 		c.sent = append(c.sent, sentLetter{})
 	}
 	c.sent[n] = s
-	c.boxes[s.from].want += 1 + len(s.to)
+	if !c.site.plain {
+		c.boxes[s.from].want += 1 + len(s.to)
+	}
 	for _, r := range s.to {
 		c.boxes[r].want++
 	}

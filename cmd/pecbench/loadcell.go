@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"time"
 )
 
 // loadTargets are what is asked of a load; 0: nothing.
@@ -30,11 +28,15 @@ func (l load) signatures() int {
 
 func loadCell(name, title string, l load, t loadTargets) cell {
 	return cell{name, title, func(ctx context.Context, b *bench) ([]figure, error) {
-		m, err := b.measureLoad(ctx, name, l)
+		all, err := b.measureLoad(ctx, name, l)
 		if err != nil {
 			return nil, err
 		}
-		return m.figures(l, t), nil
+		figures := all[0].m.figures(l, t)
+		for _, peer := range all[1:] {
+			figures = append(figures, all[0].m.against(peer.name, peer.m, l)...)
+		}
+		return figures, nil
 	}}
 }
 
@@ -92,72 +94,65 @@ func (m *measurement) figures(l load, t loadTargets) []figure {
 	return all
 }
 
-// measureLoad runs a load in rounds against daemons of its own.
-func (b *bench) measureLoad(ctx context.Context, name string, l load) (_ *measurement, err error) {
-	m := &measurement{}
-	if err := m.addLimit(ctx); err != nil {
-		return nil, err
-	}
-	s, err := b.plan.copyTo(filepath.Join(b.dir, name), nil)
+// measureLoad runs a load in rounds against daemons of its own, and against the
+// peers, whose rounds come in turn with pecd's: what the machine does besides
+// concerns all alike. pecd is the first of the result.
+func (b *bench) measureLoad(ctx context.Context, name string, l load) ([]*contender, error) {
+	limit, err := rsaLimit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.diskUse(l)
+	all, err := b.contenders(ctx, name, l)
 	if err != nil {
 		return nil, err
 	}
-	daemons, err := s.serveAll(ctx, l, nil)
+	pecd := all[0]
+	err = b.rounds(ctx, name, all)
+	for _, c := range all {
+		err = errors.Join(err, c.leave())
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := b.rounds(ctx, m, name, l, s, daemons); err != nil {
-		return nil, errors.Join(err, stopAll(daemons))
-	}
-	if err := stopAll(daemons); err != nil {
 		return nil, err
 	}
 	// The store was closed: its log has been copied into the database.
-	after, err := s.diskUse(l)
+	after, err := pecd.site.diskUse(l)
 	if err != nil {
 		return nil, err
 	}
-	m.grown = float64(after - before)
-	if err := m.addLimit(ctx); err != nil {
+	pecd.m.grown = float64(after - pecd.before)
+	for _, c := range all {
+		b.discard(c.site)
+	}
+	limitAfter, err := rsaLimit(ctx)
+	if err != nil {
 		return nil, err
 	}
+	pecd.m.rsa = []float64{limit, limitAfter}
 	if b.Syncs {
-		m.syncs, err = b.countSyncs(ctx, name+"-syncs", l)
+		pecd.m.syncs, err = b.countSyncs(ctx, name+"-syncs", l)
 	}
-	return m, err
+	return all, err
 }
 
-func (m *measurement) addLimit(ctx context.Context) error {
-	limit, err := rsaLimit(ctx)
-	m.rsa = append(m.rsa, limit)
-	return err
-}
-
-// rounds fills the measurement, then checks everything that was delivered.
-func (b *bench) rounds(ctx context.Context, m *measurement, name string, l load, s *site, daemons []*daemon) error {
-	c, err := gather(b, l, s)
-	if err != nil {
-		return err
-	}
-	defer c.dismiss()
+// rounds fills the measurements, then checks everything that was delivered.
+func (b *bench) rounds(ctx context.Context, name string, all []*contender) error {
 	for range b.Rounds {
-		if err := b.oneRound(ctx, m, c, daemons); err != nil {
-			return err
+		for _, c := range all {
+			if err := b.oneRound(ctx, c.m, c.crew, c.daemons); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
 		}
 	}
-	for _, d := range daemons {
+	pecd := all[0]
+	for _, d := range pecd.daemons {
 		peak, err := peakMemory(d.pid)
 		if err != nil {
 			return err
 		}
-		m.peak = max(m.peak, float64(peak)/(1<<20))
+		pecd.m.peak = max(pecd.m.peak, float64(peak)/(1<<20))
 	}
 	if b.Profile != "" {
-		if err := b.profileRounds(ctx, m, c, name); err != nil {
+		if err := b.profileRounds(ctx, pecd.m, pecd.crew, name); err != nil {
 			return err
 		}
 	}
@@ -165,14 +160,11 @@ func (b *bench) rounds(ctx context.Context, m *measurement, name string, l load,
 	if err != nil {
 		return err
 	}
-	a, err := newAudit(c, sample)
-	if err != nil {
-		return err
+	for _, c := range all {
+		if err := c.check(sample); err != nil {
+			return fmt.Errorf("check of %s: %w", c.name, err)
+		}
 	}
-	if err := a.run(); err != nil {
-		return fmt.Errorf("check: %w", err)
-	}
-	m.verified, m.messages = a.verified, a.seen
 	return nil
 }
 
@@ -208,60 +200,18 @@ func (b *bench) oneRound(ctx context.Context, m *measurement, c *crew, daemons [
 	return nil
 }
 
-// providers are those that a load concerns.
-func (s *site) providers(l load) []*provider {
-	if l.remote {
-		return []*provider{s.alfa, s.beta}
+// against is a peer's plain mail beside our certified mail.
+func (m *measurement) against(name string, peer *measurement, l load) []figure {
+	var copies, ratios []float64
+	for i, r := range peer.rate {
+		copies = append(copies, r*float64(l.recipients))
+		ratios = append(ratios, m.rate[i]/r)
 	}
-	return []*provider{s.alfa}
-}
-
-// serveAll starts the daemons of a load; traces names the files of their
-// fsyncs, nil for daemons that are left alone.
-func (s *site) serveAll(ctx context.Context, l load, traces []string) ([]*daemon, error) {
-	var all []*daemon
-	for i, p := range s.providers(l) {
-		var d *daemon
-		var err error
-		if traces == nil {
-			d, err = s.serve(ctx, p)
-		} else {
-			d, err = s.serveTraced(ctx, p, traces[i])
-		}
-		if err != nil {
-			return nil, errors.Join(err, stopAll(all))
-		}
-		all = append(all, d)
+	return []figure{
+		measured(name+", plain: copies seen by IMAP", "1/s", copies...),
+		measured(name+", plain: 250, p50", "ms", peer.p50...),
+		measured(name+", plain: 250, p99", "ms", peer.p99...),
+		measured(name+", plain: CPU a message", "ms", peer.cpu...),
+		measured("certified pecd ÷ plain "+name, "", ratios...).atLeast(1, 0),
 	}
-	return all, nil
-}
-
-func stopAll(all []*daemon) error {
-	var errs []error
-	for _, d := range all {
-		errs = append(errs, d.stop())
-	}
-	return errors.Join(errs...)
-}
-
-func cpuOfAll(all []*daemon) (sum time.Duration, err error) {
-	for _, d := range all {
-		used, err := cpu(d.pid)
-		if err != nil {
-			return 0, err
-		}
-		sum += used
-	}
-	return sum, nil
-}
-
-func (s *site) diskUse(l load) (sum int64, err error) {
-	for _, p := range s.providers(l) {
-		n, err := diskUse(p.store)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return sum, nil
 }

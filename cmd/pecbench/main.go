@@ -32,9 +32,11 @@ type options struct {
 	Rounds     int           `default:"3" help:"Rounds of each cell; the median counts."`
 	Seconds    float64       `default:"10" help:"How long messages are submitted in a round."`
 	Messages   int           `help:"Messages of a round instead of a time."`
+	Scale      float64       `default:"1" help:"Sizes of mailboxes and queues that are prepared, and recipients of the large message, as a part of what the table names; not 1: no targets."`
 	Verify     string        `default:"50" placeholder:"N" help:"Signatures verified in each cell, or all."`
 	Syncs      bool          `default:"true" negatable:"" help:"Count fsyncs, in a round of their own under strace."`
 	Pipelining bool          `default:"true" negatable:"" help:"Send MAIL, RCPT and DATA in one write."`
+	Peers      bool          `help:"Also measure plain mail on Postfix with Dovecot and maddy, in turn with pecd; those that are not installed are named. Needs root."`
 	Profile    string        `type:"path" placeholder:"DIR" help:"Write the daemon's profiles there, taken in rounds of their own."`
 	JSON       string        `name:"json" type:"path" placeholder:"FILE" help:"Write the figures there as well."`
 	Pecd       string        `default:"bin/pecd" type:"path" help:"The binary that is measured."`
@@ -85,7 +87,7 @@ func measure(ctx context.Context, o *options, cells []cell) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	r := newReport(os.Stdout, b.machine)
+	r := newReport(os.Stdout, b.machine, o.Scale == 1)
 	for _, c := range cells {
 		r.begin(c)
 		figures, err2 := c.run(ctx, b)

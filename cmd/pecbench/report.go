@@ -15,6 +15,7 @@ import (
 // report prints figures as they come and keeps them for the end.
 type report struct {
 	w       io.Writer
+	full    bool         // sizes are those of the table, so that its targets count
 	Machine string       `json:"machine"`
 	At      time.Time    `json:"at"`
 	Cells   []cellReport `json:"cells"`
@@ -27,16 +28,20 @@ type cellReport struct {
 	Error   string   `json:"error,omitempty"`
 }
 
-func newReport(w io.Writer, machine string) *report {
+func newReport(w io.Writer, machine string, full bool) *report {
 	fmt.Fprintln(w, machine)
-	return &report{w: w, Machine: machine, At: time.Now().UTC()}
+	return &report{w: w, full: full, Machine: machine, At: time.Now().UTC()}
 }
 
 func (r *report) begin(c cell) { fmt.Fprintf(r.w, "\n%s: %s\n", c.name, c.title) }
 
 func (r *report) add(c cell, figures []figure, err error) {
 	cr := cellReport{Name: c.name, Title: c.title, Figures: figures}
-	for _, f := range figures {
+	for i := range figures {
+		f := &figures[i]
+		if !r.full {
+			f.Target, f.Aim, f.Met = 0, 0, false
+		}
 		fmt.Fprintf(r.w, "  %-44s %10s %-10s %-22s %s\n", f.Name, number(f.Value), f.Unit, f.spread(), f.verdict())
 	}
 	if err != nil {

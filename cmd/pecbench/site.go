@@ -31,6 +31,7 @@ type site struct {
 	dir      string
 	binary   string
 	password string
+	plain    bool // no certified mail: one copy for each recipient, no receipts
 	roots    *x509.CertPool
 	alfa     *provider
 	beta     *provider
@@ -53,7 +54,7 @@ func prepareSite(ctx context.Context, binary, dir string) (*site, error) {
 		return nil, err
 	}
 	d, err := startDaemon(ctx, exec.Command(binary, "demo", "--dir", dir, "--all-tier", "xl", "--quiet",
-		"--standard", strconv.Itoa(standardBoxes), "--base-port", strconv.Itoa(base)))
+		"--standard", strconv.Itoa(standardBoxes), "--base-port", strconv.Itoa(base)), saysReady)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func (b *bench) countSyncs(ctx context.Context, name string, l load) (perMessage
 	if err != nil {
 		return 0, err
 	}
+	defer b.discard(s)
 	traces := []string{filepath.Join(s.dir, "alfa.trace"), filepath.Join(s.dir, "beta.trace")}
 	daemons, err := s.serveAll(ctx, l, traces)
 	if err != nil {
