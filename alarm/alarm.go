@@ -32,6 +32,7 @@ const (
 	SigningToken        = "signing_token"        // a token with the signing key is out of use
 	CertificateExpiring = "certificate_expiring" // a certificate of ours ends within 30 days
 	LedgerBroken        = "ledger_broken"        // the log's chain does not hold
+	RestoredJobs        = "restored_jobs"        // what a restore set aside waits for a decision
 )
 
 // Alarm is one condition that lasts.

@@ -83,6 +83,7 @@ func TestForKinds_6_3(t *testing.T) {
 		QueueHeld, QueueReleased, QueueRetried, QueueFailed, Access, AccessDenied, DomainState, MailboxCreated, MailboxState,
 		MailboxTier, OrdinaryClosed, OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
+		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
 	}
 	if all := append(slices.Clone(messages), others...); len(all) != len(Kinds()) {
 		t.Errorf("%d kinds are classified, there are %d", len(all), len(Kinds()))

@@ -34,6 +34,9 @@ const (
 	QueueReleased Kind = "queue.released"
 	QueueRetried  Kind = "queue.retried"
 	QueueFailed   Kind = "queue.failed" // Detail is the reason given
+	// Of what was set aside when the store was put back from a copy.
+	QueueResumed Kind = "queue.resumed"
+	QueueDropped Kind = "queue.dropped" // done after the copy was made, as far as is known
 )
 
 // Access and administration.
@@ -65,6 +68,8 @@ const (
 	QuarantinePurged Kind = "quarantine.purged" // infected messages were removed after their time of keeping
 	AlarmRaised      Kind = "alarm.raised"      // a condition that needs a person; Detail says which
 	AlarmCleared     Kind = "alarm.cleared"     // … and its end
+	StoreCopied      Kind = "store.copied"      // a copy of the whole store is made for Actor
+	StoreRestored    Kind = "store.restored"    // the store was put back from a copy; what came after the record before is lost
 )
 
 // Of the antivirus.
@@ -78,12 +83,13 @@ func Kinds() []Kind {
 		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived,
 		ReceiptReceived, OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered,
 		DeliveryFailed, RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached,
-		QueueHeld, QueueReleased, QueueRetried, QueueFailed,
+		QueueHeld, QueueReleased, QueueRetried, QueueFailed, QueueResumed, QueueDropped,
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
+		StoreCopied, StoreRestored,
 		ScanReported,
 	}
 }

@@ -35,6 +35,9 @@ type Filter struct {
 	OlderThan time.Duration // queued at least that long
 	LastError string        // part of it, without case
 	Held      bool          // held ones only
+	// Restored selects what was set aside when the store was put back from a
+	// copy, of every kind, instead of what waits to be done.
+	Restored bool
 }
 
 // Entry is one queued message.
@@ -65,8 +68,16 @@ type Entry struct {
 func (q *Queue) List(ctx context.Context, f Filter, fn func(Entry) error) error {
 	now := q.Clock.Now()
 	l := lister{Queue: q}
-	return q.Store.Jobs(ctx, f.Kind, func(j storage.Job) error {
-		if f.Kind == "" && j.Kind == JobDeadline || f.Held && !j.Held || now.Sub(j.Created) < f.OlderThan || !contains(j.LastError, f.LastError) {
+	kind := f.Kind
+	if f.Restored && kind != "" {
+		kind = storage.SetAside + kind
+	}
+	return q.Store.Jobs(ctx, kind, func(j storage.Job) error {
+		if aside := strings.HasPrefix(j.Kind, storage.SetAside); aside != f.Restored {
+			return nil
+		}
+		j = asItWas(j)
+		if f.Kind == "" && !f.Restored && j.Kind == JobDeadline || f.Held && !j.Held || now.Sub(j.Created) < f.OlderThan || !contains(j.LastError, f.LastError) {
 			return nil
 		}
 		e, err := l.entry(ctx, j)

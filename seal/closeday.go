@@ -62,7 +62,7 @@ func (d *Daybook) closeDay(ctx context.Context, before storage.Seal, day time.Ti
 // to be made. Stamps are had for recorded seals only: the store is older than
 // its files, and what they prove must not be written over.
 func (d *Daybook) refuseStamped(file string) error {
-	stamp := stampName(file)
+	stamp := StampName(file)
 	there, err := exists(filepath.Join(d.cfg.Dir, stamp))
 	if err != nil {
 		return fault.New("seal.closeDay", fault.Temporary, err)

@@ -177,7 +177,7 @@ func TestStampsLate(t *testing.T) {
 		if e.tsa.asked[i] != s.Sum {
 			t.Error("not in order")
 		}
-		tsr, err := os.ReadFile(filepath.Join(e.folder(), stampName(s.File)))
+		tsr, err := os.ReadFile(filepath.Join(e.folder(), StampName(s.File)))
 		if err != nil || string(tsr) != string(s.Stamp) {
 			t.Errorf("stamp %d beside its file: %v", s.Number, err)
 		}

@@ -89,8 +89,8 @@ func sealedName(number int64, day string) string {
 	return fmt.Sprintf("%06d-%s%s", number, day, sealedSuffix)
 }
 
-// stampName is the name of the time stamp beside a sealed file.
-func stampName(sealed string) string {
+// StampName is the name of the time stamp beside a sealed file.
+func StampName(sealed string) string {
 	return sealed[:len(sealed)-len(sealedSuffix)] + stampSuffix
 }
 

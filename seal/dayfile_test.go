@@ -83,7 +83,7 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte("x"), len(p))), nil }
 
 func TestNames(t *testing.T) {
-	if n := sealedName(12, "2026-11-25"); n != "000012-2026-11-25.log.p7m" || stampName(n) != "000012-2026-11-25.log.tsr" {
+	if n := sealedName(12, "2026-11-25"); n != "000012-2026-11-25.log.p7m" || StampName(n) != "000012-2026-11-25.log.tsr" {
 		t.Error(n)
 	}
 	for name, want := range map[string]int64{

@@ -69,7 +69,7 @@ func (s *sealed) judge(p Proof, dir, name, provider string, at time.Time) error 
 		return err
 	}
 	s.sum = [32]byte(h.Sum(nil))
-	if s.stamp, err = readStamp(filepath.Join(dir, stampName(name))); err != nil {
+	if s.stamp, err = readStamp(filepath.Join(dir, StampName(name))); err != nil {
 		return err
 	}
 	if s.stamp != nil {

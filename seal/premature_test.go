@@ -23,7 +23,7 @@ func TestPrematurePurge_2_3(t *testing.T) {
 			s := e.seals()[n-1]
 			e.tamper(fmt.Sprintf("UPDATE seals SET purged = 1 WHERE number = %d", n), fmt.Sprintf("DELETE FROM records WHERE seq BETWEEN %d AND %d", s.First, s.Last))
 			os.Remove(filepath.Join(e.folder(), s.File))
-			os.Remove(filepath.Join(e.folder(), stampName(s.File)))
+			os.Remove(filepath.Join(e.folder(), StampName(s.File)))
 		}
 	}
 	tell := func(e *env, at string, number int) {

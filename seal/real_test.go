@@ -104,7 +104,7 @@ func TestRealSeal_2_3(t *testing.T) {
 	}
 	s := e.seals()[0]
 	p7m := filepath.Join(e.folder(), s.File)
-	tsr := filepath.Join(e.folder(), stampName(s.File))
+	tsr := filepath.Join(e.folder(), StampName(s.File))
 	ca, tsaCA := a.caFile, a.tsa.CAFile
 
 	openssl(t, "ts", "-verify", "-data", p7m, "-in", tsr, "-CAfile", tsaCA)

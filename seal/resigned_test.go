@@ -39,7 +39,7 @@ func (e *env) restamp(name string, at string) {
 	if err != nil {
 		e.Fatal(err)
 	}
-	write(e, filepath.Join(e.folder(), stampName(name)), response)
+	write(e, filepath.Join(e.folder(), StampName(name)), response)
 }
 
 // TestResigned: whoever has the provider's key can sign a day anew. The stamp
@@ -85,7 +85,7 @@ func TestResigned(t *testing.T) {
 		{"the same, with the stamp kept", func(e *env) {
 			e.resign(day2, true, cutLine(3))
 			e.restamp(day2, "2026-11-22 01:00:00")
-			e.tamper(fmt.Sprintf("UPDATE seals SET stamp = x'%x' WHERE number = 2", read(e, filepath.Join(e.folder(), stampName(day2)))))
+			e.tamper(fmt.Sprintf("UPDATE seals SET stamp = x'%x' WHERE number = 2", read(e, filepath.Join(e.folder(), StampName(day2)))))
 		}, []string{"record 8 (|is not in the sealed file", "seal 2 (|" + anotherSum, "seal 3 (|" + notNamed}, []string{"record 9 (|missing", "seal 3 ("}},
 		{"a line that is none", func(e *env) { e.resign(day2, false, replace(`{"seq":8`, `{ "seq":8`)) },
 			[]string{"seal 2 (|unreadable line"}, []string{"seal 2 (|unreadable line", "seal 3 ("}},

@@ -113,6 +113,14 @@ func (d *Daybook) SealNow(ctx context.Context) error {
 	return fault.Wrap("seal.SealNow", errors.Join(err, stampErr))
 }
 
+// Still calls fn while no day is closed, stamped or purged: what the store says
+// of sealed days and what is in the directory agree meanwhile. fn should be short.
+func (d *Daybook) Still(fn func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return fn()
+}
+
 // closeDays closes the days that ended before now, oldest first. With an error
 // comes the end of the first day that is not closed, zero where it is unknown.
 // A clock that is known to be off closes nothing: the day of a seal is for good.

@@ -37,7 +37,7 @@ func (d *Daybook) stamp(ctx context.Context, s storage.Seal) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	err = put(d.cfg.Dir, stampName(s.File), func(w io.Writer) error {
+	err = put(d.cfg.Dir, StampName(s.File), func(w io.Writer) error {
 		_, err := w.Write(response)
 		return err
 	})

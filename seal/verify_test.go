@@ -175,17 +175,17 @@ func TestVerifyNamesWhatWasAltered(t *testing.T) {
 		}, []string{"seal 2 (|another file's"}, []string{"seal 2 (|another file's", "seal 3 ("}},
 		{"a file and its stamp in another's place", func(e *env) {
 			copyFile(e, filepath.Join(e.folder(), day3), filepath.Join(e.folder(), day2))
-			copyFile(e, filepath.Join(e.folder(), stampName(day3)), filepath.Join(e.folder(), stampName(day2)))
+			copyFile(e, filepath.Join(e.folder(), StampName(day3)), filepath.Join(e.folder(), StampName(day2)))
 		}, []string{"seal 2 (|another file's|another sum"}, []string{"seal 2 (|another file's", "seal 3 ("}},
 		{"a stamp of another file", func(e *env) {
-			copyFile(e, filepath.Join(e.folder(), stampName(day3)), filepath.Join(e.folder(), stampName(day2)))
+			copyFile(e, filepath.Join(e.folder(), StampName(day3)), filepath.Join(e.folder(), StampName(day2)))
 		}, []string{"seal 2 (|the stamp is of something else|is not the one kept"}, []string{"seal 2 (|the stamp is of something else"}},
 		{"a stamp of another file in the row, too", func(e *env) {
-			copyFile(e, filepath.Join(e.folder(), stampName(day3)), filepath.Join(e.folder(), stampName(day2)))
+			copyFile(e, filepath.Join(e.folder(), StampName(day3)), filepath.Join(e.folder(), StampName(day2)))
 			e.tamper("UPDATE seals SET stamp = (SELECT stamp FROM seals WHERE number = 3) WHERE number = 2")
 		}, []string{"seal 2 (|the stamp is of something else"}, []string{"seal 2 (|the stamp is of something else"}},
 		{"the row's stamp", func(e *env) { e.tamper("UPDATE seals SET stamp = x'00' WHERE number = 2") }, []string{"seal 2 (|is not the one kept|that is kept does not hold"}, nil},
-		{"a stamp removed", func(e *env) { remove(e, stampName(day2)) }, []string{"seal 2 (|file of the time stamp is missing"}, nil},
+		{"a stamp removed", func(e *env) { remove(e, StampName(day2)) }, []string{"seal 2 (|file of the time stamp is missing"}, nil},
 
 		{"a seal's sum", func(e *env) { e.tamper("UPDATE seals SET sum = zeroblob(32) WHERE number = 2") }, []string{"seal 2 (|another sum"}, nil},
 		{"a seal's head", func(e *env) { e.tamper("UPDATE seals SET head = zeroblob(32) WHERE number = 2") },

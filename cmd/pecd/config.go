@@ -58,7 +58,7 @@ func readConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.dir = filepath.Dir(abs)
+	c.dir, c.file = filepath.Dir(abs), abs
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}

@@ -27,7 +27,7 @@ type Config struct {
 	Relay      RelayConfig      `toml:"relay" doc:"Delivery to other servers."`
 	Log        LogConfig        `toml:"log" doc:"Operating log on standard error; the PEC log is in the store."`
 	Demo       bool             `toml:"demo" doc:"Marks a demonstration node: it says loudly that it is no accredited provider."`
-	dir        string
+	dir, file  string
 }
 
 // ProviderConfig names the provider.

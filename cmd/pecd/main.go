@@ -32,6 +32,8 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Read every message back and check the store's promises. / Verifica l'archivio."`
 	Unwrap     unwrapCmd     `cmd:"" help:"Say what a PEC message is and take the original out. / Apre un messaggio di posta certificata."`
 	Status     statusCmd     `cmd:"" help:"What a node is at and what needs a person. / Stato e allarmi del nodo."`
+	Backup     backupCmd     `cmd:"" help:"Copy the store while the node runs. / Copia l'archivio mentre il nodo lavora."`
+	Restore    restoreCmd    `cmd:"" help:"Put a store back from a copy. / Ripristina un archivio da una copia."`
 	Queue      queueCmd      `cmd:"" help:"What waits to be delivered. / La coda."`
 	Ledger     ledgerCmd     `cmd:"" help:"The PEC log: prove, search, extract. / Il log dei messaggi PEC."`
 	Quarantine quarantineCmd `cmd:"" help:"Infected messages that are kept. / Messaggi con virus."`

@@ -20,6 +20,8 @@ type queueCmd struct {
 	Hold    queueHoldCmd    `cmd:"" help:"Keep messages back; they are given up in time all the same. / Trattiene messaggi."`
 	Release queueReleaseCmd `cmd:"" help:"End a hold. / Rilascia messaggi trattenuti."`
 	Retry   queueRetryCmd   `cmd:"" help:"Try now, whatever the plan. / Ritenta ora."`
+	Resume  queueResumeCmd  `cmd:"" help:"Do what was set aside when the store was put back from a copy. / Riprende ciò che il ripristino ha messo da parte."`
+	Drop    queueDropCmd    `cmd:"" help:"End what was set aside and has been done since the copy. / Scarta ciò che il ripristino ha messo da parte."`
 	Fail    queueFailCmd    `cmd:"" help:"Give messages up, with a signed notice to their senders. / Rinuncia, con avviso al mittente."`
 }
 
@@ -31,11 +33,12 @@ type queueFilter struct {
 	LastError   string        `help:"Part of the last error."`
 	Kind        string        `help:"relay, deliver or deadline; empty: the first two." enum:",relay,deliver,deadline" default:""`
 	Held        bool          `help:"Held ones only."`
+	Restored    bool          `help:"What was set aside when the store was put back from a copy."`
 }
 
 func (f queueFilter) filter() pipeline.Filter {
 	return pipeline.Filter{
-		Kind: f.Kind, Destination: f.Destination, Mailbox: f.Mailbox, OlderThan: f.OlderThan, LastError: f.LastError, Held: f.Held,
+		Kind: f.Kind, Destination: f.Destination, Mailbox: f.Mailbox, OlderThan: f.OlderThan, LastError: f.LastError, Held: f.Held, Restored: f.Restored,
 	}
 }
 
@@ -158,6 +161,32 @@ func (c *queueRetryCmd) Run(e *env) error { return c.act(e, "queue retry", c) }
 
 func (c *queueRetryCmd) do(ctx context.Context, k call) error {
 	return c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.RetryNow(ctx, k.actor, ids...) })
+}
+
+type queueResumeCmd struct{ queueAct }
+
+// Run has jobs done that a restore set aside.
+func (c *queueResumeCmd) Run(e *env) error {
+	c.Restored = true
+	return c.act(e, "queue resume", c)
+}
+
+func (c *queueResumeCmd) do(ctx context.Context, k call) error {
+	err := c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.Resume(ctx, k.actor, ids...) })
+	return errors.Join(err, k.node.checkRestored(ctx))
+}
+
+type queueDropCmd struct{ queueAct }
+
+// Run ends jobs that a restore set aside.
+func (c *queueDropCmd) Run(e *env) error {
+	c.Restored = true
+	return c.act(e, "queue drop", c)
+}
+
+func (c *queueDropCmd) do(ctx context.Context, k call) error {
+	err := c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.Drop(ctx, k.actor, ids...) })
+	return errors.Join(err, k.node.checkRestored(ctx))
 }
 
 type queueFailCmd struct {

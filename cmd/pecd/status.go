@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"pecd/alarm"
@@ -89,10 +90,23 @@ func (s *status) print(k call) error {
 	}
 	fmt.Fprintf(k.out, "%s: %s\n", s.Node, state)
 	fmt.Fprintf(k.out, "in coda / queued: %d consegne / deliveries, %d inoltri / relays, %d scadenze / deadlines\n", s.Jobs["deliver"], s.Jobs["relay"], s.Jobs["deadline"])
+	if aside := s.aside(); aside > 0 {
+		fmt.Fprintf(k.out, "messi da parte dal ripristino / set aside by the restore: %d (pecd queue list --restored)\n", aside)
+	}
 	fmt.Fprintf(k.out, "log: %d … %d; sigilli / seals: %d (%s), senza marca / unstamped: %d\n", s.Log.First, s.Log.Last, s.Seals.Last, s.Seals.Day, s.Seals.Unstamped)
 	for _, a := range s.Alarms {
 		fmt.Fprintf(k.out, "ALLARME %s dal / since %s: %s\n", a.Name, a.Since.Format(time.RFC3339), a.Text)
 	}
 	_, err := fmt.Fprintf(k.out, "allarmi / alarms: %d\n", len(s.Alarms))
 	return err
+}
+
+// aside counts the jobs that a restore set aside.
+func (s *status) aside() (n int) {
+	for kind, jobs := range s.Jobs {
+		if strings.HasPrefix(kind, storage.SetAside) {
+			n += jobs
+		}
+	}
+	return n
 }

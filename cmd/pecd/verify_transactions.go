@@ -173,7 +173,7 @@ func (n *node) waiting(ctx context.Context, f *findings) (map[string]bool, error
 			f.add("queue", "job %d: %v", j.ID, err)
 			return nil
 		}
-		if age := n.clock.Now().Sub(j.Created); age > oldestJob {
+		if age := n.clock.Now().Sub(j.Created); age > oldestJob && !strings.HasPrefix(j.Kind, storage.SetAside) {
 			f.add("queue", "job %d (%s, %s) has been waiting for %v: %s", j.ID, j.Kind, p.ID, age.Truncate(time.Minute), j.LastError)
 		}
 		if !p.Own {

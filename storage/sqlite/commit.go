@@ -74,7 +74,7 @@ func (s *Store) commitOnce(ctx context.Context, step *storage.Step, bytes bool) 
 // ends withdraws the step only as long as the writer has not picked it up.
 func (s *Store) submit(ctx context.Context, q *request) error {
 	s.mu.RLock()
-	if s.closed {
+	if s.closed || s.writer == nil {
 		s.mu.RUnlock()
 		return errClosed
 	}

@@ -12,6 +12,10 @@ import (
 	"pecd/fault"
 )
 
+// Restoring is the directory, below that of a store, where a store is made ready
+// that is put back from a copy.
+const Restoring = "restoring"
+
 // prepareDatabase makes sure that the database file is there, that it is not a
 // new one in the place of one that was lost, and that only its owner reads it.
 // The engine gives its other files the mode of the database file.
@@ -22,6 +26,9 @@ func (a *fileArea) prepareDatabase(path string) error {
 		return ioFailed(op, err)
 	}
 	if size == 0 {
+		if err := a.refuseRestoring(); err != nil {
+			return err
+		}
 		if err := a.refuseFiles(); err != nil {
 			return err
 		}
@@ -43,6 +50,21 @@ func (a *fileArea) prepareDatabase(path string) error {
 		}
 	}
 	return nil
+}
+
+// refuseRestoring fails with fault.Conflict where a store is being put back, or
+// that was broken off: its database is not in its place yet.
+func (a *fileArea) refuseRestoring() error {
+	const op = "sqlite.Open"
+	_, err := os.Lstat(filepath.Join(a.dir, Restoring))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return ioFailed(op, err)
+	}
+	return fault.Say(op, fault.Conflict, fmt.Sprintf("%s: ripristino non concluso: svuotare la cartella e ripetere pecd restore / "+
+		"unfinished restore: empty the directory and do pecd restore again", a.dir))
 }
 
 // refuseFiles fails with fault.Conflict where there are files of messages: a

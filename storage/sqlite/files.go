@@ -21,6 +21,9 @@ type fileArea struct {
 
 	mu   sync.Mutex
 	made map[string]bool // directories below blobs that are on stable storage
+	// While holds is positive published files that are to go stay, under held.
+	holds int
+	held  []string
 }
 
 func newFileArea(dir string) *fileArea { return &fileArea{dir: dir, made: make(map[string]bool)} }
@@ -132,8 +135,40 @@ func (a *fileArea) write(r io.ReaderAt, off, n int64) (name string, err error) {
 	return name, nil
 }
 
-// remove deletes a published file. One that is gone already is no error.
+// hold keeps published files from being deleted until release: a copy of the
+// database that is being made may name them.
+func (a *fileArea) hold() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.holds++
+}
+
+// release ends a hold and deletes what was to be deleted meanwhile.
+func (a *fileArea) release() error {
+	a.mu.Lock()
+	a.holds--
+	var names []string
+	if a.holds == 0 {
+		names, a.held = a.held, nil
+	}
+	a.mu.Unlock()
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, a.remove(name))
+	}
+	return errors.Join(errs...)
+}
+
+// remove deletes a published file, at the end of a hold where there is one. A
+// file that is gone already is no error.
 func (a *fileArea) remove(name string) error {
+	a.mu.Lock()
+	if a.holds > 0 {
+		a.held = append(a.held, name)
+		a.mu.Unlock()
+		return nil
+	}
+	a.mu.Unlock()
 	err := os.Remove(a.blobPath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -131,7 +131,7 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.writer = w
-	if s.read, err = newReader(path, s.opts.Readers, s.opts.CacheBytes/4); err != nil {
+	if s.read, err = newReader(source(path, readPragmas(s.opts.CacheBytes/4)...), s.opts.Readers); err != nil {
 		return err
 	}
 	// The database file itself is new: its name must survive, too.
@@ -193,6 +193,8 @@ func (s *Store) release() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}
-	errs = append(errs, s.lock.Close())
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
 	return errors.Join(errs...)
 }

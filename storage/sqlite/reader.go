@@ -28,8 +28,13 @@ func source(path string, pragmas ...string) string {
 	return u.String() + "?" + q.Encode()
 }
 
-func newReader(path string, conns, cacheBytes int) (*reader, error) {
-	db, err := sql.Open("sqlite", source(path, "query_only(1)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheBytes>>10)))
+// readPragmas are the settings of a connection for reading.
+func readPragmas(cacheBytes int) []string {
+	return []string{"query_only(1)", "temp_store(memory)", fmt.Sprintf("cache_size(-%d)", cacheBytes>>10)}
+}
+
+func newReader(uri string, conns int) (*reader, error) {
+	db, err := sql.Open("sqlite", uri)
 	if err != nil {
 		return nil, err
 	}

@@ -47,11 +47,14 @@ type writer struct {
 	path     string
 	machine  clock.System // paces commits: what the store dates goes by opts.Clock
 	queue    chan *request
+	chores   chan *chore
 	finished chan struct{} // closed when the goroutine ends; nil: never started
 
 	// Of the goroutine alone once it runs.
 	eng *engine  // nil after a failed transaction, until the next group
 	tip *logHead // end of the log; nil: to be read
+	// copying is the copy of the database that is being made, nil for none.
+	copying *DatabaseCopy
 }
 
 // request is one step waiting for its turn.
@@ -69,7 +72,7 @@ type request struct {
 }
 
 func newWriter(s *Store, path string) (*writer, error) {
-	w := &writer{Store: s, path: path, queue: make(chan *request, maxGroup)}
+	w := &writer{Store: s, path: path, queue: make(chan *request, maxGroup), chores: make(chan *chore)}
 	if err := w.connect(); err != nil {
 		return nil, err
 	}
@@ -106,7 +109,8 @@ func (w *writer) disconnect() error {
 	if w.eng == nil {
 		return nil
 	}
-	err := w.eng.close()
+	// A copy that is lost this way is begun anew by whoever makes it.
+	err := errors.Join(w.endCopy(), w.eng.close())
 	w.eng, w.tip = nil, nil
 	return err
 }
@@ -136,7 +140,13 @@ func (w *writer) loop() {
 		first := next
 		if first == nil {
 			var ok bool
-			if first, ok = <-w.queue; !ok {
+			select {
+			case c := <-w.chores:
+				c.run()
+				continue
+			case first, ok = <-w.queue:
+			}
+			if !ok {
 				return
 			}
 		}
@@ -213,8 +223,10 @@ func (w *writer) try(group []*request) error {
 		w.giveUp()
 		return failAll(group, err, false)
 	}
-	applied := w.applyAll(group)
-	if !applied && len(group) > 1 {
+	// A rollback would have a copy of the database begin anew: while one is
+	// made each step has a savepoint, and nothing is taken back as a whole.
+	applied := w.copying == nil && w.applyAll(group)
+	if !applied && (len(group) > 1 || w.copying != nil) {
 		var err error
 		if applied, err = w.applyEach(group); err != nil {
 			// The engine lost the transaction (disk full): nothing of it is
@@ -223,7 +235,7 @@ func (w *writer) try(group []*request) error {
 			return failAll(group, fmt.Errorf("transaction lost: %w", err), false)
 		}
 	}
-	if !applied {
+	if !applied && w.copying == nil {
 		w.tip = nil
 		err := w.exec("ROLLBACK")
 		if err != nil {
@@ -256,16 +268,24 @@ func failAll(group []*request, cause error, unsure bool) error {
 // begin starts a transaction, on a new connection where the last one was given up.
 func (w *writer) begin() error {
 	if w.eng == nil {
-		if err := w.connect(); err != nil {
+		if err := w.reconnect(); err != nil {
 			return err
 		}
-		// What failed before may have been committed after all.
-		if err := w.loadJobs(context.Background()); err != nil {
-			return errors.Join(err, w.disconnect())
-		}
-		w.watch.notifyAll()
 	}
 	return w.exec("BEGIN IMMEDIATE")
+}
+
+// reconnect opens a new connection in the place of one that was given up.
+func (w *writer) reconnect() error {
+	if err := w.connect(); err != nil {
+		return err
+	}
+	// What failed before may have been committed after all.
+	if err := w.loadJobs(context.Background()); err != nil {
+		return errors.Join(err, w.disconnect())
+	}
+	w.watch.notifyAll()
+	return nil
 }
 
 // applyAll runs the steps of group one after the other, as if none could fail:
@@ -280,13 +300,15 @@ func (w *writer) applyAll(group []*request) bool {
 	return true
 }
 
-// applyEach starts the transaction anew and runs each step inside a savepoint,
-// so that one that fails is undone alone. any tells whether one did not. The
-// error is that of the whole transaction.
+// applyEach runs each step inside a savepoint, so that one that fails is undone
+// alone; where steps were tried without, the transaction starts anew. any tells
+// whether one did not fail. The error is that of the whole transaction.
 func (w *writer) applyEach(group []*request) (any bool, err error) {
-	w.tip = nil
-	if err := errors.Join(w.exec("ROLLBACK"), w.exec("BEGIN IMMEDIATE")); err != nil {
-		return false, err
+	if w.copying == nil {
+		w.tip = nil
+		if err := errors.Join(w.exec("ROLLBACK"), w.exec("BEGIN IMMEDIATE")); err != nil {
+			return false, err
+		}
 	}
 	for _, q := range group {
 		var alive bool

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"pecd/fault"
+	"pecd/seal"
+	"pecd/storage"
+	"pecd/storage/sqlite"
+)
+
+// makeDir makes a directory of the copy and what is missing above it.
+func (w *work) makeDir(dir string) error {
+	if w.made[dir] {
+		return nil
+	}
+	if dir != w.dir {
+		if err := w.makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	w.made[dir] = true
+	return nil
+}
+
+// files copies everything beside the database, and writes SHA256SUMS, in the
+// order of the paths.
+func (w *work) files(ctx context.Context) (err error) {
+	if w.sums, err = newSumsWriter(w.path(sumsName)); err != nil {
+		return err
+	}
+	if w.before != nil && !w.Anew {
+		if w.old, err = openSums(filepath.Join(w.before.Dir, sumsName)); err != nil {
+			return err
+		}
+		defer w.old.close()
+	}
+	for _, e := range w.Extras {
+		if err := w.take(ctx, path.Join(nodeDir, e.Name), e.Content); err != nil {
+			return err
+		}
+	}
+	for _, part := range []func(context.Context) error{w.blobs, w.lists, w.tellDays, w.tellDatabase} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	w.m.Files = w.sums.files
+	w.m.Sums, err = w.sums.finish()
+	return err
+}
+
+// blobs takes the files of blobs that the copied database names. None of them
+// ever changes: one of the same name and size in the copy before is the same.
+func (w *work) blobs(ctx context.Context) error {
+	copied, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = copied.BlobFiles(ctx, func(file string, size int64) error {
+		to := path.Join(storeDir, filepath.ToSlash(file))
+		if w.old != nil {
+			hex, ok, err := w.old.seek(to)
+			if err != nil {
+				return err
+			}
+			if ok && w.link(to, size) {
+				return w.note(sum{to, hex}, size)
+			}
+		}
+		return w.copyFile(ctx, filepath.Join(w.Dir, file), to)
+	})
+	return errors.Join(err, copied.Close())
+}
+
+// link gives a file of the copy before a second name in this one; where that
+// cannot be, it is copied.
+func (w *work) link(file string, size int64) bool {
+	old := filepath.Join(w.before.Dir, file)
+	info, err := os.Lstat(old)
+	if err != nil || info.Size() != size || !info.Mode().IsRegular() {
+		return false
+	}
+	to := w.path(file)
+	if w.makeDir(filepath.Dir(to)) != nil || os.Link(old, to) != nil {
+		return false
+	}
+	w.linked++
+	return true
+}
+
+// copyFile copies a file of the store.
+func (w *work) copyFile(ctx context.Context, from, to string) error {
+	s, size, err := w.copyOut(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	return w.note(s, size)
+}
+
+func (w *work) copyOut(ctx context.Context, from, to string) (sum, int64, error) {
+	f, err := os.Open(from)
+	if err != nil {
+		return sum{}, 0, err
+	}
+	defer f.Close()
+	return w.write(ctx, to, f)
+}
+
+// take copies what a reader has.
+func (w *work) take(ctx context.Context, to string, r io.Reader) error {
+	s, size, err := w.write(ctx, to, r)
+	if err != nil {
+		return err
+	}
+	return w.note(s, size)
+}
+
+// write makes a file of the copy, on stable storage when it returns.
+func (w *work) write(ctx context.Context, to string, r io.Reader) (sum, int64, error) {
+	dest := w.path(to)
+	if err := w.makeDir(filepath.Dir(dest)); err != nil {
+		return sum{}, 0, err
+	}
+	if err := w.pace.spend(ctx, fileCost); err != nil {
+		return sum{}, 0, err
+	}
+	h := sha256.New()
+	slow := &paced{ctx: ctx, r: io.TeeReader(r, h), pace: w.pace}
+	if err := writeFile(dest, slow); err != nil {
+		return sum{}, 0, err
+	}
+	w.copied++
+	return sum{to, hex.EncodeToString(h.Sum(nil))}, slow.n, nil
+}
+
+// note writes the line of a file that is in the copy.
+func (w *work) note(s sum, size int64) error {
+	w.m.Bytes += size
+	return w.sums.add(s)
+}
+
+// lists takes the revocation lists, which are replaced by renaming.
+func (w *work) lists(ctx context.Context) error {
+	entries, err := os.ReadDir(filepath.Join(w.Dir, crlDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		err := w.copyFile(ctx, filepath.Join(w.Dir, crlDir, e.Name()), path.Join(storeDir, crlDir, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone meanwhile: fetched again
+			return err
+		}
+	}
+	return err
+}
+
+// days takes the sealed days that the copied database knows: the others, if
+// any, belong to what came after.
+func (w *work) days(ctx context.Context, copied *sqlite.Store) error {
+	w.ledger = nil
+	old, err := w.oldDays()
+	if err != nil {
+		return err
+	}
+	var names []string
+	err = copied.Seals(ctx, 1, func(s storage.Seal) error {
+		if s.Purged {
+			return nil
+		}
+		names = append(names, s.File)
+		if len(s.Stamp) > 0 {
+			names = append(names, seal.StampName(s.File))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := w.day(ctx, name, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) day(ctx context.Context, name string, old map[string]string) error {
+	from, to := filepath.Join(w.Dir, ledgerDir, name), path.Join(storeDir, ledgerDir, name)
+	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Also without its file a day is better copied than not: pecd ledger
+		// verify tells of it here as it does there.
+		w.Logger.Error("a sealed day of the log has lost its file", "file", name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if hex, ok := old[to]; ok && w.link(to, info.Size()) {
+		w.ledger = append(w.ledger, sum{to, hex})
+		w.m.Bytes += info.Size()
+		return nil
+	}
+	s, size, err := w.copyOut(ctx, from, to)
+	w.ledger = append(w.ledger, s)
+	w.m.Bytes += size
+	return err
+}
+
+// oldDays are the sums of the sealed days in the copy before.
+func (w *work) oldDays() (map[string]string, error) {
+	if w.before == nil || w.Anew {
+		return nil, nil
+	}
+	r, err := openSums(filepath.Join(w.before.Dir, sumsName))
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	old := make(map[string]string)
+	for {
+		s, err := r.next()
+		if err == io.EOF {
+			return old, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(s.path, storeDir+"/"+ledgerDir+"/") {
+			old[s.path] = s.hex
+		}
+	}
+}
+
+// tellDays writes the lines of the sealed days.
+func (w *work) tellDays(context.Context) error {
+	for _, s := range w.ledger {
+		if err := w.sums.add(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellDatabase reads the database once more, for its sum.
+func (w *work) tellDatabase(ctx context.Context) error {
+	s, size, err := hashFile(ctx, w.dir, path.Join(storeDir, databaseName), w.pace)
+	if err != nil {
+		return err
+	}
+	w.copied++
+	return w.note(s, size)
+}
+
+// hashFile returns the sum of a file of the copy at dir.
+func hashFile(ctx context.Context, dir, file string, p *pace) (sum, int64, error) {
+	f, err := os.Open(filepath.Join(dir, file))
+	if err != nil {
+		return sum{}, 0, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return sum{}, 0, errors.Join(err, fault.New("backup.hash", fault.Invalid, fmt.Errorf("%s is no file", file)))
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, &paced{ctx: ctx, r: f, pace: p})
+	return sum{file, hex.EncodeToString(h.Sum(nil))}, n, err
+}
+
+// paced reads at a pace.
+type paced struct {
+	ctx  context.Context
+	r    io.Reader
+	pace *pace
+	n    int64
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.n += int64(n)
+	if serr := p.pace.spend(p.ctx, n); serr != nil {
+		return n, serr
+	}
+	return n, err
+}
