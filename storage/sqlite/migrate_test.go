@@ -64,7 +64,7 @@ func TestMigrateAddsSummaries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("DROP TABLE summaries; PRAGMA user_version = 2;"); err != nil {
+	if _, err := db.Exec("DROP TABLE summaries; DROP TABLE identity; PRAGMA user_version = 2;"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
