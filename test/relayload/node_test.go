@@ -26,7 +26,7 @@ const relayWorkers, relayPerDomain = 128, 16
 
 // window is how many messages of the stream are in the queue: enough to have
 // one ready for whichever worker is free.
-const window = 72
+const window = 288
 
 // node is the relay of a provider as the daemon wires it: store, relay client,
 // relay point and worker.
