@@ -46,12 +46,35 @@ func startCell() cell {
 				return nil, err
 			}
 		}
+		if err := s.alfa.prepared(ctx, func(st *sqlite.Store) error { return b.checkAfterStart(ctx, st) }); err != nil {
+			return nil, err
+		}
 		return []figure{
 			measured("from exec to the first 250", "s", first...).atMost(5),
 			measured("from exec to ready", "s", ready...),
 			measured("peak memory of the daemon", "MiB", peaks...),
 		}, nil
 	}}
+}
+
+// checkAfterStart counts what the node was started with: all of it is still
+// there, and each round's message with its receipts.
+func (b *bench) checkAfterStart(ctx context.Context, st *sqlite.Store) error {
+	var messages, jobs int
+	err := st.Mailboxes(ctx, "", func(m storage.Mailbox) error {
+		messages += int(m.Messages)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.Jobs(ctx, pipeline.JobRelay, func(storage.Job) error { jobs++; return nil }); err != nil {
+		return err
+	}
+	if least := b.scaled(storedMessages) + b.Rounds; messages < least || jobs != b.scaled(queuedJobs) {
+		return fmt.Errorf("%d messages and %d jobs are left, not %d and %d", messages, jobs, least, b.scaled(queuedJobs))
+	}
+	return nil
 }
 
 // oneStart runs the daemon from exec to the 250 of a message. The submission is
