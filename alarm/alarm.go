@@ -31,6 +31,7 @@ const (
 	StampOverdue        = "timestamp_overdue"    // a sealed day has no time stamp yet
 	CertificateExpiring = "certificate_expiring" // a certificate of ours ends within 30 days
 	LedgerBroken        = "ledger_broken"        // the log's chain does not hold
+	StoreFailing        = "store_failing"        // the store cannot be written: mail waits
 )
 
 // Alarm is one condition that lasts.
