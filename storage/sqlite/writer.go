@@ -84,6 +84,9 @@ func newWriter(s *Store, path string) (*writer, error) {
 
 // connect opens the writing connection.
 func (w *writer) connect() (err error) {
+	if err := renewLog(w.path + "-wal"); err != nil {
+		return err
+	}
 	if w.eng, err = openEngine(source(w.path)); err != nil {
 		return err
 	}
@@ -208,7 +211,9 @@ func (w *writer) commit(group []*request) {
 	if len(group) == 0 {
 		return
 	}
-	if err := w.try(group); err != nil {
+	err := w.try(group)
+	w.files.health.note(partLog, err)
+	if err != nil {
 		w.opts.Logger.Error("commit failed", "steps", len(group), "error", err)
 	}
 	for _, q := range group {
