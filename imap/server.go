@@ -93,7 +93,7 @@ type Server struct {
 	log        *slog.Logger
 	timing     timing
 	lib        *imapserver.Server
-	structures structures
+	structures *scanned
 	buffers    *sync.Pool    // of *[]byte, outBuffer octets
 	scans      chan struct{} // one slot for each message being read through
 

@@ -12,6 +12,7 @@ import (
 	"pecd/directory"
 	"pecd/storage"
 	"pecd/storage/sqlite"
+	"pecd/summary"
 )
 
 // fillStep is how many messages one commit puts into a store that is prepared.
@@ -37,7 +38,8 @@ func inbox(ctx context.Context, st storage.Store, address string) (storage.Folde
 	return st.Folder(ctx, m.ID, "INBOX")
 }
 
-// fillInbox appends n messages to a mailbox, each written by letter.
+// fillInbox appends n messages to a mailbox, each written by letter, with what a
+// node keeps of a message beside it.
 func fillInbox(ctx context.Context, st storage.Store, address string, n int, letter func(i int) []byte) error {
 	folder, err := inbox(ctx, st, address)
 	if err != nil {
@@ -52,7 +54,7 @@ func fillInbox(ctx context.Context, st storage.Store, address string, n int, let
 			body := &storage.NewBody{Head: raw}
 			step.Add(body, &storage.Append{Folder: folder.ID, Body: storage.BodyRef{New: body}, InternalDate: at})
 		}
-		if err := st.Commit(ctx, step); err != nil {
+		if err := (summary.Store{Store: st}).Commit(ctx, step); err != nil {
 			return err
 		}
 	}
