@@ -125,6 +125,7 @@ func BenchmarkMailbox100000(b *testing.B) {
 	const n = 100_000
 	f := filled(b, n, receipt)
 	c := f.counter(b)
+	c.ask("SELECT INBOX")
 	c.measure(b, "select", "SELECT INBOX", 1)
 	c.measure(b, "flags", "FETCH 1:* FLAGS", n)
 	c.measure(b, "search", "SEARCH FROM anna@beta.example", 1)
