@@ -91,7 +91,7 @@ func (s *session) tellStored(op *storage.SetFlags, silent bool) error {
 			continue
 		}
 		expected := silent && slices.Equal(applied(v.flagsOf(i), op.Mode, op.Flags), m.Flags)
-		v.set(i, m)
+		v.set(i, m.Flags)
 		if !expected {
 			tell = append(tell, i)
 		}

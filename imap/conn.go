@@ -49,6 +49,7 @@ type conn struct {
 	ctx         context.Context // of the connection, for work on its behalf
 	cancel      context.CancelFunc
 	raw         net.Conn
+	socket      *gather  // above raw, under TLS; nil before the handshake
 	net         net.Conn // raw, or TLS above it
 	implicitTLS bool
 	remote      netip.Addr
@@ -100,7 +101,8 @@ func (r beforeRead) Read(p []byte) (int, error) {
 
 // secure runs the TLS handshake.
 func (c *conn) secure() error {
-	t := tls.Server(c.raw, c.srv.cfg.TLS)
+	c.socket = &gather{Conn: c.raw}
+	t := tls.Server(c.socket, c.srv.cfg.TLS)
 	c.shaking.Store(true)
 	defer c.shaking.Store(false)
 	if c.srv.closing.Load() {
@@ -160,6 +162,14 @@ var errOutput = errors.New("imap: output failed")
 func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
+	if n >= largeLiteral && c.socket != nil {
+		select {
+		case l := <-c.srv.large:
+			defer func() { c.srv.large <- l }()
+			return c.copyLarge(l, r, off, n)
+		default: // all in use: in small pieces
+		}
+	}
 	for n > 0 {
 		if c.dead {
 			return errOutput
@@ -185,6 +195,36 @@ func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
 			if c.flushLocked() != nil {
 				return errOutput
 			}
+		}
+	}
+	return nil
+}
+
+// copyLarge is copyRange in large pieces.
+func (c *conn) copyLarge(l *large, r io.ReaderAt, off, n int64) error {
+	if l.plain == nil {
+		l.plain, l.records = make([]byte, largeBuffer), make([]byte, 0, recordRoom)
+	}
+	if c.flushLocked() != nil {
+		return errOutput
+	}
+	for n > 0 {
+		if c.dead {
+			return errOutput
+		}
+		piece := l.plain[:min(n, largeBuffer)]
+		if got, err := r.ReadAt(piece, off); got < len(piece) {
+			return unexpected(err)
+		}
+		off, n = off+int64(len(piece)), n-int64(len(piece))
+		c.writeBy.Store(c.after(c.srv.timing.progress))
+		c.socket.hold(l.records)
+		_, err := c.net.Write(piece)
+		err = errors.Join(err, c.socket.release())
+		c.writeBy.Store(0)
+		if err != nil {
+			c.dead = true
+			return errOutput
 		}
 	}
 	return nil

@@ -37,9 +37,10 @@ func (s *session) fetch(args []byte) error {
 	if !slices.ContainsFunc(items, func(it fetchItem) bool { return it.kind > itemFlags }) {
 		return f.fromView(spans)
 	}
-	if err := s.rows(s.ctx, spans, f.message); err != nil {
+	if err := s.rows(s.ctx, spans, slices.ContainsFunc(items, asksSummary), f.message); err != nil {
 		return err
 	}
+	s.remember()
 	if err := f.mark(); err != nil {
 		return err
 	}
@@ -47,6 +48,17 @@ func (s *session) fetch(args []byte) error {
 		return errExpunged
 	}
 	return f.failed
+}
+
+// asksSummary tells whether an item may be answered by the summary of a message.
+func asksSummary(it fetchItem) bool {
+	switch it.kind {
+	case itemEnvelope, itemBody, itemBodyStructure:
+		return true
+	case itemSection, itemBinary, itemBinarySize:
+		return len(it.part) > 0 || it.spec == specFields
+	}
+	return false
 }
 
 func setsSeen(it fetchItem) bool {
@@ -96,7 +108,7 @@ func (f *fetcher) fromView(spans []span) error {
 				if it.kind == itemUID {
 					out.b = appendInt(out.b, v.uids[i])
 				} else {
-					out.b = appendFlags(out.b, v.flagsOf(i))
+					out.b = append(out.b, v.flagText(i)...)
 				}
 			}
 			out.b = append(out.b, ')')
@@ -108,11 +120,11 @@ func (f *fetcher) fromView(spans []span) error {
 
 // message tells one message: first everything is worked out, so that a failure
 // leaves no response half written, then it is sent.
-func (f *fetcher) message(i int, m storage.Message) error {
+func (f *fetcher) message(i int, m storage.Message, summary []byte) error {
 	if err := f.s.ctx.Err(); err != nil {
 		return err
 	}
-	mm := &fetched{s: f.s, ctx: f.s.ctx, m: m}
+	mm := &fetched{s: f.s, ctx: f.s.ctx, m: m, kept: summary}
 	defer mm.close()
 	if err := f.plan(i, mm); err != nil {
 		switch {
@@ -196,19 +208,22 @@ func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, pie
 	case itemUID:
 		return appendInt(b, mm.m.UID), piece{}, nil
 	case itemFlags:
-		f.s.view.set(i, mm.m)
-		out := f.s.c.lines() // nothing of this response is out yet
-		out.keywords(f.s.view)
-		if err := out.done(); err != nil {
-			return b, piece{}, err
+		v := f.s.view
+		v.set(i, mm.m.Flags)
+		if v.table.fresh {
+			out := f.s.c.lines() // nothing of this response is out yet
+			out.keywords(v)
+			if err := out.done(); err != nil {
+				return b, piece{}, err
+			}
 		}
-		return appendFlags(b, mm.m.Flags), piece{}, nil
+		return append(b, v.flagText(i)...), piece{}, nil
 	case itemDate:
 		return appendDate(b, mm.m.InternalDate), piece{}, nil
 	case itemSize:
 		return appendInt(b, mm.m.Size), piece{}, nil
 	case itemEnvelope:
-		h, err := mm.header()
+		h, err := mm.fields()
 		return appendEnvelope(b, h, f.utf8), piece{}, err
 	case itemBody, itemBodyStructure:
 		tree, err := mm.tree()
@@ -221,6 +236,9 @@ func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, pie
 	case itemBinary, itemBinarySize:
 		return f.binary(b, it, mm)
 	}
+	if raw, ok := mm.keptFields(it); ok {
+		return appendLiteral(b, raw, it), piece{}, nil
+	}
 	extents, err := mm.section(it)
 	if err != nil {
 		return b, piece{}, err
@@ -230,6 +248,18 @@ func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, pie
 	b = appendInt(b, total(extents))
 	b = append(b, '}', '\r', '\n')
 	return b, piece{extents: extents}, nil
+}
+
+// appendLiteral appends the fields that an item asks for, out of a header block.
+func appendLiteral(b, raw []byte, it *fetchItem) []byte {
+	extents := clip(headerFields(raw, 0, it), it)
+	b = append(b, '{')
+	b = appendInt(b, total(extents))
+	b = append(b, '}', '\r', '\n')
+	for _, e := range extents {
+		b = append(b, raw[e.off:e.off+e.n]...)
+	}
+	return b
 }
 
 // binary appends BINARY or BINARY.SIZE (RFC 3516).

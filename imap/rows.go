@@ -4,77 +4,58 @@ package imap
 
 import (
 	"context"
-	"errors"
 
 	"pecd/storage"
 )
 
-const (
-	rowPage = 256 // rows read before any of them is worked on
-	nearby  = 64  // messages between two spans that are rather read than asked for apart
-)
+// nearby is how many messages between two spans are rather read than asked for apart.
+const nearby = 64
 
-var errPage = errors.New("page full")
-
-// rows calls fn for the messages of spans that are still there, in order. The
-// store is read in pages, so that no read stays open while a client takes its
-// time. fn must not change the order of the view.
-func (s *session) rows(ctx context.Context, spans []span, fn func(i int, m storage.Message) error) error {
-	page := make([]storage.Message, 0, rowPage)
+// rows calls fn for the messages of spans that are still there, in order, with
+// the summaries kept of them where these are asked for. fn must not change the
+// order of the view.
+func (s *session) rows(ctx context.Context, spans []span, summaries bool, fn func(i int, m storage.Message, summary []byte) error) error {
 	for k := 0; k < len(spans); {
 		j := k
 		for j+1 < len(spans) && spans[j+1].lo-spans[j].hi <= nearby {
 			j++
 		}
-		group := spans[k : j+1]
-		k = j + 1
-		from, to := s.view.uids[group[0].lo], s.view.uids[group[len(group)-1].hi-1]
-		for from <= to && from != 0 {
-			page = page[:0]
-			err := s.store.Messages(ctx, s.view.folder.ID, from, to, func(m storage.Message) error {
-				page = append(page, m)
-				if len(page) == rowPage {
-					return errPage
-				}
-				return nil
-			})
-			if err != nil && !errors.Is(err, errPage) {
-				return s.refuse(err)
-			}
-			if len(page) == 0 {
-				break
-			}
-			from = page[len(page)-1].UID + 1
-			if group, err = s.rowsOf(page, group, fn); err != nil {
-				return err
-			}
-			if len(page) < rowPage {
-				break
-			}
+		if err := s.rowsOf(ctx, spans[k:j+1], summaries, fn); err != nil {
+			return err
 		}
+		k = j + 1
 	}
 	return nil
 }
 
-// rowsOf calls fn for the rows of a page that lie in group and returns what of
-// group may still come.
-func (s *session) rowsOf(page []storage.Message, group []span, fn func(i int, m storage.Message) error) ([]span, error) {
-	for _, m := range page {
-		i, ok := s.view.index(m.UID)
-		if !ok {
-			continue
+// rowsOf is rows for spans that lie close together.
+func (s *session) rowsOf(ctx context.Context, group []span, summaries bool, fn func(i int, m storage.Message, summary []byte) error) error {
+	uids := s.view.uids
+	i, last := group[0].lo, group[len(group)-1].hi
+	from, to := uids[i], uids[last-1]
+	var failed error // of fn
+	row := func(m storage.Message, summary []byte) error {
+		for i < last && uids[i] < m.UID {
+			i++
 		}
 		for len(group) > 0 && group[0].hi <= i {
 			group = group[1:]
 		}
-		if len(group) == 0 || i < group[0].lo {
-			continue
+		if i < last && uids[i] == m.UID && group[0].lo <= i {
+			failed = fn(i, m, summary)
 		}
-		if err := fn(i, m); err != nil {
-			return group, err
-		}
+		return failed
 	}
-	return group, nil
+	var err error
+	if summaries {
+		err = s.store.Summaries(ctx, s.view.folder.ID, from, to, row)
+	} else {
+		err = s.store.Messages(ctx, s.view.folder.ID, from, to, func(m storage.Message) error { return row(m, nil) })
+	}
+	if failed != nil || err == nil {
+		return failed
+	}
+	return s.refuse(err)
 }
 
 // count is the number of messages of spans.

@@ -121,11 +121,11 @@ func (s *session) find(key prepared, needles []needle) ([]int, error) {
 	}
 	w := s.work()
 	defer w.end()
-	err := s.rows(w.ctx, merge(open), func(i int, m storage.Message) error {
+	err := s.rows(w.ctx, merge(open), key.cost > needsRow, func(i int, m storage.Message, summary []byte) error {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		c := &candidate{s: s, i: i, row: &fetched{s: s, ctx: w.ctx, m: m}, needles: needles}
+		c := &candidate{s: s, i: i, row: &fetched{s: s, ctx: w.ctx, m: m, kept: summary}, needles: needles}
 		defer c.row.close()
 		if c.holds(&key) == isYes {
 			hits = append(hits, i)
@@ -138,6 +138,7 @@ func (s *session) find(key prepared, needles []needle) ([]int, error) {
 		}
 		return nil
 	})
+	s.remember()
 	slices.Sort(hits)
 	return hits, w.outcome(err)
 }
@@ -266,7 +267,11 @@ func dayOf(t time.Time) time.Time {
 }
 
 func (c *candidate) inHeader(k *prepared) bool {
-	h, err := c.row.header()
+	look := c.row.fields
+	if k.op == opHeader && !rfc822.KeptField(k.field) {
+		look = c.row.header
+	}
+	h, err := look()
 	if err != nil {
 		c.note(err)
 		return false

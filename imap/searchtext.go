@@ -55,11 +55,10 @@ func (f *fetched) look(needles []needle) ([]bool, error) {
 		if err = f.ctx.Err(); err != nil {
 			return false
 		}
-		h.header(p.Header, false)
-		if p.Message != nil {
-			h.header(p.Message.Header, true)
+		if err = f.lookIntoHeader(p, false, h); err == nil && p.Message != nil {
+			err = f.lookIntoHeader(p.Message, true, h)
 		}
-		if isText(p) && h.open > 0 {
+		if err == nil && isText(p) && h.open > 0 {
 			err = f.lookIntoText(p, h)
 		}
 		return h.open > 0 && err == nil
@@ -81,23 +80,33 @@ func (h *haystack) mark(in func(needle) bool) {
 	}
 }
 
-// header looks into a header: for TEXT alone, or for BODY as well where it is
-// that of an attached message.
-func (h *haystack) header(header rfc822.Header, attached bool) {
-	if !attached && !slices.ContainsFunc(h.needles, func(n needle) bool { return n.header }) {
-		return
+// lookIntoHeader looks into the header of a part: for TEXT alone, or for BODY as
+// well where it is that of an attached message.
+func (f *fetched) lookIntoHeader(p *rfc822.Part, attached bool, h *haystack) error {
+	if h.open == 0 || !attached && !slices.ContainsFunc(h.needles, func(n needle) bool { return n.header }) {
+		return nil
 	}
+	raw, err := f.headerOf(p)
+	if err != nil {
+		return err
+	}
+	h.left -= int64(len(raw))
+	header, _ := rfc822.ParseHeader(raw, rfc822.DefaultLimits()) // beyond the limits: what lies within them
 	for _, field := range header.Fields() {
 		if h.open == 0 {
-			return
+			return nil
 		}
 		text := fold(field.Name + ": " + rfc822.DecodeText(field.Value()))
 		h.mark(func(n needle) bool { return (n.header || attached) && strings.Contains(text, n.text) })
 	}
+	return nil
 }
 
 // lookIntoText searches one part.
 func (f *fetched) lookIntoText(p *rfc822.Part, h *haystack) error {
+	if err := f.open(); err != nil {
+		return err
+	}
 	select {
 	case f.s.srv.scans <- struct{}{}:
 	case <-f.ctx.Done():

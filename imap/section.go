@@ -40,7 +40,7 @@ func locate(root *rfc822.Part, path []int) *rfc822.Part {
 }
 
 // sectionOf returns the octets of BODY[path.spec]; none where the message has no
-// such section. Fields are chosen by headerFields.
+// such section. Of a HEADER.FIELDS it is the header that they are chosen from.
 func sectionOf(root *rfc822.Part, it *fetchItem) []extent {
 	p := locate(root, it.part)
 	if p == nil {
@@ -56,13 +56,10 @@ func sectionOf(root *rfc822.Part, it *fetchItem) []extent {
 	if m == nil {
 		return nil
 	}
-	switch it.spec {
-	case specHeader:
-		return []extent{{m.Offset, m.BodyOffset - m.Offset}}
-	case specText:
+	if it.spec == specText {
 		return []extent{{m.BodyOffset, m.End - m.BodyOffset}}
 	}
-	return headerFields(m.Header.Raw(), m.Offset, it)
+	return []extent{{m.Offset, m.BodyOffset - m.Offset}}
 }
 
 // headerFields returns where in the message the chosen fields of a header block

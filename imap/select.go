@@ -24,8 +24,8 @@ func (s *session) Select(name string, options *imaplib.SelectOptions) (*imaplib.
 	// What is committed while the rows are read is told by the next sync: it
 	// asks for everything after f.ModSeq.
 	v := newView(f, options.ReadOnly || s.readOnly())
-	err = s.store.Messages(s.ctx, f.ID, 1, 0, func(m storage.Message) error {
-		v.add(m)
+	err = s.store.Flags(s.ctx, f.ID, 1, 0, func(uid uint32, flags []string) error {
+		v.add(uid, flags)
 		return nil
 	})
 	if err != nil {

@@ -93,8 +93,9 @@ type Server struct {
 	log        *slog.Logger
 	timing     timing
 	lib        *imapserver.Server
-	structures structures
+	structures *scanned
 	buffers    *sync.Pool    // of *[]byte, outBuffer octets
+	large      chan *large   // for large literals; filled in when first used
 	scans      chan struct{} // one slot for each message being read through
 
 	closing  atomic.Bool
@@ -138,6 +139,10 @@ func NewServer(cfg Config) *Server {
 		perIP:     make(map[netip.Prefix]int),
 	}
 	s.structures = newScanned(s.scans)
+	s.large = make(chan *large, largeBuffers)
+	for range largeBuffers {
+		s.large <- &large{}
+	}
 	s.lib = imapserver.New(&imapserver.Options{
 		NewSession: s.newSession,
 		Caps:       capabilities(),

@@ -52,6 +52,7 @@ type session struct {
 	login    string
 	grant    storage.Grant // Mailbox 0 before login
 	view     *view         // nil while no folder is selected
+	learned  learned       // to be stored beside messages
 }
 
 var (

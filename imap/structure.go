@@ -13,22 +13,14 @@ import (
 	"pecd/storage"
 )
 
-// structures tells how stored messages are made up. A message never changes
-// under its BodyID, so an implementation may keep what it knows, or have it
-// from the time of delivery.
-type structures interface {
-	// message returns the MIME tree of the message in b. It is shared: callers
-	// must not change it.
-	message(ctx context.Context, id storage.BodyID, b storage.Body) (*rfc822.Message, error)
-}
-
 const (
 	cacheBytes   = 32 << 20 // of the trees kept, by treeCost
 	cacheLargest = 4 << 20  // a tree that costs more is not kept
 	readChunk    = 64 << 10
 )
 
-// scanned reads messages through, and keeps the trees used last.
+// scanned reads messages through whose summary does not tell the tree, and keeps
+// the trees used last: of some the summary is too large to be stored.
 type scanned struct {
 	slots chan struct{} // bounds how many messages are read at a time
 
@@ -48,6 +40,8 @@ func newScanned(slots chan struct{}) *scanned {
 	return &scanned{slots: slots, byID: make(map[storage.BodyID]*list.Element), order: list.New()}
 }
 
+// message returns the MIME tree of the message in b. It is shared: callers must
+// not change it.
 func (s *scanned) message(ctx context.Context, id storage.BodyID, b storage.Body) (*rfc822.Message, error) {
 	if t := s.cached(id); t != nil {
 		return t, nil

@@ -58,11 +58,11 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 		i, ok := v.index(m.UID)
 		switch {
 		case ok:
-			if v.set(i, m) {
+			if v.set(i, m.Flags) {
 				flagged = append(flagged, m.UID)
 			}
 		case m.UID > v.last():
-			v.add(m)
+			v.add(m.UID, m.Flags)
 			grown = true
 		}
 	}

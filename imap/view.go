@@ -7,12 +7,13 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unsafe"
 
 	"pecd/storage"
 )
 
 // view is a folder as one client knows it: which messages have which sequence
-// numbers, and with which flags. It holds 16 octets a message. It changes only
+// numbers, and with which flags. It holds 8 octets a message. It changes only
 // together with what the client is told (sync.go).
 type view struct {
 	folder   storage.Folder // as it was when selected
@@ -20,7 +21,6 @@ type view struct {
 	modseq   uint64 // everything up to here is known
 
 	uids  []uint32 // ascending; the sequence number is the index plus one
-	mods  []uint64
 	flags []uint32 // index into table
 	table flagTable
 
@@ -31,23 +31,21 @@ type view struct {
 func newView(f storage.Folder, readOnly bool) *view {
 	return &view{
 		folder: f, readOnly: readOnly, modseq: f.ModSeq,
-		uids: make([]uint32, 0, f.Messages), mods: make([]uint64, 0, f.Messages), flags: make([]uint32, 0, f.Messages),
+		uids: make([]uint32, 0, f.Messages), flags: make([]uint32, 0, f.Messages),
 		gone: make(map[uint32]struct{}),
 	}
 }
 
 // add appends a message; its UID must be above all others.
-func (v *view) add(m storage.Message) {
-	v.uids = append(v.uids, m.UID)
-	v.mods = append(v.mods, m.ModSeq)
-	v.flags = append(v.flags, v.table.intern(m.Flags))
+func (v *view) add(uid uint32, flags []string) {
+	v.uids = append(v.uids, uid)
+	v.flags = append(v.flags, v.table.intern(flags))
 }
 
 // set notes the present flags of message i and tells whether they are others
 // than before.
-func (v *view) set(i int, m storage.Message) bool {
-	v.mods[i] = m.ModSeq
-	f := v.table.intern(m.Flags)
+func (v *view) set(i int, flags []string) bool {
+	f := v.table.intern(flags)
 	changed := f != v.flags[i]
 	v.flags[i] = f
 	return changed
@@ -67,6 +65,9 @@ func (v *view) index(uid uint32) (int, bool) { return slices.BinarySearch(v.uids
 // flagsOf returns the flags of message i. The caller must not change them.
 func (v *view) flagsOf(i int) []string { return v.table.sets[v.flags[i]].flags }
 
+// flagText is flagsOf as a FETCH tells it.
+func (v *view) flagText(i int) string { return v.table.sets[v.flags[i]].text }
+
 func (v *view) seen(i int) bool    { return v.table.sets[v.flags[i]].seen }
 func (v *view) deleted(i int) bool { return v.table.sets[v.flags[i]].deleted }
 
@@ -83,10 +84,10 @@ func (v *view) remove() []uint32 {
 			seqs = append(seqs, uint32(i+1))
 			continue
 		}
-		v.uids[k], v.mods[k], v.flags[k] = uid, v.mods[i], v.flags[i]
+		v.uids[k], v.flags[k] = uid, v.flags[i]
 		k++
 	}
-	v.uids, v.mods, v.flags = v.uids[:k], v.mods[:k], v.flags[:k]
+	v.uids, v.flags = v.uids[:k], v.flags[:k]
 	if len(v.saved) > 0 {
 		v.saved = slices.DeleteFunc(v.saved, func(uid uint32) bool { _, ok := v.gone[uid]; return ok })
 	}
@@ -206,16 +207,31 @@ type flagTable struct {
 	ids  map[string]uint32
 	sets []flagSet
 
+	last   *string // where the list interned last begins: the store shares them
+	lastN  int
+	lastID uint32
+
 	words map[string]struct{} // the keywords among them
 	fresh bool                // some of words were not told yet
 }
 
 type flagSet struct {
 	flags         []string
+	text          string // as a FETCH tells them
 	seen, deleted bool
 }
 
 func (t *flagTable) intern(flags []string) uint32 {
+	at := unsafe.SliceData(flags)
+	if at != nil && at == t.last && len(flags) == t.lastN {
+		return t.lastID
+	}
+	id := t.lookUp(flags)
+	t.last, t.lastN, t.lastID = at, len(flags), id
+	return id
+}
+
+func (t *flagTable) lookUp(flags []string) uint32 {
 	key := strings.Join(flags, " ")
 	if id, ok := t.ids[key]; ok {
 		return id
@@ -235,8 +251,8 @@ func (t *flagTable) intern(flags []string) uint32 {
 		}
 	}
 	t.sets = append(t.sets, flagSet{
-		flags: slices.Clone(flags),
-		seen:  slices.Contains(flags, flagSeen), deleted: slices.Contains(flags, flagDeleted),
+		flags: slices.Clone(flags), text: string(appendFlags(nil, flags)),
+		seen: slices.Contains(flags, flagSeen), deleted: slices.Contains(flags, flagDeleted),
 	})
 	return id
 }

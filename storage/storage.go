@@ -163,7 +163,8 @@ type Mail interface {
 	FolderByID(ctx context.Context, id FolderID) (Folder, error)
 	// Messages calls fn for each message with from ≤ UID ≤ to in ascending
 	// order (to 0: no upper bound). It streams: fn may be called for hundreds
-	// of thousands of rows. An error of fn ends the iteration and is returned.
+	// of thousands of rows, and holds up no commit while it takes its time. An
+	// error of fn ends the iteration and is returned.
 	Messages(ctx context.Context, id FolderID, from, to uint32, fn func(Message) error) error
 	// Flags is Messages for a caller that wants to know which messages there are
 	// and how they are flagged, much cheaper. flags is as in Message.

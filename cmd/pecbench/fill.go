@@ -12,6 +12,7 @@ import (
 	"pecd/directory"
 	"pecd/storage"
 	"pecd/storage/sqlite"
+	"pecd/summary"
 )
 
 // fillStep is how many messages one commit puts into a store that is prepared.
@@ -37,7 +38,8 @@ func inbox(ctx context.Context, st storage.Store, address string) (storage.Folde
 	return st.Folder(ctx, m.ID, "INBOX")
 }
 
-// fillInbox appends n messages to a mailbox, each written by letter.
+// fillInbox appends n messages to a mailbox, each written by letter, with what a
+// node keeps of a message beside it.
 func fillInbox(ctx context.Context, st storage.Store, address string, n int, letter func(i int) []byte) error {
 	folder, err := inbox(ctx, st, address)
 	if err != nil {
@@ -49,14 +51,39 @@ func fillInbox(ctx context.Context, st storage.Store, address string, n int, let
 		for ; i < n && len(step.Ops) < 2*fillStep && octets < 32<<20; i++ {
 			raw := letter(i)
 			octets += len(raw)
-			body := &storage.NewBody{Head: raw}
+			body, err := bodyOf(st, raw)
+			if err != nil {
+				return err
+			}
+			defer closeSpool(body)
 			step.Add(body, &storage.Append{Folder: folder.ID, Body: storage.BodyRef{New: body}, InternalDate: at})
 		}
-		if err := st.Commit(ctx, step); err != nil {
+		if err := (summary.Store{Store: st}).Commit(ctx, step); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bodyOf is a message as IMAP's APPEND stores it: a large one is a blob.
+func bodyOf(st storage.Store, raw []byte) (*storage.NewBody, error) {
+	if len(raw) <= 64<<10 {
+		return &storage.NewBody{Head: raw}, nil
+	}
+	spool := st.NewSpool()
+	body := &storage.NewBody{Blob: &storage.NewBlob{Spool: spool, Len: int64(len(raw))}}
+	if _, err := spool.Write(raw); err != nil {
+		closeSpool(body)
+		return nil, err
+	}
+	return body, nil
+}
+
+// closeSpool closes the spool of a body, if it has one; what is stored stays.
+func closeSpool(b *storage.NewBody) {
+	if b.Blob != nil {
+		b.Blob.Spool.Close()
+	}
 }
 
 // correspondent is who message i of a filled mailbox is from: every one of a

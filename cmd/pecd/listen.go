@@ -15,6 +15,7 @@ import (
 	"pecd/imap"
 	"pecd/pipeline"
 	"pecd/smtp"
+	"pecd/summary"
 )
 
 type listening struct {
@@ -47,7 +48,7 @@ func (n *node) listen() (out []listening, err error) {
 	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
 	exchange.MaxMessage += envelopeAllowance
 	box := imap.Config{
-		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
+		Store: summary.Store{Store: n.store}, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
 		Guesses: guesses,
 	}

@@ -26,6 +26,7 @@ import (
 	"pecd/signer"
 	"pecd/smtp"
 	"pecd/storage/sqlite"
+	"pecd/summary"
 )
 
 // node is one provider's server: the rooms wired together.
@@ -86,7 +87,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		return nil, err
 	}
 	n.core = &pipeline.Core{
-		Store: n.store, Mailboxes: mailboxes{n.users}, Providers: providers{n.index}, Signer: n.signer, Verifier: n.verifier,
+		Store: summary.Store{Store: n.store}, Mailboxes: mailboxes{n.users}, Providers: providers{n.index}, Signer: n.signer, Verifier: n.verifier,
 		Builder: pec.Builder{Provider: n.provider(), Location: n.zone, Secret: secret},
 		Clock:   clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,

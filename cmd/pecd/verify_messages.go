@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -32,14 +33,14 @@ func (n *node) verifyMessages(ctx context.Context, f *findings) error {
 			return err
 		}
 		for _, folder := range folders {
-			err := n.store.Messages(ctx, folder.ID, 1, 0, func(m storage.Message) error {
+			err := n.store.Summaries(ctx, folder.ID, 1, 0, func(m storage.Message, kept []byte) error {
 				f.Messages++
 				if seen[m.Body] {
 					return nil
 				}
 				seen[m.Body] = true
 				f.Bodies++
-				return n.verifyBody(ctx, f, fmt.Sprintf("%s/%s uid %d", box.Address, folder.Name, m.UID), m)
+				return n.verifyBody(ctx, f, fmt.Sprintf("%s/%s uid %d", box.Address, folder.Name, m.UID), m, kept)
 			})
 			if err != nil {
 				return err
@@ -49,7 +50,7 @@ func (n *node) verifyMessages(ctx context.Context, f *findings) error {
 	})
 }
 
-func (n *node) verifyBody(ctx context.Context, f *findings, where string, m storage.Message) error {
+func (n *node) verifyBody(ctx context.Context, f *findings, where string, m storage.Message, kept []byte) error {
 	body, err := n.store.OpenBody(ctx, m.Body)
 	if err != nil {
 		f.add(where, "body %d cannot be opened: %v", m.Body, err)
@@ -62,6 +63,9 @@ func (n *node) verifyBody(ctx context.Context, f *findings, where string, m stor
 		return nil
 	}
 	scan := s.Finish()
+	if !summarizes(kept, scan) {
+		f.add(where, "the summary kept of body %d is not that of the message: lists and searches of mail clients are wrong", m.Body)
+	}
 	rec, err := pec.Recognise(scan, body)
 	if err != nil {
 		f.add(where, "body %d cannot be read: %v", m.Body, err)
@@ -87,6 +91,21 @@ func (n *node) verifyBody(ctx context.Context, f *findings, where string, m stor
 		f.Altered++
 	}
 	return nil
+}
+
+// summarizes tells whether what is kept of a message agrees with it. That holds of no
+// summary at all, and of one of another version: it is made anew.
+func summarizes(kept []byte, scan *rfc822.Message) bool {
+	have, err := rfc822.ReadSummary(kept, scan.Size)
+	if err != nil {
+		return true
+	}
+	whole := scan.Summary()
+	if have.HasTree() {
+		return bytes.Equal(kept, whole)
+	}
+	want, err := rfc822.ReadSummary(whole, scan.Size)
+	return err == nil && have.BodyOffset == want.BodyOffset && bytes.Equal(have.Header.Raw(), want.Header.Raw())
 }
 
 func issuedHere(date string, saved time.Time) bool {

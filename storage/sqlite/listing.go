@@ -5,6 +5,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
 	"math"
 	"time"
 
@@ -55,9 +59,9 @@ func (s *Store) Flags(ctx context.Context, id storage.FolderID, from, to uint32,
 
 const listedColumns = "uid, flags, keywords, messages.body, size, modseq, date, saved"
 
-// cells are the columns of a row as the driver gives them. That costs half of a
-// Scan into typed variables, and the tables are STRICT.
-type cells []any
+// cells are the columns of a row as the driver gives them, their byte strings the
+// receiver's. The tables are STRICT: a column has its type, or is NULL.
+type cells []driver.Value
 
 func (c cells) int(i int) int64 {
 	n, _ := c[i].(int64)
@@ -86,16 +90,14 @@ func list[T any](ctx context.Context, s *Store, op, columns, tables string, chun
 	if _, err := s.FolderByID(ctx, id); err != nil {
 		return err
 	}
-	st, err := s.read.stmt(ctx, "SELECT "+columns+" FROM "+tables+" WHERE folder = ? AND uid BETWEEN ? AND ? ORDER BY uid LIMIT ?")
-	if err != nil {
-		return failed(op, err)
-	}
+	query := "SELECT " + columns + " FROM " + tables + " WHERE folder = ? AND uid BETWEEN ? AND ? ORDER BY uid LIMIT ?"
 	if to == 0 {
 		to = math.MaxUint32
 	}
 	var rows []T
 	for more := true; more && from <= to; {
-		if rows, more, err = readCells(ctx, st, read, rows[:0], id, from, to, chunk); err != nil {
+		var err error
+		if rows, more, err = readCells(ctx, s.read.db, query, read, rows[:0], int64(id), int64(from), int64(to), int64(chunk)); err != nil {
 			return failed(op, err)
 		}
 		for _, r := range rows {
@@ -111,32 +113,68 @@ func list[T any](ctx context.Context, s *Store, op, columns, tables string, chun
 }
 
 // readCells appends what read makes of the rows of a query, until listRoom is
-// used up: more is true then.
-func readCells[T any](ctx context.Context, st *sql.Stmt, read func(cells) (T, int), out []T, args ...any) (all []T, more bool, err error) {
-	rows, err := st.QueryContext(ctx, args...)
+// used up: more is true then. It asks the driver itself: the engine needs less
+// for such a row than database/sql.
+func readCells[T any](ctx context.Context, db *sql.DB, query string, read func(cells) (T, int), out []T, args ...int64) (all []T, more bool, err error) {
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return out, false, err
 	}
-	defer rows.Close()
-	columns, err := rows.Columns()
+	defer conn.Close()
+	all = out
+	err = conn.Raw(func(c any) error {
+		rows, done, err := queryDriver(ctx, c, query, args)
+		if err != nil {
+			return err
+		}
+		defer done()
+		row := make(cells, len(rows.Columns()))
+		for room := listRoom; room > 0; {
+			if err := rows.Next(row); err != nil {
+				return ended(err)
+			}
+			value, octets := read(row)
+			all = append(all, value)
+			room -= octets
+		}
+		more = true
+		return nil
+	})
+	return all, more, err
+}
+
+// queryDriver runs a query on a connection of the driver; done ends it.
+func queryDriver(ctx context.Context, conn any, query string, args []int64) (rows driver.Rows, done func(), err error) {
+	p, ok := conn.(driver.ConnPrepareContext)
+	if !ok {
+		return nil, nil, fmt.Errorf("connection %T", conn)
+	}
+	st, err := p.PrepareContext(ctx, query)
 	if err != nil {
-		return out, false, err
+		return nil, nil, err
 	}
-	c, dest := make(cells, len(columns)), make([]any, len(columns))
-	for i := range c {
-		dest[i] = &c[i]
+	q, ok := st.(driver.StmtQueryContext)
+	if !ok {
+		st.Close()
+		return nil, nil, fmt.Errorf("statement %T", st)
 	}
-	for room := listRoom; rows.Next(); {
-		if err := rows.Scan(dest...); err != nil {
-			return out, false, err
-		}
-		row, octets := read(c)
-		out = append(out, row)
-		if room -= octets; room <= 0 {
-			return out, true, nil
-		}
+	values := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		values[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
 	}
-	return out, false, rows.Err()
+	if rows, err = q.QueryContext(ctx, values); err != nil {
+		st.Close()
+		return nil, nil, err
+	}
+	return rows, func() { rows.Close(); st.Close() }, nil
+}
+
+// ended is nil for the end of the rows.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // flagLists shares the lists of flags among messages: a folder has few
