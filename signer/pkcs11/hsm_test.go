@@ -31,11 +31,11 @@ const (
 // hsm is a SoftHSM of a test's own. The library reads its configuration when it
 // is initialised, so that these tests run one after the other.
 type hsm struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newHSM(t *testing.T) *hsm {
+func newHSM(t testing.TB) *hsm {
 	t.Helper()
 	h := &hsm{t: t, dir: t.TempDir()}
 	tokens := filepath.Join(h.dir, "tokens")

@@ -32,8 +32,8 @@ type TokenConfig struct {
 	Sessions int    // signatures at once; 0: DefaultSessions
 }
 
-// DefaultSessions is how many sessions a token gets. Modules in software become
-// slower with more, those in hardware say in their manual how many they serve.
+// DefaultSessions is how many sessions a token gets. Modules in software gain
+// nothing from more, those in hardware say in their manual how many they serve.
 const DefaultSessions = 4
 
 // Config is the configuration of a Key.
