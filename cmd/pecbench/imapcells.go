@@ -110,77 +110,31 @@ func imap10kCell() cell {
 			return large.write(nil, i, correspondent(i), []string{s.alfa.sender(1)})
 		})
 	}, func(ctx context.Context, r *reading) ([]figure, error) {
-		n, large := r.scaled(someMessages), r.scaled(largeBodies)
-		var envelopes, appends, bodies []float64
-		for range r.Rounds {
-			c, err := r.client(0)
-			if err != nil {
-				return nil, err
-			}
-			if err := c.run("EXAMINE INBOX", nil); err != nil {
-				return nil, err
-			}
-			took, err := c.timed(fmt.Sprintf("FETCH 1:%d ENVELOPE", n), " FETCH (", n)
-			if err != nil {
-				return nil, err
-			}
-			envelopes = append(envelopes, float64(n)/took.Seconds())
-			c.close()
-			rate, err := r.appends(2)
-			if err != nil {
-				return nil, err
-			}
-			appends = append(appends, rate)
-			if c, err = r.client(1); err != nil {
-				return nil, err
-			}
-			if err := c.run("EXAMINE INBOX", nil); err != nil {
-				return nil, err
-			}
-			if took, err = c.timed("FETCH 1:* (BODY.PEEK[])", " FETCH (", large); err != nil {
-				return nil, err
-			}
-			bodies = append(bodies, float64(large)/took.Seconds())
-			c.close()
+		m, err := r.tenThousand()
+		if err != nil {
+			return nil, err
 		}
-		return []figure{
-			measured("FETCH 1:* ENVELOPE", "lines/s", envelopes...).atLeast(133_000, 0),
-			measured("APPEND of 5 kB, one connection", "1/s", appends...).atLeast(607, 0),
-			measured("FETCH of bodies of 1 MB", "1/s", bodies...).atLeast(1432, 0),
-		}, nil
+		figures := []figure{
+			measured("FETCH 1:* ENVELOPE", "lines/s", m.envelopes...).atLeast(133_000, 0),
+			measured("APPEND of 5 kB, one connection", "1/s", m.appends...).atLeast(607, 0),
+			measured("FETCH of bodies of 1 MB", "1/s", m.bodies...).atLeast(1432, 0),
+		}
+		for _, p := range r.peers {
+			if p.imap == "" {
+				continue
+			}
+			more, err := r.besides(ctx, p, m)
+			if err != nil {
+				return figures, fmt.Errorf("%s: %w", p.imap, err)
+			}
+			figures = append(figures, more...)
+		}
+		return figures, nil
 	})
 }
 
 func (r *reading) client(i int) (*imapClient, error) {
 	return dialIMAP(r.site.alfa.imaps, r.site.tls(), r.site.alfa.sender(i), r.site.password)
-}
-
-// appends is how many messages a second one client appends, one after the
-// other, each answered before the next.
-func (r *reading) appends(mailbox int) (float64, error) {
-	c, err := r.client(mailbox)
-	if err != nil {
-		return 0, err
-	}
-	defer c.close()
-	l := newLetters(r.run, 5000, time.Now())
-	before, err := c.messages()
-	if err != nil {
-		return 0, err
-	}
-	n, began := 0, time.Now()
-	for ; time.Since(began).Seconds() < min(r.Seconds, 5); n++ {
-		raw := l.write(nil, before+n, correspondent(n), []string{r.site.alfa.sender(mailbox)})
-		if err := c.append("INBOX", raw); err != nil {
-			return 0, err
-		}
-	}
-	took := time.Since(began)
-	after, err := c.messages()
-	if err == nil && after != before+n {
-		err = fmt.Errorf("%d messages after %d were appended to %d", after, n, before)
-	}
-	return float64(n) / took.Seconds(), err
 }
 
 // append appends a message after the server has asked for it, as every server

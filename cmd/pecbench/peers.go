@@ -21,6 +21,7 @@ import (
 // bench.
 type peer struct {
 	name, short string
+	imap        string   // what its IMAP server is called where that is measured, too
 	programs    []string // that must be found
 	get         string   // how to get them
 	start       func(ctx context.Context, b *bench, dir string) (*site, []*daemon, error)
@@ -28,8 +29,8 @@ type peer struct {
 
 func allPeers() []peer {
 	return []peer{
-		{"Postfix+Dovecot", "postfix", []string{"postfix", "dovecot", "doveconf"}, "apt-get install postfix dovecot-imapd dovecot-lmtpd", startPostfixDovecot},
-		{"maddy", "maddy", []string{"maddy"}, "a binary on PATH", startMaddy},
+		{"Postfix+Dovecot", "postfix", "Dovecot", []string{"postfix", "dovecot", "doveconf"}, "apt-get install postfix dovecot-imapd dovecot-lmtpd", startPostfixDovecot},
+		{"maddy", "maddy", "", []string{"maddy"}, "a binary on PATH", startMaddy},
 	}
 }
 
