@@ -5,6 +5,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -97,6 +98,41 @@ func refuseLog(path string) error {
 	}
 	return fault.Say(op, fault.Conflict, path+": database assente accanto al suo registro pecd.db-wal: ripristinarlo, oppure togliere il registro di propria mano / "+
 		"database missing beside its log pecd.db-wal: restore it, or remove the log yourself")
+}
+
+// renewChunk is how much of the log is in memory while it is written anew.
+const renewChunk = 1 << 20
+
+// renewLog writes the log of an interrupted run anew, over itself, and syncs it.
+// After a sync that failed the kernel holds what it could not write for clean:
+// the engine would find there a commit that is not on the disk, append to it,
+// and sync what it appends alone. What follows a gap is lost in a crash, however
+// well it is synced. Octets that are on the disk already are written over by the
+// same ones.
+func renewLog(path string) error {
+	const op = "sqlite.Open"
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return ioFailed(op, err)
+	}
+	buf := make([]byte, renewChunk)
+	for off := int64(0); err == nil; {
+		var n int
+		n, err = f.ReadAt(buf, off)
+		if n > 0 {
+			if _, werr := f.WriteAt(buf[:n], off); werr != nil {
+				err = werr
+			}
+		}
+		off += int64(n)
+	}
+	if errors.Is(err, io.EOF) {
+		err = f.Sync()
+	}
+	return ioFailed(op, errors.Join(err, f.Close()))
 }
 
 // count returns how many files are below blobs.

@@ -84,6 +84,9 @@ func newWriter(s *Store, path string) (*writer, error) {
 
 // connect opens the writing connection.
 func (w *writer) connect() (err error) {
+	if err := renewLog(w.path + "-wal"); err != nil {
+		return err
+	}
 	if w.eng, err = openEngine(source(w.path)); err != nil {
 		return err
 	}

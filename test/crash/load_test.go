@@ -36,9 +36,11 @@ func newLoad(t testing.TB, s *site, rnd *rand.Rand, pause time.Duration) *load {
 	l := &load{t: t, site: s, books: newBooks(), pause: pause, rush: make(chan struct{})}
 	for _, n := range s.nodes {
 		for i := range keepers {
-			l.keepers = append(l.keepers, newKeeper(t, n, n.keeper(i+1), fork(rnd)))
+			// Each load has mailboxes of its own: its keepers know all that is in them.
+			l.keepers = append(l.keepers, newKeeper(t, n, n.keeper(s.loads*keepers+i+1), fork(rnd)))
 		}
 	}
+	s.loads++
 	return l
 }
 

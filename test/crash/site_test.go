@@ -41,6 +41,7 @@ type site struct {
 	roots    *x509.CertPool
 	nodes    []*node // alfa, beta
 	sink     *sink
+	loads    int // that it has had
 }
 
 // node is one provider.
