@@ -33,6 +33,7 @@ const (
 	CertificateExpiring = "certificate_expiring" // a certificate of ours ends within 30 days
 	LedgerBroken        = "ledger_broken"        // the log's chain does not hold
 	RestoredJobs        = "restored_jobs"        // what a restore set aside waits for a decision
+	StoreFailing        = "store_failing"        // the store cannot be written: mail waits
 )
 
 // Alarm is one condition that lasts.

@@ -152,7 +152,7 @@ func openStore(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logg
 }
 
 func (n *node) openStore(ctx context.Context) (err error) {
-	if n.store, err = sqlite.Open(ctx, n.cfg.path(n.cfg.Store.Dir), sqlite.Options{Clock: n.clock, Logger: n.log}); err != nil {
+	if n.store, err = sqlite.Open(ctx, n.cfg.path(n.cfg.Store.Dir), sqlite.Options{Clock: n.clock, Logger: n.log, Health: n.storeHealth}); err != nil {
 		return err
 	}
 	n.users = directory.New(n.store, n.clock)

@@ -17,7 +17,8 @@ import (
 // bytes, spool/<name> bytes on their way in, lost/<name> files found in blobs
 // that no row names. All lie in one file system: files are moved by renaming.
 type fileArea struct {
-	dir string
+	dir    string
+	health health
 
 	mu   sync.Mutex
 	made map[string]bool // directories below blobs that are on stable storage
@@ -26,7 +27,9 @@ type fileArea struct {
 	held  []string
 }
 
-func newFileArea(dir string) *fileArea { return &fileArea{dir: dir, made: make(map[string]bool)} }
+func newFileArea(dir string, tell func(error)) *fileArea {
+	return &fileArea{dir: dir, health: health{tell: tell}, made: make(map[string]bool)}
+}
 
 func (a *fileArea) spoolPath(name string) string { return filepath.Join(a.dir, "spool", name) }
 func (a *fileArea) lostDir() string              { return filepath.Join(a.dir, "lost") }
@@ -91,6 +94,7 @@ func newName() string {
 // failed sync has dropped is not brought back by another.
 func (a *fileArea) publish(f *os.File, name string) error {
 	err := a.bringOut(f, name)
+	a.health.note(partFiles, err)
 	if err != nil {
 		// How far it got is not known. What cannot be removed either is found
 		// at the next start.
@@ -169,7 +173,11 @@ func (a *fileArea) remove(name string) error {
 		return nil
 	}
 	a.mu.Unlock()
-	err := os.Remove(a.blobPath(name))
+	return removeFile(a.blobPath(name))
+}
+
+func removeFile(path string) error {
+	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -36,6 +36,10 @@ type Options struct {
 	Clock clock.Clock
 	// Logger hears what happens apart from calls; nil: nobody.
 	Logger *slog.Logger
+	// Health hears when the store fails to be written, with the errors of the
+	// engine or of the file system, and nil when it can be written again. It is
+	// called from any goroutine, and must neither wait nor use the store. nil: nobody.
+	Health func(error)
 	// InlineLimit is the size in bytes up to which a blob is kept in the
 	// database; 0: 64 KiB, negative: every blob in a file.
 	InlineLimit int64
@@ -99,7 +103,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		opts:    opts.withDefaults(),
-		files:   newFileArea(dir),
+		files:   newFileArea(dir, opts.Health),
 		watch:   newWatchers(),
 		packers: make(chan *flate.Writer, runtime.GOMAXPROCS(0)),
 	}

@@ -24,7 +24,7 @@ func OpenCopy(ctx context.Context, dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, ioFailed(op, err)
 	}
-	s := &Store{opts: opts.withDefaults(), files: newFileArea(dir), watch: newWatchers()}
+	s := &Store{opts: opts.withDefaults(), files: newFileArea(dir, nil), watch: newWatchers()}
 	s.jobs = newJobIndex(s.watch)
 	path := filepath.Join(dir, "pecd.db")
 	if size, err := fileSize(path); err != nil || size == 0 {

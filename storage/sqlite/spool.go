@@ -65,16 +65,24 @@ func (p *spool) Write(b []byte) (int, error) {
 
 // flush writes buf to the file, creating it.
 func (p *spool) flush() error {
+	err := p.bringOver()
+	if err != nil { // that it could be written is told when it is synced
+		p.files.health.note(partFiles, err)
+	}
+	return ioFailed("sqlite.Spool", err)
+}
+
+func (p *spool) bringOver() error {
 	if p.file == nil {
 		p.name = newName()
 		f, err := os.OpenFile(p.files.spoolPath(p.name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
-			return ioFailed("sqlite.Spool", err)
+			return err
 		}
 		p.file = f
 	}
 	if _, err := p.file.Write(p.buf); err != nil {
-		return ioFailed("sqlite.Spool", err)
+		return err
 	}
 	p.buf = p.buf[:0]
 	return nil

@@ -211,7 +211,9 @@ func (w *writer) commit(group []*request) {
 	if len(group) == 0 {
 		return
 	}
-	if err := w.try(group); err != nil {
+	err := w.try(group)
+	w.files.health.note(partLog, err)
+	if err != nil {
 		w.opts.Logger.Error("commit failed", "steps", len(group), "error", err)
 	}
 	for _, q := range group {
