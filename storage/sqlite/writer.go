@@ -211,9 +211,8 @@ func (w *writer) commit(group []*request) {
 	if len(group) == 0 {
 		return
 	}
-	err := w.try(group)
-	w.files.health.note(partLog, err)
-	if err != nil {
+	if err := w.try(group); err != nil {
+		w.files.health.note(partLog, err)
 		w.opts.Logger.Error("commit failed", "steps", len(group), "error", err)
 	}
 	for _, q := range group {
@@ -252,6 +251,7 @@ func (w *writer) try(group []*request) error {
 		w.giveUp()
 		return failAll(group, fmt.Errorf("outcome of the commit unknown: %w", err), true)
 	}
+	w.files.health.note(partLog, nil)
 	for _, q := range group {
 		if q.run != nil {
 			w.jobs.apply(q.run.jobs)

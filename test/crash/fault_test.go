@@ -112,7 +112,7 @@ type broken struct {
 	name  string
 	size  int // of the messages that meet it
 	begin func(t *testing.T, n *node) (end func())
-	// lasts is set where what was refused may be there all the same: a commit of
+	// unsure is set where what was refused may be there all the same: a commit of
 	// unknown outcome.
 	unsure bool
 }
