@@ -34,7 +34,8 @@ run: build
 test: packages check
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(SHORTFUZZ)
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test\(/\|$$\)')
-	$(GO) test -count=1 -p 1 -timeout 15m ./test/...
+	@$(MAKE) --no-print-directory bench-short
+	CRASH_TIME=$(CRASH_SHORT) $(GO) test -count=1 -p 1 -timeout 15m ./test/...
 
 check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w would change:"; echo "$$out"; exit 1; fi
