@@ -38,6 +38,9 @@ func (a *fileArea) prepareDatabase(path string) error {
 			return err
 		}
 	}
+	if err := refuseBrokenLog(path + "-wal"); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return ioFailed(op, err)

@@ -100,7 +100,7 @@ func (s *site) work(t *testing.T, rnd *rand.Rand, messages int) *load {
 func images(t *testing.T) int {
 	text := os.Getenv("CRASH_IMAGES")
 	if text == "" {
-		return 40
+		return 25
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
