@@ -133,6 +133,15 @@ func startPostfixDovecot(ctx context.Context, b *bench, dir string) (*site, []*d
 		return nil, nil, errors.Join(err, box.stop())
 	}
 	mta.forgiving = true // it ends by the signal
+	// What was started is a script that waits for the server and does not hand
+	// signals on.
+	master, err := os.ReadFile(filepath.Join(dir, "queue/pid/master.pid"))
+	if err == nil {
+		mta.pid, err = strconv.Atoi(strings.TrimSpace(string(master)))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, mta.stop(), box.stop())
+	}
 	return s, []*daemon{mta, box}, nil
 }
 
