@@ -138,6 +138,7 @@ func (m memoryBody) ReadAt(p []byte, off int64) (int, error) {
 func (m memoryBody) Close() error                         { return nil }
 func (m memoryBody) Size() int64                          { return int64(len(m)) }
 func (m memoryBody) Blob() (storage.BlobID, int64, int64) { return 0, 0, 0 }
+func (m memoryBody) Intact() error                        { return nil }
 
 // FuzzDialogue sends anything to a session that may only read. Nothing may
 // panic, and the connection must come to its end.

@@ -46,6 +46,9 @@ func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*en
 		return nil, fault.Wrap(op, err)
 	}
 	defer body.Close()
+	if err := body.Intact(); err != nil { // a receipt must not vouch for what the disk altered
+		return nil, fault.Wrap(op, err)
+	}
 	scan, err := scanAt(body, 0, body.Size())
 	if err != nil {
 		return nil, fault.New(op, fault.Temporary, err)

@@ -122,6 +122,9 @@ func (r *RelayPoint) send(ctx context.Context, v *visit, job storage.Job, p rela
 		return a, next, err
 	}
 	defer body.Close()
+	if err := body.Intact(); err != nil { // what the disk altered must not go out as ours
+		return a, next, err
+	}
 	work := allowance(body.Size(), len(p.Recipients))
 	fair = tedious + work
 	a = r.carrier.Send(ctx, Dispatch{

@@ -55,7 +55,22 @@ type shaky struct {
 	// meanwhile and then, when set, happen once, before and after the next commit.
 	meanwhile, then func()
 	watch           func(*storage.Step) // sees every step
+	altered         bool                // the disk altered every message
 }
+
+// OpenBody implements storage.Store.
+func (s *shaky) OpenBody(ctx context.Context, id storage.BodyID) (storage.Body, error) {
+	b, err := s.Store.OpenBody(ctx, id)
+	if err == nil && s.altered {
+		b = alteredBody{b}
+	}
+	return b, err
+}
+
+type alteredBody struct{ storage.Body }
+
+// Intact implements storage.Body.
+func (alteredBody) Intact() error { return fault.New("test", fault.Internal, errors.New("altered")) }
 
 var errShaky = errors.New("commit failed by the test")
 

@@ -151,6 +151,10 @@ type Body interface {
 	// Blob returns the blob's identifier and its range within the message;
 	// id is 0 when the message has none.
 	Blob() (id BlobID, off, n int64)
+	// Intact reads the message once and compares it with the sum that was taken
+	// when it was stored. It fails with Internal where they differ: the disk
+	// altered it. Whatever is signed over a stored message asks first.
+	Intact() error
 }
 
 // Mail reads folders and messages.

@@ -3,7 +3,9 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -24,6 +26,9 @@ type body struct {
 
 	blob storage.BlobID
 	n    int64 // size of the blob
+
+	id           storage.BodyID
+	sum, blobSum []byte
 }
 
 // OpenBody implements storage.Mail.
@@ -56,7 +61,7 @@ func (s *Store) OpenBody(ctx context.Context, id storage.BodyID) (storage.Body, 
 	}
 }
 
-const bodyQuery = `SELECT b.head_len, b.tail_len, b.packed, b.head, b.tail, b.blob, l.size, l.off, l.data, f.name
+const bodyQuery = `SELECT b.head_len, b.tail_len, b.packed, b.head, b.tail, b.sum, b.blob, l.size, l.off, l.data, l.sum, f.name
 	FROM bodies b LEFT JOIN blobs l ON l.id = b.blob LEFT JOIN files f ON f.id = l.file WHERE b.id = ?`
 
 // loadBody reads a body's rows and returns the name of its file, "" for none.
@@ -67,11 +72,11 @@ func (s *Store) loadBody(ctx context.Context, id storage.BodyID, b *body) (file 
 	var name sql.NullString
 	b.inline = nil
 	err = s.read.row(ctx, bodyQuery, []any{id},
-		&headLen, &tailLen, &flags, &head, &tail, &blob, &size, &off, &b.inline, &name)
+		&headLen, &tailLen, &flags, &head, &tail, &b.sum, &blob, &size, &off, &b.inline, &b.blobSum, &name)
 	if err != nil {
 		return "", err
 	}
-	b.blob, b.n, b.off = storage.BlobID(blob.Int64), size.Int64, off.Int64
+	b.id, b.blob, b.n, b.off = id, storage.BlobID(blob.Int64), size.Int64, off.Int64
 	if b.head, err = unpack(head, headLen, flags&packedHead != 0); err != nil {
 		return "", fmt.Errorf("body %d: head: %w", id, err)
 	}
@@ -142,6 +147,28 @@ func (b *body) readSegment(p []byte, off int64) (int, error) {
 		return copy(p, b.tail[off:]), nil
 	}
 	return 0, io.EOF
+}
+
+// Intact implements storage.Body. The sum is made as fillBody makes it.
+func (b *body) Intact() error {
+	const op = "sqlite.Body"
+	whole := sha256.New()
+	whole.Write(b.head)
+	if b.blob != 0 {
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(b, int64(len(b.head)), b.n)); err != nil {
+			return failed(op, err)
+		}
+		if !bytes.Equal(h.Sum(nil), b.blobSum) {
+			return fault.New(op, fault.Internal, fmt.Errorf("blob %d of body %d is not what was stored: pecd verify", b.blob, b.id))
+		}
+		whole.Write(b.blobSum)
+	}
+	whole.Write(b.tail)
+	if !bytes.Equal(whole.Sum(nil), b.sum) {
+		return fault.New(op, fault.Internal, fmt.Errorf("body %d is not what was stored: pecd verify", b.id))
+	}
+	return nil
 }
 
 // Close implements io.Closer.

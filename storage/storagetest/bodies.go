@@ -83,6 +83,9 @@ func testBodySegments(e *env) {
 			equal(e, "range", fmt.Sprint(off, n), fmt.Sprint(len(c.head), len(c.blob)))
 		}
 		randomReads(e, b, want, 30)
+		if err := b.Intact(); err != nil {
+			e.Errorf("body %d: %v", i, err)
+		}
 		if err := b.Close(); err != nil {
 			e.Fatal(err)
 		}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline_test
+
+import (
+	"context"
+	"testing"
+
+	"pecd/pipeline"
+	"pecd/storage"
+)
+
+// TestAlteredOnDisk: no receipt vouches for an envelope that the disk altered,
+// and none of ours goes out; within a day the sender hears that it was not
+// delivered.
+func TestAlteredOnDisk(t *testing.T) {
+	w := newWorld(t)
+	p := w.providers["alfa.example"]
+	w.submit("anna@alfa.example", []string{"bruno@alfa.example", "carla@beta.example"}, message("anna@alfa.example", "bruno@alfa.example, carla@beta.example", "", "Testo\r\n"))
+	p.restart() // nothing is remembered
+	p.shaky.altered = true
+	for _, kind := range []string{pipeline.JobDeliver, pipeline.JobRelay} {
+		jobs, err := p.store.TakeDue(context.Background(), kind, w.clock.Now(), 1, 0)
+		check(t, err)
+		if len(jobs) != 1 {
+			t.Fatalf("%d jobs", len(jobs))
+		}
+		if err := p.do(context.Background(), jobs[0]); err == nil {
+			t.Fatalf("%s done", kind)
+		}
+		check(t, p.store.Commit(context.Background(), new(storage.Step).Add(&storage.RetryJob{ID: jobs[0].ID, Due: w.clock.Now()})))
+	}
+	if got := w.inbox("bruno@alfa.example"); len(got) != 0 {
+		t.Fatalf("%d messages delivered", len(got))
+	}
+	if w.attempts["beta.example"] != 0 {
+		t.Fatal("sent")
+	}
+	p.shaky.altered = false
+	w.settle()
+	w.want("bruno@alfa.example", "posta-certificata")
+}
