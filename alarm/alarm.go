@@ -32,6 +32,8 @@ const (
 	SigningToken        = "signing_token"        // a token with the signing key is out of use
 	CertificateExpiring = "certificate_expiring" // a certificate of ours ends within 30 days
 	LedgerBroken        = "ledger_broken"        // the log's chain does not hold
+	AdmissionClosed     = "admission_closed"     // messages are refused for want of capacity
+	DiskLow             = "disk_low"             // messages are refused for want of room on the disk
 	RestoredJobs        = "restored_jobs"        // what a restore set aside waits for a decision
 	StoreFailing        = "store_failing"        // the store cannot be written: mail waits
 )

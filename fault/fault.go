@@ -29,10 +29,12 @@ const (
 	Conflict                // somebody else changed it first
 	Unsupported             // the peer or this server cannot do it
 	Infected                // the contents are harmful: refused for good
+	Busy                    // at full load: later
+	NoSpace                 // no room on the disk: later
 )
 
 var kindNames = [...]string{"internal", "temporary", "invalid", "not found", "exists", "denied",
-	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected"}
+	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected", "busy", "no space"}
 
 // String returns the kind's name for logs.
 func (k Kind) String() string {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pecd/directory"
+	"pecd/storage"
 )
 
 const (
@@ -74,7 +75,7 @@ type conn struct {
 
 func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *conn {
 	c := &conn{srv: srv, raw: raw, net: raw, implicitTLS: implicitTLS}
-	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.ctx, c.cancel = context.WithCancel(storage.Interactive(ctx))
 	if ap, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		c.remote = ap.Addr().Unmap()
 	}

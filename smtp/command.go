@@ -50,6 +50,9 @@ func (c *conn) command(line string) (pass string) {
 			c.say(tooMuchInFlight())
 			return ""
 		}
+		if !c.enter() {
+			return ""
+		}
 	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT":
 		// A browser or proxy that was pointed here: its body must not run.
 		c.end(answer{554, [3]int{5, 5, 1}, "questo non e' un server HTTP / this is not an HTTP server"})

@@ -51,6 +51,7 @@ type conn struct {
 	top    net.Conn // raw, or the TLS connection over it
 	hand   *handoff
 	key    netip.Prefix
+	client string // who is counted for Admission: the login, or the network
 	guard  *guard
 	ctx    context.Context // what the pipeline works under
 	cancel context.CancelFunc
@@ -72,9 +73,11 @@ type conn struct {
 	path     string // of MAIL or RCPT, see parsePath
 	declared int64  // SIZE= of MAIL
 	scan     dataScan
-	body     int64 // octets of the message so far, on the wire; counted in srv.flight
-	window   int64 // octets since the budget was refilled
-	failure  error // what cut the message off
+	boxes    int    // recipients of the message so far
+	leave    func() // gives the message's place back to srv.cfg.Admission; nil: it has none
+	body     int64  // octets of the message so far, on the wire; counted in srv.flight
+	window   int64  // octets since the budget was refilled
+	failure  error  // what cut the message off
 
 	failed  int // logins
 	junk    int // commands that led to nothing, since the last message
@@ -88,7 +91,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, h *handoff, key netip.Prefix, implicitTLS bool) *conn {
-	c := &conn{srv: s, raw: nc, top: nc, hand: h, key: key, guard: newGuard(s.cfg.Clock, nc), in: make([]byte, inSize)}
+	c := &conn{srv: s, raw: nc, top: nc, hand: h, key: key, client: key.String(), guard: newGuard(s.cfg.Clock, nc), in: make([]byte, inSize)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.budget = s.cfg.CommandTimeout
 	if s.logins != nil {
@@ -224,6 +227,10 @@ func (c *conn) beginData() {
 func (c *conn) endData() {
 	c.srv.flight.octets.Add(-c.body)
 	c.body = 0
+	if c.leave != nil {
+		c.leave()
+		c.leave = nil
+	}
 }
 
 // patience is d, or less where the time to log in ends sooner.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -53,6 +54,10 @@ type ServerConfig struct {
 	// connections: beyond it no other message may begin. Those that have begun
 	// go on to their own limit. Negative: no limit.
 	MaxInFlight int64
+	// Admission decides whether another message may begin; nil: every one may.
+	Admission Admission
+	// Turns are shared by the listeners of a node; nil makes some for this one.
+	Turns *Turns
 
 	// Of submission only. Guesses counts failed logins; listeners of one node
 	// share it, nil makes one for this listener. AuthDelay is how long the
@@ -95,6 +100,9 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	}
 	if c.LoginTimeout <= 0 {
 		c.LoginTimeout = DefaultLoginTimeout
+	}
+	if c.Turns == nil {
+		c.Turns = NewTurns(runtime.GOMAXPROCS(0))
 	}
 	if c.Guesses == nil {
 		c.Guesses = directory.NewGuesses(c.Clock)

@@ -89,6 +89,7 @@ func (s *Server) newSession(lib *gosmtp.Conn) (gosmtp.Session, error) {
 // Reset implements gosmtp.Session.
 func (s *session) Reset() {
 	s.open, s.sender, s.recipients, s.seen, s.repeated = false, "", nil, nil, 0
+	s.c.boxes = 0
 }
 
 // Logout implements gosmtp.Session.
@@ -107,7 +108,7 @@ func (s *session) Auth(name string) (sasl.Server, error) {
 	case s.open:
 		return nil, badSequence().err()
 	}
-	if m := s.srv.logins.mechanism(name, s.c, func(login string) { s.user, s.c.loginBy = login, time.Time{} }); m != nil {
+	if m := s.srv.logins.mechanism(name, s.c, func(login string) { s.user, s.c.client, s.c.loginBy = login, login, time.Time{} }); m != nil {
 		return m, nil
 	}
 	return nil, authMechanism().err()
@@ -125,6 +126,9 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 		return badSequence().err()
 	case s.c.declared > s.srv.cfg.MaxMessage:
 		return answerTo(fault.New("smtp.Mail", fault.TooLarge, nil)).err()
+	}
+	if err := s.c.hope(); err != nil {
+		return s.refuse("MAIL", err)
 	}
 	if err := s.srv.door.mail(s.c.ctx, s.user, s.c.path); err != nil {
 		return s.refuse("MAIL", err)
@@ -150,12 +154,14 @@ func (s *session) Rcpt(string, *gosmtp.RcptOptions) error {
 	}
 	s.seen[key] = struct{}{}
 	s.recipients = append(s.recipients, s.c.path)
+	s.c.boxes = len(s.recipients)
 	return nil
 }
 
 // Data implements gosmtp.Session.
 func (s *session) Data(r io.Reader) error {
 	b := &body{c: s.c, r: r, max: s.srv.cfg.MaxMessage}
+	defer b.yield()
 	text, err := s.srv.door.deliver(s.c.ctx, envelope{
 		login: s.user, sender: s.sender, recipients: s.recipients,
 		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.remoteIP(), TLS: s.c.tlsName()},
@@ -195,8 +201,11 @@ func (s *session) remoteIP() string {
 func (s *session) refuse(command string, err error) error {
 	a := answerTo(err)
 	level := s.srv.cfg.Logger.Info
-	if k := fault.KindOf(err); k == fault.Internal || k == fault.Temporary {
+	switch fault.KindOf(err) {
+	case fault.Internal, fault.Temporary:
 		level = s.srv.cfg.Logger.Warn
+	case fault.Busy, fault.NoSpace: // of many, and the gate has said it
+		level = s.srv.cfg.Logger.Debug
 	}
 	level("smtp: refused", "command", command, "remote", s.c.remote(), "login", s.user, "code", a.code, "err", err)
 	return a.err()
@@ -211,6 +220,15 @@ type body struct {
 	max   int64
 	ended bool
 	err   error
+	turn  bool // this message is being worked on
+}
+
+// yield lets other messages be worked on.
+func (b *body) yield() {
+	if b.turn {
+		b.c.srv.cfg.Turns.give()
+		b.turn = false
+	}
 }
 
 // Read implements io.Reader. Its errors are *fault.Error, or io.EOF where the
@@ -220,8 +238,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
+	b.yield()
 	n, err := b.r.Read(p)
 	b.n += int64(n)
+	if n > 0 && err == nil {
+		b.c.srv.cfg.Turns.take()
+		b.turn = true
+	}
 	switch {
 	case b.n > b.max, errors.Is(err, errFlood):
 		b.err = fault.New(op, fault.TooLarge, nil)

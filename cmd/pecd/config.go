@@ -32,7 +32,7 @@ func defaultConfig() Config {
 		Listen:     ListenConfig{Submission: ":587", SMTPS: ":465", MX: ":25", IMAP: ":143", IMAPS: ":993"},
 		Limits: LimitsConfig{
 			MessageBytes: 104857600, Recipients: 1000, Connections: 2000, ConnectionsPerIP: 200,
-			RelayWorkers: 128, RelayPerDomain: 16,
+			RelayWorkers: 128, RelayPerDomain: 16, MessagesAtOnce: 256, Backlog: 5000, FreeBytes: 1 << 30,
 		},
 		Relay: RelayConfig{RequireTLS: true},
 		Log:   LogConfig{Level: "info", Format: "text"},
@@ -94,6 +94,9 @@ func (c *Config) check() error {
 	l := c.Limits
 	if l.MessageBytes <= 0 || l.Recipients <= 0 || l.Connections <= 0 || l.ConnectionsPerIP <= 0 || l.RelayWorkers <= 0 || l.RelayPerDomain <= 0 {
 		return fmt.Errorf("[limits]: every bound but product_bytes and delivery_workers must be positive")
+	}
+	if l.MessagesAtOnce < 8 || l.Backlog <= 0 || l.FreeBytes < 0 {
+		return fmt.Errorf("[limits]: messages_at_once must be at least 8, backlog positive, free_bytes not negative")
 	}
 	return nil
 }

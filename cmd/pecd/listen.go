@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"pecd/directory"
@@ -43,10 +44,11 @@ func (n *node) listen() (out []listening, err error) {
 	mail := smtp.ServerConfig{
 		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
 		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
-		Guesses: guesses,
+		Guesses: guesses, Turns: smtp.NewTurns(runtime.GOMAXPROCS(0)),
 	}
 	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
 	exchange.MaxMessage += envelopeAllowance
+	mail.Admission, exchange.Admission = n.gates.submission, n.gates.mx
 	box := imap.Config{
 		Store: summary.Store{Store: n.store}, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,

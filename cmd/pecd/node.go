@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"pecd/admission"
 	"pecd/alarm"
 	"pecd/clock"
 	"pecd/deviation"
@@ -64,6 +66,9 @@ type node struct {
 	// have left the index since.
 	own     *signer.Verifier
 	sockets *sockets // nil: none are inherited
+	// room is what is left on the disk above limits.free_bytes, in octets.
+	room  atomic.Int64
+	gates struct{ submission, mx *admission.Gate }
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -94,6 +99,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		RequireTLS: cfg.Relay.RequireTLS,
 	}
 	n.useScanner()
+	if err := n.openGates(); err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
 	n.delivery, n.relaying = pipeline.NewDeliveryPoint(n.core), pipeline.NewRelayPoint(n.core, n.relay)
 	// A worker lends as many places again to attempts that take long.
 	workers := cfg.Limits.RelayWorkers

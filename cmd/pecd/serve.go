@@ -25,6 +25,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	boundMemory()
 	n, err := openNode(e.ctx, cfg, e.clock, log)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ type jobLane struct {
 	jobs     jobHeap    // those that nobody has
 	expiring expiryHeap // of them, those that expire
 	taken    int
+	held     int   // of jobs, those that an operator keeps back
 	paused   int64 // until then nothing but what has expired; after it one at a time; 0: no pause
 	ready    int64 // when next has something to hand out
 	pos      int   // in kind.lanes; -1: no job waits
@@ -50,6 +51,7 @@ type jobLane struct {
 
 func (l *jobLane) push(e *jobEntry) {
 	heap.Push(&l.jobs, e)
+	l.held += btoi(e.held)
 	if e.expires != 0 {
 		heap.Push(&l.expiring, e)
 	}
@@ -57,6 +59,7 @@ func (l *jobLane) push(e *jobEntry) {
 
 func (l *jobLane) drop(e *jobEntry) {
 	heap.Remove(&l.jobs, e.pos)
+	l.held -= btoi(e.held)
 	if e.epos >= 0 {
 		heap.Remove(&l.expiring, e.epos)
 	}

@@ -45,7 +45,8 @@ type Options struct {
 	InlineLimit int64
 	// SpoolMemory is how many bytes a spool keeps in memory; 0: 128 KiB.
 	SpoolMemory int
-	// Readers is the number of connections for reading; 0: 4.
+	// Readers is the number of connections for reading, and of as many more for
+	// those whom somebody waits for (storage.Interactive); 0: 4.
 	Readers int
 	// CacheBytes bounds the page cache of the writing connection; each reading
 	// one has a quarter of it. 0: 8 MiB.
@@ -136,6 +137,9 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	s.writer = w
 	if s.read, err = newReader(source(path, readPragmas(s.opts.CacheBytes/4)...), s.opts.Readers); err != nil {
+		return err
+	}
+	if s.read.people, err = newReader(source(path, readPragmas(s.opts.CacheBytes/4)...), s.opts.Readers); err != nil {
 		return err
 	}
 	// The database file itself is new: its name must survive, too.

@@ -5,10 +5,13 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"sync"
 	"time"
+
+	"pecd/storage"
 )
 
 // chunk is how many rows a long iteration reads at a time. Between chunks no
@@ -19,6 +22,16 @@ const chunk = 512
 type reader struct {
 	db    *sql.DB
 	stmts sync.Map // query text -> *sql.Stmt
+	// people is the pool for whom somebody waits (storage.Interactive); nil: this one.
+	people *reader
+}
+
+// of is the pool for a call.
+func (r *reader) of(ctx context.Context) *reader {
+	if r.people != nil && storage.IsInteractive(ctx) {
+		return r.people
+	}
+	return r
 }
 
 // source returns a URI of the engine for path. The values of pragmas are ours.
@@ -43,9 +56,15 @@ func newReader(uri string, conns int) (*reader, error) {
 	return &reader{db: db}, nil
 }
 
-func (r *reader) close() error { return r.db.Close() }
+func (r *reader) close() error {
+	if r.people == nil {
+		return r.db.Close()
+	}
+	return errors.Join(r.people.close(), r.db.Close())
+}
 
 func (r *reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	r = r.of(ctx)
 	if st, ok := r.stmts.Load(query); ok {
 		return st.(*sql.Stmt), nil
 	}
@@ -105,7 +124,7 @@ func collect[T any](ctx context.Context, st *sql.Stmt, scan func(scanner) (T, er
 // snapshot calls fn with the connection's statements inside one read
 // transaction: everything read belongs to one commit.
 func (r *reader) snapshot(ctx context.Context, fn func(*sql.Tx) error) error {
-	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := r.of(ctx).db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package blackbox
+
+import (
+	"bytes"
+	"crypto/tls"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	_ "modernc.org/sqlite"
+)
+
+// The flood, and what the node may be asked for meanwhile.
+const (
+	floodConnections = 500
+	floodTime        = 20 * time.Second
+	floodMessage     = 1 << 20 // octets
+	floodMemory      = 512 << 20
+	fetchLimit       = 200 * time.Millisecond // at the 99th percentile
+	deadlineLimit    = 5 * time.Second
+	recoveryLimit    = 10 * time.Second
+)
+
+// flood is a node that is asked for more than it can do.
+type flood struct {
+	t        *testing.T
+	d        *demo
+	addr     string
+	cfg      *tls.Config
+	password string
+	stop     chan struct{}
+
+	mu      sync.Mutex
+	sent    []*sending     // answered 250
+	refused map[string]int // how often, by the reply's beginning
+	ids     map[string]bool
+}
+
+// TestFlood is issue 4's fourth point on the real binary: 500 connections that
+// send large messages as fast as they can. Memory stays bounded, whoever is
+// refused gets 4xx before his message is sent and nothing of it is kept, what is
+// accepted is complete, mail is read without delay, deadlines are kept, and
+// with the end of the flood everybody is served again.
+func TestFlood(t *testing.T) {
+	d := newDemo(t, "--quiet")
+	if err := d.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(d.dir, "alfa.toml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// From one address, and with room for 64 messages at once.
+	text = append(text, "\n[limits]\nconnections_per_ip = 1000\nmessages_at_once = 64\nbacklog = 500\nfree_bytes = 0\n"...)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node := startServe(t, d, "alfa.toml")
+	reader := d.standard(t, "ALFA", 40)
+	for range 30 {
+		m := letter{id: newMsgID(), from: d.standard(t, "ALFA", 39).address, to: []string{reader.address}, subject: "Da leggere", text: "testo"}
+		d.submit(t, d.standard(t, "ALFA", 39), m.to, m.bytes())
+	}
+	// beta is not there: nobody takes these in charge.
+	silent := d.standard(t, "ALFA", 38)
+	for range 20 {
+		m := letter{id: newMsgID(), from: silent.address, to: []string{d.standard(t, "BETA", 1).address}, subject: "Senza risposta", text: "testo"}
+		d.submit(t, silent, m.to, m.bytes())
+	}
+	if err := node.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	host, _ := d.hostPort(t, "ALFA_SUBMISSION")
+	f := &flood{
+		t: t, d: d, addr: d.get(t, "ALFA_SUBMISSION"), cfg: d.tls(t, host), password: d.password(t), stop: make(chan struct{}),
+		refused: map[string]int{}, ids: map[string]bool{},
+	}
+	node = startServe(t, d, "alfa.toml")
+	conns := f.open()
+	if err := node.terminate(); err != nil { // they are logged in: passwords that were checked are known from here on
+		t.Fatal(err)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	due := moveDeadlines(t, filepath.Join(d.dir, "alfa", "store", "pecd.db"), 25*time.Second)
+	node = startServe(t, d, "alfa.toml")
+	conns = f.open()
+
+	in := d.openInbox(t, reader)
+	in.refresh()
+	var reading, sending sync.WaitGroup
+	var times []time.Duration
+	reading.Go(func() { times = f.read(in) })
+	for i, c := range conns {
+		sending.Go(func() { f.send(i, c) })
+	}
+	time.Sleep(max(floodTime, time.Until(due)+8*time.Second))
+	close(f.stop)
+	ended := time.Now()
+	// At once, and while the last of the flood is being answered.
+	once := letter{id: newMsgID(), from: silent.address, to: []string{reader.address}, subject: "Dopo la piena", text: "testo"}
+	until(t, recoveryLimit, "a submission after the flood", func() (bool, string) {
+		s, err := d.trySubmission(t, silent)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer s.Close()
+		if r := s.envelope(silent.address, once.to); !r.positive() {
+			return false, r.String()
+		}
+		r := s.data(bytes.NewReader(once.bytes()))
+		return r.code == 250, r.String()
+	})
+	t.Logf("served again after %v", time.Since(ended).Round(time.Millisecond))
+	sending.Wait()
+	reading.Wait()
+
+	f.judgeReading(times)
+	f.judgeDeadlines(silent, due)
+	peak := peakMemory(t, node.cmd.Process.Pid)
+	t.Logf("peak resident memory %.0f MB", float64(peak)/(1<<20))
+	if peak > floodMemory {
+		t.Errorf("peak resident memory %d, limit %d", peak, floodMemory)
+	}
+	f.judgeMail()
+	if err := node.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	verifyClean(t, config)
+}
+
+// who is the account of a connection: the demo has 110 ordinary mailboxes.
+func (f *flood) who(i int) account {
+	if i %= 100; i < 30 {
+		return f.d.standard(f.t, "ALFA", 1+i)
+	}
+	return f.d.box(f.t, "ALFA", fmt.Sprintf("strutturata%03d", i-29))
+}
+
+// open logs in on all connections.
+func (f *flood) open() []*smtpConn {
+	f.t.Helper()
+	conns := make([]*smtpConn, floodConnections)
+	var wg sync.WaitGroup
+	var next, failed atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < floodConnections; i = next.Add(1) - 1 {
+				c, err := openSubmission(f.addr, f.cfg, f.who(int(i)).address, f.password)
+				if err != nil {
+					failed.Add(1)
+					continue
+				}
+				conns[i] = c
+			}
+		})
+	}
+	wg.Wait()
+	if failed.Load() > 0 {
+		f.t.Fatalf("%d of %d connections could not be made", failed.Load(), floodConnections)
+	}
+	return conns
+}
+
+// send sends on one connection until the flood ends.
+func (f *flood) send(i int, c *smtpConn) {
+	defer c.Close()
+	from := f.who(i)
+	to := []account{f.who(i + 1), f.who(i + 7)}
+	for {
+		select {
+		case <-f.stop:
+			return
+		default:
+		}
+		s := &sending{id: newMsgID(), from: from, to: to}
+		m := letter{id: s.id, from: from.address, to: []string{to[0].address, to[1].address}, subject: "Piena", text: "x"}
+		head := bytes.TrimSuffix(m.bytes(), []byte("x"))
+		r := c.envelope(from.address, m.to)
+		if r.positive() {
+			r = c.data(multi(head, floodMessage-int64(len(head))))
+		} else if r.code == 0 {
+			return
+		}
+		f.note(s, r)
+		if r.code != 250 {
+			if r = c.cmd("RSET"); r.code != 250 {
+				f.note(&sending{id: "rset"}, r)
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+func (f *flood) note(s *sending, r reply) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.answered = r.code == 250; s.answered {
+		f.sent = append(f.sent, s)
+		f.ids[s.id] = true
+		return
+	}
+	f.refused[fmt.Sprintf("%.9s", r.String())]++
+}
+
+// read fetches what a mail client shows, again and again.
+func (f *flood) read(in *inbox) (times []time.Duration) {
+	options := &imap.FetchOptions{Flags: true, Envelope: true, RFC822Size: true, InternalDate: true}
+	set := imap.SeqSet{imap.SeqRange{Start: 1, Stop: 30}}
+	for {
+		select {
+		case <-f.stop:
+			return times
+		case <-time.After(20 * time.Millisecond):
+		}
+		began := time.Now()
+		got, err := in.client.Fetch(set, options).Collect()
+		if err != nil || len(got) != 30 {
+			f.t.Errorf("FETCH: %d, %v", len(got), err)
+			return times
+		}
+		times = append(times, time.Since(began))
+	}
+}
+
+func (f *flood) judgeReading(times []time.Duration) {
+	slices.Sort(times)
+	if len(times) < 50 {
+		f.t.Fatalf("only %d FETCHes during the flood", len(times))
+	}
+	p99 := times[len(times)*99/100]
+	f.t.Logf("%d FETCHes of 30 envelopes during the flood: p50 %v, p99 %v, longest %v", len(times), times[len(times)/2], p99, times[len(times)-1])
+	if p99 > fetchLimit {
+		f.t.Errorf("p99 of FETCH %v, limit %v", p99, fetchLimit)
+	}
+}
+
+// judgeDeadlines wants the notices of elapsed time soon after they were due.
+func (f *flood) judgeDeadlines(silent account, due time.Time) {
+	in := f.d.openInbox(f.t, silent)
+	notices := in.wait(minute, 20, "notices of elapsed time", func(m stored) bool {
+		return m.header.Get("X-Ricevuta") == "preavviso-errore-consegna"
+	})
+	var set imap.UIDSet
+	for _, m := range notices {
+		set.AddNum(m.uid)
+	}
+	got, err := in.client.Fetch(set, &imap.FetchOptions{UID: true, InternalDate: true}).Collect()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	latest := time.Duration(0)
+	for _, m := range got {
+		latest = max(latest, m.InternalDate.Sub(due))
+	}
+	f.t.Logf("the last of %d notices of elapsed time came %v after it was due", len(got), latest)
+	if latest > deadlineLimit {
+		f.t.Errorf("the last notice came %v after it was due, limit %v", latest, deadlineLimit)
+	}
+}
+
+// judgeMail wants everything accepted to be complete, and nothing else there.
+func (f *flood) judgeMail() {
+	t := f.t
+	n := 0
+	for what, times := range f.refused {
+		t.Logf("%d × %s", times, what)
+		n += times
+		// 421: who has asked a hundred times is told to go.
+		if !strings.HasPrefix(what, "451 4.3.2") && !strings.HasPrefix(what, "421 4.7.0") {
+			t.Errorf("%d × %s: not an honest refusal", times, what)
+		}
+	}
+	t.Logf("%d accepted, %d refused", len(f.sent), n)
+	if len(f.sent) == 0 || n == 0 {
+		t.Errorf("%d accepted, %d refused: that was no flood", len(f.sent), n)
+	}
+	type tally struct{ accepted, outcomes, envelopes int }
+	tallies := map[string]*tally{}
+	count := func() (missing int) {
+		clear(tallies)
+		for i := range 100 {
+			in := f.d.openInbox(t, f.who(i))
+			for _, m := range in.refresh() {
+				id := m.header.Get("X-Riferimento-Message-Id")
+				if m.subject() == "" || !strings.Contains(m.subject(), "Piena") {
+					continue
+				}
+				if tallies[id] == nil {
+					tallies[id] = &tally{}
+				}
+				switch m.header.Get("X-Ricevuta") + m.header.Get("X-Trasporto") {
+				case "accettazione":
+					tallies[id].accepted++
+				case "avvenuta-consegna":
+					tallies[id].outcomes++
+				case "posta-certificata":
+					tallies[id].envelopes++
+				}
+			}
+			in.client.Close()
+		}
+		for _, s := range f.sent {
+			if got := tallies[s.id]; got == nil || *got != (tally{1, 2, 2}) {
+				missing++
+			}
+		}
+		return missing
+	}
+	until(t, 2*minute, "everything accepted is complete", func() (bool, string) {
+		missing := count()
+		return missing == 0, fmt.Sprintf("%d of %d incomplete", missing, len(f.sent))
+	})
+	for id := range tallies {
+		if !f.ids[id] {
+			t.Errorf("%s was refused, and is there: %+v", id, tallies[id])
+		}
+	}
+}
+
+// moveDeadlines has the first notice of every waiting message be due in a moment:
+// the store of a node that is stopped, and was for half a day.
+func moveDeadlines(t *testing.T, database string, in time.Duration) time.Time {
+	t.Helper()
+	db, err := sql.Open("sqlite", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	due := time.Now().Add(in)
+	for _, q := range []string{
+		"UPDATE jobs SET due = ?1 WHERE kind = 'deadline'",
+		"UPDATE transactions SET at = ?1 - 43200000000000",
+	} {
+		if _, err := db.Exec(q, due.UnixNano()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return due
+}
