@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 
-// Package admission decides whether another message may come in (ADR 0013). A
+// Package admission decides whether another message may come in (ADR 0015). A
 // provider that is asked for more than it can do takes in less, and says so
 // before the message is sent, instead of falling behind with what it has
 // accepted: what was accepted has its receipts and notices first.

@@ -27,7 +27,7 @@ const (
 	gateCheck, gatePatience = 10 * time.Second, time.Minute
 )
 
-// openGates makes the ways in (ADR 0013). New acceptances close first: what
+// openGates makes the ways in (ADR 0015). New acceptances close first: what
 // comes in by MX has receipts of our own holders' messages among it.
 func (n *node) openGates() error {
 	if err := n.measureRoom(); err != nil {

@@ -4,7 +4,7 @@
 // database in WAL mode with synchronous=FULL, and a file for every large blob.
 //
 // All changes go through one writer goroutine that takes the steps that are
-// waiting and commits them together, each inside its own savepoint (writer.go).
+// waiting and commits them together; one that fails is undone alone (writer.go).
 // What can be done beforehand is done in the caller's goroutine: checking,
 // hashing, compressing, and bringing files to stable storage (commit.go).
 // Reads use connections of their own and never wait for the writer.
