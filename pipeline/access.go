@@ -274,7 +274,7 @@ func (a *Access) commit(ctx context.Context, step *storage.Step, m *accepted, o 
 		return a.Store.Commit(ctx, step)
 	}
 	stored := a.Delivery.envelopes.expect(envelopeKey{own: m.cert.ID})
-	e := &envelope{cert: m.cert.Certified(), primary: pec.Primaries(m.header), n: o.n, eightBit: eightBit}
+	e := &envelope{cert: m.cert.Certified(), primary: pec.Primaries(m.header), header: len(m.header.Raw()), n: o.n, eightBit: eightBit}
 	if o.n <= keptOriginal {
 		e.bytes = make([]byte, o.n)
 		if _, err := readFullAt(o.r, e.bytes, 0); err != nil {

@@ -5,6 +5,7 @@ package pipeline_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"pecd/pipeline"
 	"pecd/storage"
@@ -39,4 +40,37 @@ func TestAlteredOnDisk(t *testing.T) {
 	p.shaky.altered = false
 	w.settle()
 	w.want("bruno@alfa.example", "posta-certificata")
+}
+
+// TestDefectWhileReading: a defect that an envelope brings out while it is read
+// keeps nobody waiting: its other recipients fail as well, and are tried again.
+func TestDefectWhileReading(t *testing.T) {
+	w := newWorld(t)
+	p := w.providers["alfa.example"]
+	w.submit("anna@alfa.example", []string{"bruno@alfa.example", "carla@alfa.example"}, message("anna@alfa.example", "bruno@alfa.example, carla@alfa.example", "", "Testo\r\n"))
+	p.restart()
+	jobs, err := p.store.TakeDue(context.Background(), pipeline.JobDeliver, w.clock.Now(), 2, 0)
+	check(t, err)
+	if len(jobs) != 2 {
+		t.Fatalf("%d jobs", len(jobs))
+	}
+	p.shaky.panics = true
+	for _, j := range jobs {
+		func() {
+			defer func() { // as the worker does
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if err := p.do(ctx, j); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	p.shaky.panics = false
+	for _, j := range jobs {
+		check(t, p.do(context.Background(), j))
+	}
 }

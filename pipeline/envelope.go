@@ -26,6 +26,7 @@ type envelope struct {
 	cert     pec.Message
 	size     int64
 	primary  func(recipient string) bool // To and Cc tell primary from copy
+	header   int                         // octets of the header that they are in
 	original storage.BlobID
 	sum      [32]byte // of the original, where known
 	off, n   int64    // of the original within the stored message
@@ -60,8 +61,9 @@ func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*en
 	if rec.Kind != pec.TransportEnvelope || rec.CertData == nil || rec.Original == nil {
 		return nil, fault.Say(op, fault.Internal, "not a transport envelope: "+rec.ReasonEN)
 	}
+	header := headerOf(rec.Original, scan)
 	e := &envelope{
-		cert: pec.MessageOf(*rec.CertData), size: body.Size(), primary: pec.Primaries(headerOf(rec.Original, scan)),
+		cert: pec.MessageOf(*rec.CertData), size: body.Size(), primary: pec.Primaries(header), header: len(header.Raw()),
 		off: rec.Original.BodyOffset, n: rec.Original.End - rec.Original.BodyOffset, eightBit: rec.Original.Has8Bit,
 	}
 	if blob, off, n := body.Blob(); blob != 0 && off == e.off && n == e.n {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"pecd/fault"
+	"pecd/pec"
 	"pecd/storage"
 )
 
@@ -62,9 +63,7 @@ func (c *envelopes) get(ctx context.Context, key envelopeKey, body storage.BodyI
 		el, first := c.entry(key)
 		e := el.Value.(*cachedEnvelope)
 		if first {
-			env, err := readEnvelope(ctx, c.store, body)
-			c.settle(el, env, err)
-			return env, err
+			return c.read(ctx, el, body)
 		}
 		select {
 		case <-e.ready:
@@ -75,6 +74,12 @@ func (c *envelopes) get(ctx context.Context, key envelopeKey, body storage.BodyI
 			return e.env, e.err
 		}
 	}
+}
+
+// read fills an entry, even where reading panics: others wait for it.
+func (c *envelopes) read(ctx context.Context, el *list.Element, body storage.BodyID) (env *envelope, err error) {
+	defer func() { c.settle(el, env, err) }()
+	return readEnvelope(ctx, c.store, body)
 }
 
 // expect announces an envelope that is about to be stored. The function that it
@@ -135,8 +140,13 @@ func (c *envelopes) drop(el *list.Element) {
 	c.bytes -= e.weight
 }
 
-// weight is what the envelope keeps in memory, roughly.
+// weight is what the envelope keeps in memory, or will once its brief original
+// is made, roughly.
 func (e *envelope) weight() int {
 	const fixed, perRecipient = 4 << 10, 256
-	return fixed + perRecipient*len(e.cert.Recipients) + len(e.bytes)
+	n := fixed + perRecipient*len(e.cert.Recipients) + 2*e.header + len(e.bytes)
+	if e.cert.Receipt == pec.ReceiptBrief {
+		n += int(min(e.n, keptBrief))
+	}
+	return n
 }

@@ -56,10 +56,14 @@ type shaky struct {
 	meanwhile, then func()
 	watch           func(*storage.Step) // sees every step
 	altered         bool                // the disk altered every message
+	panics          bool                // reading a message brings a defect out
 }
 
 // OpenBody implements storage.Store.
 func (s *shaky) OpenBody(ctx context.Context, id storage.BodyID) (storage.Body, error) {
+	if s.panics {
+		panic("opened by the test")
+	}
 	b, err := s.Store.OpenBody(ctx, id)
 	if err == nil && s.altered {
 		b = alteredBody{b}

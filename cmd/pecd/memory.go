@@ -18,7 +18,8 @@ import (
 // Messages stream, so that the live heap is small, a dozen megabytes, and what
 // each message leaves behind is large beside it: at the usual setting a busy
 // node would collect a hundred times a second. The collector is given spareHeap
-// to fill before it runs, whatever is live; from there on half of what is live.
+// to fill before it runs, or mostGC of what is live where that is less; from
+// there on half of what is live.
 const (
 	spareHeap  = 64 << 20
 	leastGC    = 50

@@ -52,7 +52,7 @@ func (p *prepared) enqueue(op *storage.Enqueue) (change, error) {
 		}
 		jobID := storage.JobID(n)
 		c := jobChange{id: jobID, kind: j.Kind, lane: j.Lane, due: nanos(j.Due), expires: nanos(j.Expires), held: j.Held}
-		if len(j.Payload) <= keptPayload {
+		if len(j.Payload) <= keptPayload && c.due <= nanos(r.now) { // what waits for hours would take the room
 			row := j
 			row.ID, row.Attempts, row.Body, row.Created = jobID, 0, bodyID, instant(created)
 			row.Due, row.Expires = instant(c.due), instant(c.expires)

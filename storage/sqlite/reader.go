@@ -89,7 +89,13 @@ func (r *reader) row(ctx context.Context, query string, args []any, dest ...any)
 		return err
 	}
 	// It is over sooner than a goroutine that watches for the end of ctx begins.
-	return st.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(dest...)
+	// That leaves the wait for a connection unwatched, as long as the reads before
+	// it take.
+	err = st.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(dest...)
+	if over := ctx.Err(); over != nil {
+		return over
+	}
+	return err
 }
 
 // scanner is what sql.Row and sql.Rows have in common.

@@ -29,6 +29,8 @@ const (
 	moment    = time.Millisecond
 	busyGroup = 4
 	fullGroup = 48
+	// After a step that failed so many groups are run with savepoints.
+	carefulGroups = 64
 )
 
 // Settings of the writing connection. checkpointPages bounds how much a
@@ -40,8 +42,8 @@ const (
 )
 
 // writer owns the one connection that writes. Its goroutine takes whatever
-// steps are waiting and commits them together: nobody waits for company, and
-// nobody waits for an fsync alone.
+// steps are waiting and commits them together: a step alone is not held back for
+// company, and of many nobody waits for an fsync alone.
 type writer struct {
 	*Store
 	path     string
@@ -53,6 +55,8 @@ type writer struct {
 	// Of the goroutine alone once it runs.
 	eng *engine  // nil after a failed transaction, until the next group
 	tip *logHead // end of the log; nil: to be read
+	// careful is how many groups are yet to be run with savepoints.
+	careful int
 	// copying is the copy of the database that is being made, nil for none.
 	copying *DatabaseCopy
 }
@@ -227,19 +231,14 @@ func (w *writer) try(group []*request) error {
 		w.giveUp()
 		return failAll(group, err, false)
 	}
-	// A rollback would have a copy of the database begin anew: while one is
-	// made each step has a savepoint, and nothing is taken back as a whole.
-	applied := w.copying == nil && w.applyAll(group)
-	if !applied && (len(group) > 1 || w.copying != nil) {
-		var err error
-		if applied, err = w.applyEach(group); err != nil {
-			// The engine lost the transaction (disk full): nothing of it is
-			// left, on disk or elsewhere.
-			w.giveUp()
-			return failAll(group, fmt.Errorf("transaction lost: %w", err), false)
-		}
+	applied, err := w.apply(group)
+	if err != nil {
+		// The engine lost the transaction (disk full): nothing of it is left, on
+		// disk or elsewhere.
+		w.giveUp()
+		return failAll(group, fmt.Errorf("transaction lost: %w", err), false)
 	}
-	if !applied && w.copying == nil {
+	if !applied && !w.keeps(group) {
 		w.tip = nil
 		err := w.exec("ROLLBACK")
 		if err != nil {
@@ -251,7 +250,9 @@ func (w *writer) try(group []*request) error {
 		w.giveUp()
 		return failAll(group, fmt.Errorf("outcome of the commit unknown: %w", err), true)
 	}
-	w.files.health.note(partLog, nil)
+	if applied {
+		w.files.health.note(partLog, nil)
+	}
 	for _, q := range group {
 		if q.run != nil {
 			w.jobs.apply(q.run.jobs)
@@ -293,9 +294,38 @@ func (w *writer) reconnect() error {
 	return nil
 }
 
-// applyAll runs the steps of group one after the other, as if none could fail:
-// hardly any does, and a savepoint for each costs as much as the step. It ends
-// at the first that fails.
+// keeps tells whether the transaction must not be rolled back as a whole: a
+// rollback would have a copy of the database begin anew. For a large step it is
+// all the same: a savepoint around it would keep everybody waiting for minutes.
+func (w *writer) keeps(group []*request) bool { return w.copying != nil && !group[0].alone }
+
+// apply runs the steps of group. Hardly any fails, and a savepoint for each costs
+// as much as the step: they are run without, and only when one has failed the
+// transaction starts anew, with a savepoint for each. Failures come in company (a
+// full mailbox fails again), so that the next groups begin with savepoints. any
+// tells whether a step did not fail. The error is that of the whole transaction.
+func (w *writer) apply(group []*request) (any bool, err error) {
+	if w.careful > 0 && !group[0].alone {
+		w.careful--
+		return w.applyEach(group)
+	}
+	if w.keeps(group) {
+		return w.applyEach(group)
+	}
+	if w.applyAll(group) {
+		return true, nil
+	}
+	if len(group) == 1 {
+		return false, nil
+	}
+	w.careful, w.tip = carefulGroups, nil
+	if err := errors.Join(w.exec("ROLLBACK"), w.exec("BEGIN IMMEDIATE")); err != nil {
+		return false, err
+	}
+	return w.applyEach(group)
+}
+
+// applyAll runs the steps one after the other and ends at the first that fails.
 func (w *writer) applyAll(group []*request) bool {
 	for _, q := range group {
 		if q.run, q.err = w.perform(q); q.err != nil {
@@ -306,18 +336,11 @@ func (w *writer) applyAll(group []*request) bool {
 }
 
 // applyEach runs each step inside a savepoint, so that one that fails is undone
-// alone; where steps were tried without, the transaction starts anew. any tells
-// whether one did not fail. The error is that of the whole transaction.
+// alone.
 func (w *writer) applyEach(group []*request) (any bool, err error) {
-	if w.copying == nil {
-		w.tip = nil
-		if err := errors.Join(w.exec("ROLLBACK"), w.exec("BEGIN IMMEDIATE")); err != nil {
-			return false, err
-		}
-	}
 	for _, q := range group {
 		var alive bool
-		if q.run, alive, q.err = w.apply(q); !alive {
+		if q.run, alive, q.err = w.guarded(q); !alive {
 			return false, q.err
 		}
 		any = any || q.err == nil
@@ -325,9 +348,9 @@ func (w *writer) applyEach(group []*request) (any bool, err error) {
 	return any, nil
 }
 
-// apply runs the changes of one step inside a savepoint. alive is false when
+// guarded runs the changes of one step inside a savepoint. alive is false when
 // the whole transaction is lost.
-func (w *writer) apply(q *request) (r *run, alive bool, err error) {
+func (w *writer) guarded(q *request) (r *run, alive bool, err error) {
 	if err := w.exec("SAVEPOINT step"); err != nil {
 		return nil, false, err
 	}
