@@ -273,6 +273,37 @@ func TestDamage(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(to, "pecd.db")); err != nil {
 		t.Error(err)
 	}
+	for _, lost := range []string{database, filepath.Join(res.Dir, "SHA256SUMS")} {
+		aside := filepath.Join(t.TempDir(), "x")
+		if err := os.Rename(lost, aside); err != nil {
+			t.Fatal(err)
+		}
+		to := t.TempDir()
+		if _, err := restore(t, res.Point, to, true); !errors.Is(err, backup.ErrDamaged) {
+			t.Errorf("without %s on demand: %v", filepath.Base(lost), err)
+		}
+		if _, err := os.Stat(filepath.Join(to, "pecd.db")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("without %s an empty store was put back: %v", filepath.Base(lost), err)
+		}
+		if err := os.Rename(aside, lost); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKeepAfterClockSetBack: the copy just made stays where older ones have
+// names of the future.
+func TestKeepAfterClockSetBack(t *testing.T) {
+	w := newWorld(t)
+	old := w.must(nil)
+	ahead := filepath.Join(w.to, "20300101T000000.000Z")
+	if err := os.Rename(old.Dir, ahead); err != nil {
+		t.Fatal(err)
+	}
+	res := w.must(func(o *backup.Options) { o.Keep = 1 })
+	if _, err := os.Stat(res.Dir); err != nil || !slices.Equal(res.Removed, []string{ahead}) {
+		t.Errorf("removed %q, the new one: %v", res.Removed, err)
+	}
 }
 
 // TestRefusals: one copy at a time, of one store, in a folder; what is broken off

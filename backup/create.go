@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -64,7 +65,7 @@ const maxTrials = 3
 // or the folder has copies of another store, and leaves nothing then.
 func Create(ctx context.Context, src Source, to string, opts Options) (res Result, err error) {
 	const op = "backup.Create"
-	if err := os.MkdirAll(to, 0o700); err != nil {
+	if err := makeDirs(to); err != nil {
 		return res, temporary(op, err)
 	}
 	lock, err := lockFolder(to)
@@ -105,7 +106,7 @@ func Create(ctx context.Context, src Source, to string, opts Options) (res Resul
 		return res, temporary(op, errors.Join(err, os.RemoveAll(final)))
 	}
 	res = Result{Point: Point{Dir: final, Manifest: w.m}, Copied: w.copied, Linked: w.linked}
-	res.Removed, err = prune(to, opts.Keep)
+	res.Removed, err = prune(to, opts.Keep, final)
 	return res, temporary(op, err)
 }
 
@@ -149,13 +150,15 @@ func previous(dir, id string) (*Point, error) {
 	return &last, nil
 }
 
-// prune removes the oldest copies beyond keep.
-func prune(dir string, keep int) (removed []string, err error) {
+// prune removes the oldest copies beyond keep, but for the one just made: it is
+// not the last by name where the clock was set back.
+func prune(dir string, keep int, made string) (removed []string, err error) {
 	points, err := Points(dir)
 	if err != nil || keep <= 0 {
 		return nil, err
 	}
-	for len(points) > keep {
+	points = slices.DeleteFunc(points, func(p Point) bool { return p.Dir == made })
+	for len(points) > keep-1 {
 		// Under this name half of it would pass for a copy.
 		gone := filepath.Join(dir, partial+filepath.Base(points[0].Dir))
 		if err := errors.Join(os.Rename(points[0].Dir, gone), os.RemoveAll(gone)); err != nil {

@@ -122,22 +122,3 @@ func (m Manifest) write(dir string) error {
 	}
 	return writeFile(filepath.Join(dir, manifestName), strings.NewReader(string(b)+"\n"))
 }
-
-// writeFile makes a new file, on stable storage when it returns.
-func writeFile(path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncDir brings the names in a directory to stable storage.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -57,7 +57,7 @@ func (p Point) Restore(ctx context.Context, to string, r Restoring, report func(
 
 // emptyDir makes sure that a directory is there and has nothing in it.
 func emptyDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDirs(dir); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
@@ -88,9 +88,11 @@ func (p Point) fill(ctx context.Context, staging string, r Restoring, report fun
 		}
 		dest := filepath.Join(staging, file)
 		if dir := filepath.Dir(dest); !made[dir] {
-			made[dir] = true
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
+			}
+			for ; dir != filepath.Dir(staging); dir = filepath.Dir(dir) {
+				made[dir] = true // the name of each is in the one above
 			}
 		}
 		got, err := p.copyBack(ctx, s.path, dest, pace)
@@ -108,6 +110,10 @@ func (p Point) fill(ctx context.Context, staging string, r Restoring, report fun
 		return err
 	}
 	if damaged && !r.Damaged {
+		return fault.New("backup.Restore", fault.Invalid, ErrDamaged)
+	}
+	// Without its database nothing is left: the store would begin anew, empty.
+	if info, err := os.Lstat(filepath.Join(staging, databaseName)); err != nil || info.Size() == 0 {
 		return fault.New("backup.Restore", fault.Invalid, ErrDamaged)
 	}
 	for dir := range made {
