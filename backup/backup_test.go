@@ -258,8 +258,8 @@ func TestDamage(t *testing.T) {
 			if _, err := restore(t, res.Point, to, false); !errors.Is(err, backup.ErrDamaged) {
 				t.Errorf("put back: %v", err)
 			}
-			if left, err := os.ReadDir(to); len(left) != 0 || err != nil {
-				t.Errorf("left behind: %v, %v", left, err)
+			if left, err := os.ReadDir(to); len(left) != 1 || left[0].Name() != sqlite.LockName || err != nil {
+				t.Errorf("left behind beside the lock: %v, %v", left, err)
 			}
 		})
 	}
@@ -288,6 +288,32 @@ func TestDamage(t *testing.T) {
 		if err := os.Rename(aside, lost); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestNodeDuringRestore: a node that starts on the directory meanwhile refuses,
+// and is not in the way of the store.
+func TestNodeDuringRestore(t *testing.T) {
+	w := newWorld(t)
+	w.message()
+	res := w.must(nil)
+	put(t, filepath.Join(res.Dir, "SHA256SUMS"), append(read(t, filepath.Join(res.Dir, "SHA256SUMS")), '\n')) // told of while it is put back
+	to, tried := t.TempDir(), 0
+	r := backup.Restoring{Actor: "root", Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Damaged: true}
+	err := res.Restore(t.Context(), to, r, func(backup.Problem) error {
+		tried++
+		s, err := sqlite.Open(t.Context(), to, sqlite.Options{})
+		if !fault.Is(err, fault.Conflict) {
+			t.Errorf("a node began a store: %v", err)
+			s.Close()
+		}
+		return nil
+	})
+	if err != nil || tried == 0 {
+		t.Fatalf("%d tries, %v", tried, err)
+	}
+	if n := messages(t, to); n != 1 {
+		t.Errorf("%d messages", n)
 	}
 }
 
@@ -347,4 +373,13 @@ func put(t *testing.T, path string, b []byte) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

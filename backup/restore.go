@@ -38,14 +38,26 @@ var ErrDamaged = errors.New("copia danneggiata: niente è stato ripristinato / d
 // Restore puts the store of a copy into a directory, which is created or must be
 // empty (fault.Conflict), and makes it a store of its own (sqlite.BeginAnew). It
 // reports damage to the copy as Verify does, and problems of the store in it as
-// storage.Store.Check. The store is complete when it returns without error.
+// storage.Store.Check. The store is complete when it returns without error. No
+// node can begin a store in the directory meanwhile (sqlite.Lock).
 func (p Point) Restore(ctx context.Context, to string, r Restoring, report func(Problem) error) error {
 	const op = "backup.Restore"
-	if err := emptyDir(to); err != nil {
+	if err := makeDirs(to); err != nil {
 		return temporary(op, err)
 	}
+	if err := emptyDir(to); err != nil { // before it is touched
+		return temporary(op, err)
+	}
+	lock, err := sqlite.Lock(to)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	staging := filepath.Join(to, sqlite.Restoring)
-	err := p.fill(ctx, staging, r, report)
+	if err := begin(staging, to); err != nil {
+		return temporary(op, err)
+	}
+	err = p.fill(ctx, staging, r, report)
 	if err == nil {
 		err = p.beginAnew(ctx, staging, r, report)
 	}
@@ -55,21 +67,35 @@ func (p Point) Restore(ctx context.Context, to string, r Restoring, report func(
 	return temporary(op, publish(staging, to))
 }
 
-// emptyDir makes sure that a directory is there and has nothing in it.
+// emptyDir makes sure that a directory has nothing in it.
 func emptyDir(dir string) error {
-	if err := makeDirs(dir); err != nil {
-		return err
-	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != "lost+found" { // of a file system of its own
+		// The first is of a file system of its own, the second what is left of a
+		// store that was never begun.
+		if e.Name() != "lost+found" && e.Name() != sqlite.LockName {
 			return fault.Say("backup.Restore", fault.Conflict, fmt.Sprintf("%s non è vuota: niente è stato toccato / is not empty: nothing was touched", dir))
 		}
 	}
-	return os.Chmod(dir, 0o700)
+	return nil
+}
+
+// begin makes the directory where the store is made ready. A node that starts
+// from here on refuses, also where this process has ended.
+func begin(staging, to string) error {
+	if err := emptyDir(to); err != nil { // a node may have come before the lock
+		return err
+	}
+	if err := os.Chmod(to, 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(staging, 0o700); err != nil {
+		return err
+	}
+	return syncDir(to)
 }
 
 // fill copies the store's files, each held against its sum on the way.
@@ -163,10 +189,16 @@ func publish(staging, to string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == databaseName {
+		from := filepath.Join(staging, e.Name())
+		switch e.Name() {
+		case databaseName:
 			continue
+		case sqlite.LockName: // to has its own, which is held
+			err = os.Remove(from)
+		default:
+			err = os.Rename(from, filepath.Join(to, e.Name()))
 		}
-		if err := os.Rename(filepath.Join(staging, e.Name()), filepath.Join(to, e.Name())); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -238,4 +238,9 @@ func TestUnfinishedRestore(t *testing.T) {
 		s.Close()
 		t.Fatalf("opened: %v", err)
 	}
+	for _, name := range []string{"blobs", "spool", "pecd.db"} { // it would be in the way
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s was made: %v", name, err)
+		}
+	}
 }

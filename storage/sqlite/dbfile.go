@@ -27,9 +27,6 @@ func (a *fileArea) prepareDatabase(path string) error {
 		return ioFailed(op, err)
 	}
 	if size == 0 {
-		if err := a.refuseRestoring(); err != nil {
-			return err
-		}
 		if err := a.refuseFiles(); err != nil {
 			return err
 		}
@@ -57,9 +54,12 @@ func (a *fileArea) prepareDatabase(path string) error {
 }
 
 // refuseRestoring fails with fault.Conflict where a store is being put back, or
-// that was broken off: its database is not in its place yet.
-func (a *fileArea) refuseRestoring() error {
+// that was broken off: its database is not in its place, path, yet.
+func (a *fileArea) refuseRestoring(path string) error {
 	const op = "sqlite.Open"
+	if size, err := fileSize(path); err != nil || size > 0 {
+		return ioFailed(op, err)
+	}
 	_, err := os.Lstat(filepath.Join(a.dir, Restoring))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -109,7 +109,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		packers: make(chan *flate.Writer, runtime.GOMAXPROCS(0)),
 	}
 	s.jobs = newJobIndex(s.watch)
-	if err := s.files.create(); err != nil {
+	if err := makeDirs(dir); err != nil {
 		return nil, ioFailed(op, err)
 	}
 	if info, err := os.Stat(dir); err != nil {
@@ -117,7 +117,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	} else if m := info.Mode().Perm(); m&0o077 != 0 {
 		s.opts.Logger.Warn("the store's directory is open to others than its owner: chmod 700", "dir", dir, "mode", m.String())
 	}
-	if s.lock, err = lockDir(dir); err != nil {
+	if s.lock, err = Lock(dir); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx); err != nil {
@@ -128,6 +128,13 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 
 func (s *Store) start(ctx context.Context) error {
 	path := filepath.Join(s.files.dir, "pecd.db")
+	// Before anything is made: it would be in the way of the store that is put back.
+	if err := s.files.refuseRestoring(path); err != nil {
+		return err
+	}
+	if err := s.files.create(); err != nil {
+		return ioFailed("sqlite.Open", err)
+	}
 	if err := s.files.prepareDatabase(path); err != nil {
 		return err
 	}
@@ -156,11 +163,15 @@ func (s *Store) start(ctx context.Context) error {
 	return nil
 }
 
-// lockDir takes the directory for this process. The kernel frees the lock when
-// the process ends, however it ends.
-func lockDir(dir string) (*os.File, error) {
+// LockName is the file, in the directory of a store, that Lock locks. It stays.
+const LockName = "lock"
+
+// Lock takes the directory of a store for the caller until the file is closed: a
+// directory in use fails with fault.Conflict. The kernel frees the lock when the
+// process ends, however it ends.
+func Lock(dir string) (*os.File, error) {
 	const op = "sqlite.Open"
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, LockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, ioFailed(op, err)
 	}
