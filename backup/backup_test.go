@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,7 +162,7 @@ func TestPoints(t *testing.T) {
 		want backup.Result
 		n    int
 	}{{time.Time{}, fourth, 3}, {first.Instant, first, 1}, {second.Instant.Add(time.Second), second, 3}} {
-		p, err := backup.Find(w.to, c.at)
+		p, _, err := backup.Find(w.to, c.at)
 		if err != nil || p.Dir != c.want.Dir {
 			t.Fatalf("%v: %s, %v", c.at, p.Dir, err)
 		}
@@ -176,13 +177,13 @@ func TestPoints(t *testing.T) {
 			t.Errorf("put back over a store: %v", err)
 		}
 	}
-	if _, err := backup.Find(w.to, first.Instant.Add(-time.Second)); !fault.Is(err, fault.NotFound) {
+	if _, _, err := backup.Find(w.to, first.Instant.Add(-time.Second)); !fault.Is(err, fault.NotFound) {
 		t.Errorf("before the first: %v", err)
 	}
 	if res := w.must(func(o *backup.Options) { o.Keep = 2 }); len(res.Removed) != 3 {
 		t.Errorf("removed: %q", res.Removed)
 	}
-	left, err := backup.Points(w.to)
+	left, _, err := backup.Points(w.to)
 	if err != nil || len(left) != 2 || left[0].Dir != fourth.Dir {
 		t.Errorf("left: %v, %v", left, err)
 	}
@@ -230,6 +231,20 @@ func TestDamage(t *testing.T) {
 			}
 			return func() { os.Rename(aside, blobs[1]) }
 		}, filepath.Base(blobs[1]) + ": manca"},
+		{"a pipe", func() func() {
+			b := read(t, blobs[0])
+			if err := errors.Join(os.Remove(blobs[0]), syscall.Mkfifo(blobs[0], 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			return func() { os.Remove(blobs[0]); put(t, blobs[0], b) }
+		}, filepath.Base(blobs[0]) + ": non è un file"},
+		{"a link", func() func() {
+			aside := filepath.Join(t.TempDir(), "x")
+			if err := errors.Join(os.Rename(blobs[1], aside), os.Symlink(aside, blobs[1])); err != nil {
+				t.Fatal(err)
+			}
+			return func() { os.Rename(aside, blobs[1]) }
+		}, filepath.Base(blobs[1]) + ": non è un file"},
 		{"stray", func() func() {
 			f := filepath.Join(res.Dir, "store/ledger/extra")
 			put(t, f, nil)
@@ -288,47 +303,6 @@ func TestDamage(t *testing.T) {
 		if err := os.Rename(aside, lost); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// TestNodeDuringRestore: a node that starts on the directory meanwhile refuses,
-// and is not in the way of the store.
-func TestNodeDuringRestore(t *testing.T) {
-	w := newWorld(t)
-	w.message()
-	res := w.must(nil)
-	put(t, filepath.Join(res.Dir, "SHA256SUMS"), append(read(t, filepath.Join(res.Dir, "SHA256SUMS")), '\n')) // told of while it is put back
-	to, tried := t.TempDir(), 0
-	r := backup.Restoring{Actor: "root", Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Damaged: true}
-	err := res.Restore(t.Context(), to, r, func(backup.Problem) error {
-		tried++
-		s, err := sqlite.Open(t.Context(), to, sqlite.Options{})
-		if !fault.Is(err, fault.Conflict) {
-			t.Errorf("a node began a store: %v", err)
-			s.Close()
-		}
-		return nil
-	})
-	if err != nil || tried == 0 {
-		t.Fatalf("%d tries, %v", tried, err)
-	}
-	if n := messages(t, to); n != 1 {
-		t.Errorf("%d messages", n)
-	}
-}
-
-// TestKeepAfterClockSetBack: the copy just made stays where older ones have
-// names of the future.
-func TestKeepAfterClockSetBack(t *testing.T) {
-	w := newWorld(t)
-	old := w.must(nil)
-	ahead := filepath.Join(w.to, "20300101T000000.000Z")
-	if err := os.Rename(old.Dir, ahead); err != nil {
-		t.Fatal(err)
-	}
-	res := w.must(func(o *backup.Options) { o.Keep = 1 })
-	if _, err := os.Stat(res.Dir); err != nil || !slices.Equal(res.Removed, []string{ahead}) {
-		t.Errorf("removed %q, the new one: %v", res.Removed, err)
 	}
 }
 

@@ -80,11 +80,15 @@ func Create(ctx context.Context, src Source, to string, opts Options) (res Resul
 	if err != nil {
 		return res, err
 	}
-	before, err := previous(to, id.ID)
+	before, err := previous(to, id.ID, opts.Logger)
 	if err != nil {
 		return res, err
 	}
+	if opts.Anew {
+		before = nil
+	}
 	w := &work{Source: src, Options: opts, pace: newPace(opts.Clock, opts.Rate), before: before}
+	w.recall()
 	w.dir, err = os.MkdirTemp(to, partial)
 	if err != nil {
 		return res, temporary(op, err)
@@ -136,9 +140,13 @@ func sweep(dir string) error {
 }
 
 // previous returns the newest copy in a folder, nil for none. All must be of one
-// store: a store that was put back is another.
-func previous(dir, id string) (*Point, error) {
-	points, err := Points(dir)
+// store: a store that was put back is another. One that cannot be read does not
+// keep new ones from being made.
+func previous(dir, id string, log *slog.Logger) (*Point, error) {
+	points, unreadable, err := Points(dir)
+	for _, b := range unreadable {
+		log.Warn("a copy cannot be read", "copy", b.File, "error", b.What)
+	}
 	if err != nil || len(points) == 0 {
 		return nil, err
 	}
@@ -151,9 +159,10 @@ func previous(dir, id string) (*Point, error) {
 }
 
 // prune removes the oldest copies beyond keep, but for the one just made: it is
-// not the last by name where the clock was set back.
+// not the last by name where the clock was set back. What cannot be read is
+// neither counted nor removed.
 func prune(dir string, keep int, made string) (removed []string, err error) {
-	points, err := Points(dir)
+	points, _, err := Points(dir)
 	if err != nil || keep <= 0 {
 		return nil, err
 	}
@@ -180,6 +189,9 @@ type work struct {
 	sums   *sumsWriter
 	old    *sumsReader // of the copy before
 	made   map[string]bool
+
+	oldDays map[string]string // sums of the sealed days in the copy before, by path
+	ahead   map[string]day    // taken already, by name
 
 	ledger         []sum // its lines, until it is their turn
 	copied, linked int64
@@ -219,11 +231,14 @@ func (w *work) database(ctx context.Context) (c *sqlite.DatabaseCopy, err error)
 }
 
 func (w *work) tryDatabase(ctx context.Context) (*sqlite.DatabaseCopy, error) {
-	w.made, w.m.Bytes = make(map[string]bool), 0
+	w.made, w.m.Bytes, w.copied, w.linked = make(map[string]bool), 0, 0, 0
 	for _, dir := range []string{ledgerDir, blobsDir} { // there also where they are empty
 		if err := w.makeDir(w.path(storeDir, dir)); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.daysAhead(ctx); err != nil {
+		return nil, err
 	}
 	path := w.path(storeDir, databaseName)
 	c, err := w.Store.CopyDatabase(ctx, path)

@@ -4,11 +4,45 @@ package backup
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
+
+// errNoFile is a name in a copy that is not that of a regular file in it.
+var errNoFile = errors.New("no regular file of the copy")
+
+// openFile opens a file of a copy for reading. The copy may have been through
+// other hands: a link is not followed, and a pipe is not waited for. It fails
+// with fs.ErrNotExist, and with errNoFile where something else is there.
+func openFile(root *os.Root, name string) (*os.File, error) {
+	at, err := root.Lstat(name)
+	if err != nil {
+		return nil, noFile(name, err)
+	}
+	if !at.Mode().IsRegular() {
+		return nil, noFile(name, fmt.Errorf("%s", at.Mode()))
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, noFile(name, err)
+	}
+	if is, err := f.Stat(); err != nil || !os.SameFile(at, is) { // exchanged meanwhile
+		f.Close()
+		return nil, noFile(name, errors.Join(err, errors.New("replaced")))
+	}
+	return f, nil
+}
+
+func noFile(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", name, errNoFile, err)
+}
 
 // makeDirs makes dir and what is missing above it, each name on stable storage
 // before the next.

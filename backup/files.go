@@ -7,19 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"pecd/fault"
-	"pecd/seal"
-	"pecd/storage"
-	"pecd/storage/sqlite"
 )
 
 // makeDir makes a directory of the copy and what is missing above it.
@@ -45,8 +38,8 @@ func (w *work) files(ctx context.Context) (err error) {
 	if w.sums, err = newSumsWriter(w.path(sumsName)); err != nil {
 		return err
 	}
-	if w.before != nil && !w.Anew {
-		if w.old, err = openSums(filepath.Join(w.before.Dir, sumsName)); err != nil {
+	if w.before != nil {
+		if w.old, err = openSums(w.before.Dir); err != nil {
 			return err
 		}
 		defer w.old.close()
@@ -174,98 +167,14 @@ func (w *work) lists(ctx context.Context) error {
 	return err
 }
 
-// days takes the sealed days that the copied database knows: the others, if
-// any, belong to what came after.
-func (w *work) days(ctx context.Context, copied *sqlite.Store) error {
-	w.ledger = nil
-	old, err := w.oldDays()
-	if err != nil {
-		return err
-	}
-	var names []string
-	err = copied.Seals(ctx, 1, func(s storage.Seal) error {
-		if s.Purged {
-			return nil
-		}
-		names = append(names, s.File)
-		if len(s.Stamp) > 0 {
-			names = append(names, seal.StampName(s.File))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if err := w.day(ctx, name, old); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *work) day(ctx context.Context, name string, old map[string]string) error {
-	from, to := filepath.Join(w.Dir, ledgerDir, name), path.Join(storeDir, ledgerDir, name)
-	info, err := os.Lstat(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		// Also without its file a day is better copied than not: pecd ledger
-		// verify tells of it here as it does there.
-		w.Logger.Error("a sealed day of the log has lost its file", "file", name)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if hex, ok := old[to]; ok && w.link(to, info.Size()) {
-		w.ledger = append(w.ledger, sum{to, hex})
-		w.m.Bytes += info.Size()
-		return nil
-	}
-	s, size, err := w.copyOut(ctx, from, to)
-	w.ledger = append(w.ledger, s)
-	w.m.Bytes += size
-	return err
-}
-
-// oldDays are the sums of the sealed days in the copy before.
-func (w *work) oldDays() (map[string]string, error) {
-	if w.before == nil || w.Anew {
-		return nil, nil
-	}
-	r, err := openSums(filepath.Join(w.before.Dir, sumsName))
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	old := make(map[string]string)
-	for {
-		s, err := r.next()
-		if err == io.EOF {
-			return old, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(s.path, storeDir+"/"+ledgerDir+"/") {
-			old[s.path] = s.hex
-		}
-	}
-}
-
-// tellDays writes the lines of the sealed days.
-func (w *work) tellDays(context.Context) error {
-	for _, s := range w.ledger {
-		if err := w.sums.add(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // tellDatabase reads the database once more, for its sum.
 func (w *work) tellDatabase(ctx context.Context) error {
-	s, size, err := hashFile(ctx, w.dir, path.Join(storeDir, databaseName), w.pace)
+	root, err := os.OpenRoot(w.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	s, size, err := hashFile(ctx, root, path.Join(storeDir, databaseName), w.pace)
 	if err != nil {
 		return err
 	}
@@ -273,16 +182,13 @@ func (w *work) tellDatabase(ctx context.Context) error {
 	return w.note(s, size)
 }
 
-// hashFile returns the sum of a file of the copy at dir.
-func hashFile(ctx context.Context, dir, file string, p *pace) (sum, int64, error) {
-	f, err := os.Open(filepath.Join(dir, file))
+// hashFile returns the sum of a file of the copy at root.
+func hashFile(ctx context.Context, root *os.Root, file string, p *pace) (sum, int64, error) {
+	f, err := openFile(root, file)
 	if err != nil {
 		return sum{}, 0, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return sum{}, 0, errors.Join(err, fault.New("backup.hash", fault.Invalid, fmt.Errorf("%s is no file", file)))
-	}
 	h := sha256.New()
 	n, err := io.Copy(h, &paced{ctx: ctx, r: f, pace: p})
 	return sum{file, hex.EncodeToString(h.Sum(nil))}, n, err

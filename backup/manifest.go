@@ -47,56 +47,64 @@ type Head struct {
 	At   time.Time `json:"at"`   // of the last record
 }
 
-// Points lists the copies in a folder, oldest first. A folder that is not there
-// has none.
-func Points(dir string) ([]Point, error) {
+// Points lists the copies in a folder, oldest first, and apart from them those
+// whose manifest cannot be read, under the name of their folder. A folder that is
+// not there has none.
+func Points(dir string) (points []Point, unreadable []Problem, err error) {
 	const op = "backup.Points"
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, temporary(op, err)
+		return nil, nil, temporary(op, err)
 	}
-	var points []Point
 	for _, e := range entries { // the names sort by time
 		if _, err := time.Parse(instantForm, e.Name()); err != nil || !e.IsDir() {
 			continue
 		}
 		p, err := open(filepath.Join(dir, e.Name()))
 		if err != nil {
-			return nil, err
+			unreadable = append(unreadable, Problem{e.Name(), err.Error()})
+			continue
 		}
 		points = append(points, p)
 	}
-	return points, nil
+	return points, unreadable, nil
 }
 
 // Find returns the copy in dir that is meant: dir itself where it is one, else
 // the newest in it, or with at the newest whose instant is not after it. It
-// fails with fault.NotFound where there is none.
-func Find(dir string, at time.Time) (Point, error) {
+// fails with fault.NotFound where there is none. With it come those that cannot
+// be read (Points): one of them may have been meant.
+func Find(dir string, at time.Time) (Point, []Problem, error) {
 	const op = "backup.Find"
 	if _, err := os.Lstat(filepath.Join(dir, manifestName)); err == nil {
-		return open(dir)
+		p, err := open(dir)
+		return p, nil, err
 	}
-	points, err := Points(dir)
+	points, unreadable, err := Points(dir)
 	if err != nil {
-		return Point{}, err
+		return Point{}, nil, err
 	}
 	for _, p := range slices.Backward(points) {
 		if at.IsZero() || !p.Instant.After(at) {
-			return p, nil
+			return p, unreadable, nil
 		}
 	}
-	return Point{}, fault.Say(op, fault.NotFound, fmt.Sprintf("nessuna copia adatta in %s / no such copy in %s", dir, dir))
+	return Point{}, unreadable, fault.Say(op, fault.NotFound, fmt.Sprintf("nessuna copia adatta in %s / no such copy in %s", dir, dir))
 }
 
 // open reads the manifest of a copy.
 func open(dir string) (Point, error) {
 	const op = "backup.open"
 	p := Point{Dir: dir}
-	f, err := os.Open(filepath.Join(dir, manifestName))
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return p, temporary(op, err)
+	}
+	defer root.Close()
+	f, err := openFile(root, manifestName)
 	if err != nil {
 		return p, temporary(op, err)
 	}

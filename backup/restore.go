@@ -105,9 +105,14 @@ func (p Point) fill(ctx context.Context, staging string, r Restoring, report fun
 		damaged = true
 		return report(b)
 	}
+	root, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	made := make(map[string]bool)
 	pace := newPace(r.Clock, 0)
-	err := p.each(tell, func(s sum) error {
+	err = p.each(tell, func(s sum) error {
 		file, ok := strings.CutPrefix(s.path, storeDir+"/")
 		if !ok {
 			return nil
@@ -121,10 +126,12 @@ func (p Point) fill(ctx context.Context, staging string, r Restoring, report fun
 				made[dir] = true // the name of each is in the one above
 			}
 		}
-		got, err := p.copyBack(ctx, s.path, dest, pace)
+		got, err := copyBack(ctx, root, s.path, dest, pace)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return tell(Problem{s.path, whatMissing})
+		case errors.Is(err, errNoFile):
+			return tell(Problem{s.path, whatNoFile})
 		case err != nil:
 			return err
 		case got != s.hex:
@@ -150,9 +157,9 @@ func (p Point) fill(ctx context.Context, staging string, r Restoring, report fun
 	return nil
 }
 
-// copyBack copies one file and returns its sum.
-func (p Point) copyBack(ctx context.Context, file, dest string, pace *pace) (string, error) {
-	f, err := os.Open(filepath.Join(p.Dir, file))
+// copyBack copies one file of the copy at root and returns its sum.
+func copyBack(ctx context.Context, root *os.Root, file, dest string, pace *pace) (string, error) {
+	f, err := openFile(root, file)
 	if err != nil {
 		return "", err
 	}

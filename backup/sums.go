@@ -82,8 +82,14 @@ type sumsReader struct {
 	held bool // cur was read, but not asked for yet
 }
 
-func openSums(path string) (*sumsReader, error) {
-	f, err := os.Open(path)
+// openSums opens the sums of the copy at dir (openFile).
+func openSums(dir string) (*sumsReader, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := openFile(root, sumsName)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package backup
 
 import (
+	"bufio"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -25,6 +26,7 @@ func (p Problem) String() string { return p.File + ": " + p.What }
 
 const (
 	whatMissing = "manca / is missing"
+	whatNoFile  = "non è un file leggibile della copia / is no readable file of the copy"
 	whatAltered = "alterato: SHA-256 diverso / altered: another SHA-256"
 	whatStray   = "non è della copia / does not belong to the copy"
 )
@@ -34,15 +36,22 @@ const (
 // copy is for others to verify.
 func (p Point) Verify(ctx context.Context, clk clock.Clock, report func(Problem) error) error {
 	const op = "backup.Verify"
+	root, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return temporary(op, err)
+	}
+	defer root.Close()
 	pace := newPace(clk, 0)
 	files := int64(2) // the manifest, and the sums themselves
-	err := p.each(report, func(s sum) error {
+	err = p.each(report, func(s sum) error {
 		files++
-		got, _, err := hashFile(ctx, p.Dir, s.path, pace)
+		got, _, err := hashFile(ctx, root, s.path, pace)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			files--
 			return report(Problem{s.path, whatMissing})
+		case errors.Is(err, errNoFile):
+			return report(Problem{s.path, whatNoFile})
 		case err != nil:
 			return err
 		case got.hex != s.hex:
@@ -59,9 +68,12 @@ func (p Point) Verify(ctx context.Context, clk clock.Clock, report func(Problem)
 // each calls fn for every line of SHA256SUMS, and reports where that file is not
 // the one that the manifest knows.
 func (p Point) each(report func(Problem) error, fn func(sum) error) error {
-	r, err := openSums(filepath.Join(p.Dir, sumsName))
+	r, err := openSums(p.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return report(Problem{sumsName, whatMissing})
+	}
+	if errors.Is(err, errNoFile) {
+		return report(Problem{sumsName, whatNoFile})
 	}
 	if err != nil {
 		return err
@@ -73,7 +85,7 @@ func (p Point) each(report func(Problem) error, fn func(sum) error) error {
 		if err == io.EOF {
 			break
 		}
-		if errors.Is(err, errSumLine) {
+		if errors.Is(err, errSumLine) || errors.Is(err, bufio.ErrTooLong) {
 			return report(Problem{sumsName, err.Error()})
 		}
 		if err != nil {

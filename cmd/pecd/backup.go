@@ -79,7 +79,7 @@ type backupListCmd struct {
 
 // Run lists copies.
 func (c *backupListCmd) Run(e *env) error {
-	points, err := backup.Points(c.Dir)
+	points, unreadable, err := backup.Points(c.Dir)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,19 @@ func (c *backupListCmd) Run(e *env) error {
 			return err
 		}
 	}
+	return tellUnreadable(e.stderr, unreadable)
+}
+
+// tellUnreadable names the copies that cannot be read; with any comes errProblems.
+func tellUnreadable(w io.Writer, copies []backup.Problem) error {
+	for _, b := range copies {
+		if _, err := fmt.Fprintf(w, "PROBLEMA %s\n", b); err != nil {
+			return err
+		}
+	}
+	if len(copies) > 0 {
+		return errProblems
+	}
 	return nil
 }
 
@@ -107,15 +120,18 @@ type backupVerifyCmd struct {
 // Run checks the files of a copy against their sums, and reads the store in it
 // as pecd verify does.
 func (c *backupVerifyCmd) Run(e *env) error {
-	p, err := backup.Find(c.Dir, c.At)
+	p, unreadable, err := backup.Find(c.Dir, c.At)
 	if err != nil {
-		return err
+		return errors.Join(err, tellUnreadable(e.stderr, unreadable))
 	}
 	f := &findings{Problems: []problem{}}
+	for _, b := range unreadable {
+		f.add(b.File, "%s", b.What)
+	}
 	if err := p.Verify(e.ctx, e.clock, func(b backup.Problem) error { f.add(b.File, "%s", b.What); return nil }); err != nil {
 		return err
 	}
-	sums := len(f.Problems)
+	sums := len(f.Problems) - len(unreadable)
 	if err := c.contents(e, p, f); err != nil {
 		if sums == 0 {
 			return err
@@ -173,9 +189,10 @@ type restoreCmd struct {
 
 // Run puts a store back. No node may run on the directory yet.
 func (c *restoreCmd) Run(e *env) error {
-	p, err := backup.Find(c.From, c.At)
+	p, unreadable, err := backup.Find(c.From, c.At)
+	tellErr := tellUnreadable(e.stderr, unreadable)
 	if err != nil {
-		return err
+		return errors.Join(err, tellErr)
 	}
 	problems := 0
 	r := backup.Restoring{
