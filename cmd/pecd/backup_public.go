@@ -6,19 +6,12 @@ import (
 	"bytes"
 	"encoding/pem"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
-	"pecd/backup"
-)
+	"github.com/BurntSushi/toml"
 
-// credentials are what a configuration may hold of secrets: user and password
-// in an address, and the value of a key whose name says what it is. Keys and
-// passphrases are in files of their own, which are not copied.
-var (
-	credentials = regexp.MustCompile(`(://)[^/@\s"']+@`)
-	secretKeys  = regexp.MustCompile(`(?im)^(\s*[\w.-]*(?:password|secret|token)[\w.-]*\s*=).*$`)
+	"pecd/backup"
 )
 
 // publicFiles are what a copy takes along beside the store: the configuration
@@ -26,11 +19,10 @@ var (
 // closes them.
 func (n *node) publicFiles() (extras []backup.Extra, closing func() error, err error) {
 	c := n.cfg
-	text, err := os.ReadFile(c.file)
+	text, err := publicConfig(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	text = secretKeys.ReplaceAll(credentials.ReplaceAll(text, []byte("$1")), []byte(`$1 "" # not in the copy`))
 	extras = append(extras, backup.Extra{Name: "pecd.toml", Content: bytes.NewReader(text)})
 	for name, path := range map[string]string{
 		"signing.certificate.pem": c.Signing.Certificate, "tls.certificate.pem": c.TLS.Certificate,
@@ -53,6 +45,49 @@ func (n *node) publicFiles() (extras []backup.Extra, closing func() error, err e
 	extras = append(extras, backup.Extra{Name: "index.file", Content: index})
 	slices.SortFunc(extras, func(a, b backup.Extra) int { return strings.Compare(a.Name, b.Name) })
 	return extras, index.Close, nil
+}
+
+// publicConfig writes a configuration, defaults and all, without the secrets it
+// may hold: user and password in an address. Keys, PINs and passphrases are in
+// files of their own, which are not copied.
+func publicConfig(c *Config) ([]byte, error) {
+	var text bytes.Buffer
+	if err := toml.NewEncoder(&text).Encode(c); err != nil {
+		return nil, err
+	}
+	var keys map[string]any
+	if _, err := toml.Decode(text.String(), &keys); err != nil {
+		return nil, err
+	}
+	text.Reset()
+	text.WriteString("# pecd backup: la configurazione in uso, senza credenziali / the configuration in use, without credentials\n")
+	err := toml.NewEncoder(&text).Encode(withoutUsers(keys))
+	return text.Bytes(), err
+}
+
+// withoutUsers takes user and password out of every address in a value of TOML.
+func withoutUsers(value any) any {
+	switch v := value.(type) {
+	case string:
+		scheme, rest, ok := strings.Cut(v, "://")
+		// The last one: a password that was written as it is may have others, and /.
+		if at := strings.LastIndexByte(rest, '@'); ok && at >= 0 {
+			return scheme + "://" + rest[at+1:]
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutUsers(v[i])
+		}
+	case []map[string]any:
+		for _, table := range v {
+			withoutUsers(table)
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = withoutUsers(v[key])
+		}
+	}
+	return value
 }
 
 // onlyCertificates reads the certificates of a PEM file: a private key may be
