@@ -156,6 +156,12 @@ func serveFrom(t *testing.T, d *demo, copies string, want []*sending) {
 	if code, out := pecdIn(t, "", "queue", "resume", "--all", "--yes", "--config", config); code != 0 {
 		t.Errorf("exit %d\n%s", code, out)
 	}
+	if code, out := pecdIn(t, "", "queue", "list", "--restored", "--json", "--config", config); code != 0 || strings.Count(out, "\n") != strings.Count(out, `"Kind":"deadline"`) {
+		t.Errorf("exit %d, not only deadlines are left:\n%s", code, out)
+	}
+	if code, out := pecdIn(t, "", "queue", "resume", "--all", "--kind", "deadline", "--yes", "--config", config); code != 0 {
+		t.Errorf("exit %d\n%s", code, out)
+	}
 	if code, out := pecdIn(t, "", "status", "--config", config); code != 0 {
 		t.Errorf("pecd status: exit %d\n%s", code, out)
 	}

@@ -90,6 +90,8 @@ type queueAct struct {
 	Jobs []int64 `arg:"" optional:"" help:"Numbers, from the list."`
 	All  bool    `help:"Whatever the filter selects, instead of numbers."`
 	Yes  bool    `help:"Do not refuse an act on several messages."`
+	// but is a kind that --all leaves out where none is named.
+	but string
 }
 
 // check wants numbers or a filter, and a yes for several messages at once.
@@ -103,18 +105,22 @@ func (a queueAct) check() error {
 	return nil
 }
 
-// ids are the messages that the act concerns.
-func (a queueAct) ids(ctx context.Context, n *node) (ids []storage.JobID, err error) {
+// ids are the messages that the act concerns; left counts what --all leaves out.
+func (a queueAct) ids(ctx context.Context, n *node) (ids []storage.JobID, left int, err error) {
 	for _, id := range a.Jobs {
 		ids = append(ids, storage.JobID(id))
 	}
 	if a.All {
 		err = n.queue.List(ctx, a.filter(), func(m pipeline.Entry) error {
+			if a.Kind == "" && a.but == m.Kind {
+				left++
+				return nil
+			}
 			ids = append(ids, m.Job)
 			return nil
 		})
 	}
-	return ids, err
+	return ids, left, err
 }
 
 // perform checks the act and does it.
@@ -127,12 +133,15 @@ func (a queueAct) act(e *env, name string, op operation) error {
 
 // report does an act on the messages concerned and prints how many it was done to.
 func (a queueAct) report(ctx context.Context, k call, act func(ids []storage.JobID) (int, error)) error {
-	ids, err := a.ids(ctx, k.node)
+	ids, left, err := a.ids(ctx, k.node)
 	if err != nil {
 		return err
 	}
 	done, err := act(ids)
 	_, werr := fmt.Fprintf(k.out, "%d di / of %d\n", done, len(ids))
+	if left > 0 && werr == nil {
+		_, werr = fmt.Fprintf(k.out, "lasciati / left: %d, --kind %s\n", left, a.but)
+	}
 	return errors.Join(err, werr)
 }
 
@@ -172,6 +181,8 @@ func (c *queueResumeCmd) Run(e *env) error {
 }
 
 func (c *queueResumeCmd) do(ctx context.Context, k call) error {
+	// They come last: notices of elapsed time cannot be taken back.
+	c.but = pipeline.JobDeadline
 	err := c.report(ctx, k, func(ids []storage.JobID) (int, error) { return k.node.queue.Resume(ctx, k.actor, ids...) })
 	return errors.Join(err, k.node.checkRestored(ctx))
 }
