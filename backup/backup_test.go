@@ -33,6 +33,7 @@ type world struct {
 	src   backup.Source
 	to    string
 	n     byte
+	heads [][32]byte // of the log at the end of each sealed day
 }
 
 func newWorld(t *testing.T) *world {
