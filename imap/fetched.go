@@ -93,7 +93,7 @@ func (f *fetched) fields() (rfc822.Header, error) {
 		return s.Header, nil
 	}
 	h, err := f.header()
-	if err == nil {
+	if err == nil && f.parsed == nil { // else tree has just learned more
 		if b, ok := rfc822.HeaderSummary(f.head.raw); ok {
 			f.s.learn(f.m.Body, b)
 		}

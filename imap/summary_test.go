@@ -147,6 +147,29 @@ func checkKept(t *testing.T, f *fixture, st storage.Store) {
 	}
 }
 
+// TestSummaryOfTheWholeStays: what was learned for one item of a FETCH is not
+// replaced by the less that another one needs.
+func TestSummaryOfTheWholeStays(t *testing.T) {
+	for _, items := range []string{"(ENVELOPE BODYSTRUCTURE)", "(BODYSTRUCTURE ENVELOPE)"} {
+		st := &countedStore{}
+		f := newFixture(t, func(c *Config, _ *timing) { st.Store, c.Store = c.Store, st })
+		f.deliver("INBOX", nested)
+		st.forget.Store(true) // as a damaged one is
+		f.open("INBOX").ok("FETCH 1 %s", items)
+		learned := 0
+		err := st.Store.Summaries(t.Context(), f.folder("INBOX").ID, 1, 0, func(m storage.Message, b []byte) error {
+			s, err := rfc822.ReadSummary(b, m.Size)
+			if err == nil && s.HasTree() {
+				learned++
+			}
+			return err
+		})
+		if err != nil || learned != 1 {
+			t.Errorf("%s: %d summaries with a tree, %v", items, learned, err)
+		}
+	}
+}
+
 // TestSummariesNotTaken: a store that takes no summaries answers all the same.
 func TestSummariesNotTaken(t *testing.T) {
 	st := &countedStore{}

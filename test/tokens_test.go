@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -84,4 +86,30 @@ func TestSigningTokens(t *testing.T) {
 		}
 	}
 	verifyClean(t, filepath.Join(d.dir, "alfa.toml"))
+}
+
+// TestRefusedPIN: the exit code tells a service manager not to try again.
+func TestRefusedPIN(t *testing.T) {
+	d := newDemo(t, "--quiet")
+	if err := d.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	inTokens(t, d, "alfa")
+	config := filepath.Join(d.dir, "alfa.toml")
+	cfg, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := write(t, "wrong", []byte("1357-sbagliato\n"))
+	pin := regexp.MustCompile(`pin_(file|env) = ".*"`)
+	if err := os.WriteFile(config, pin.ReplaceAll(cfg, []byte(`pin_file = "`+wrong+`"`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(pecd(t), "serve", "--config", config).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 78 {
+		t.Errorf("%v, want exit code 78:\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "CKR_PIN_INCORRECT") || strings.Contains(string(out), "sbagliato") {
+		t.Errorf("%s", out)
+	}
 }

@@ -109,6 +109,9 @@ func (b *bench) oneBig(ctx context.Context, s *site, d *daemon) ([]figure, error
 		measured("CPU of the daemon", "s", (usedAfter - used).Seconds()),
 		measured("peak memory of the daemon", "MiB", float64(peak)/(1<<20)).atMost(256),
 	}
+	if err := (&crew{order: []*watched{w}}).settle(ctx, b.Patience); err != nil {
+		return figures, err
+	}
 	c := &crew{load: load{recipients: len(to)}, site: s, from: s.alfa, to: s.alfa, letters: l, sent: []sentLetter{{from, to, len(raw)}}}
 	a, err := newAudit(c, -1)
 	if err != nil {
@@ -135,7 +138,7 @@ func (b *bench) checkBig(ctx context.Context, a *audit, w *watched) error {
 	a.judge()
 	// Counted they are; now some of them are judged as in every other cell.
 	whole := &audit{crew: a.crew, verifier: a.verifier, every: 1, acceptance: []int{0},
-		envelopes: []map[string]int{{}}, receipts: []map[string]int{{}}}
+		envelopes: []map[string]int{{}}, receipts: []map[string]int{{}}, taken: []map[string]int{{}}}
 	step := max(1, len(a.crew.sent[0].to)/bigWhole)
 	for n := 2; n <= w.want; n += step {
 		a.note(w.client.run(fmt.Sprintf("FETCH %d (BODY.PEEK[])", n), func(u untagged) error {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"pecd/pec"
@@ -18,8 +19,9 @@ const maxFaults = 10
 
 // audit holds what was found in the mailboxes against what was submitted: each
 // accepted submission has exactly one acceptance receipt, one envelope for each
-// recipient, and one delivery receipt for each recipient, and the copies carry
-// the text that was sent.
+// recipient, and one delivery receipt for each recipient; the other provider has
+// taken each of its recipients in charge once. The copies carry the text that
+// was sent.
 type audit struct {
 	crew     *crew
 	verifier *signer.Verifier
@@ -29,6 +31,7 @@ type audit struct {
 	acceptance []int
 	envelopes  []map[string]int
 	receipts   []map[string]int
+	taken      []map[string]int
 	seen       int
 	verified   int
 	faults     []error
@@ -43,12 +46,13 @@ func newAudit(c *crew, sample int) (*audit, error) {
 	}
 	n := len(c.sent)
 	a := &audit{crew: c, verifier: signer.NewVerifier(signer.PECConfig(roots...)), every: 1,
-		acceptance: make([]int, n), envelopes: make([]map[string]int, n), receipts: make([]map[string]int, n)}
+		acceptance: make([]int, n), envelopes: make([]map[string]int, n), receipts: make([]map[string]int, n),
+		taken: make([]map[string]int, n)}
 	if total := n * (1 + 2*c.recipients); sample > 0 {
 		a.every = max(1, total/sample)
 	}
 	for i := range n {
-		a.envelopes[i], a.receipts[i] = make(map[string]int), make(map[string]int)
+		a.envelopes[i], a.receipts[i], a.taken[i] = make(map[string]int), make(map[string]int), make(map[string]int)
 	}
 	return a, nil
 }
@@ -86,20 +90,27 @@ func (a *audit) note(err error) {
 
 // mailbox fetches every message of a mailbox whole.
 func (a *audit) mailbox(w *watched) error {
-	if err := w.client.run("EXAMINE INBOX", nil); err != nil {
+	return w.each(func(raw []byte) error {
+		if err := a.message(w.address, raw); err != nil {
+			return fmt.Errorf("%s: %w", w.address, err)
+		}
+		return nil
+	})
+}
+
+// each fetches a mailbox, also one in which nothing is expected.
+func (w *watched) each(message func(raw []byte) error) error {
+	if n, err := w.client.messages(); n == 0 || err != nil {
 		return err
 	}
-	if w.want == 0 {
-		return nil
+	if err := w.client.run("EXAMINE INBOX", nil); err != nil {
+		return err
 	}
 	return w.client.run("FETCH 1:* (BODY.PEEK[])", func(u untagged) error {
 		if u.literal == nil {
 			return nil
 		}
-		if err := a.message(w.address, u.literal); err != nil {
-			return fmt.Errorf("%s: %w", w.address, err)
-		}
-		return nil
+		return message(u.literal)
 	})
 }
 
@@ -135,10 +146,14 @@ func (a *audit) message(mailbox string, raw []byte) error {
 		a.envelopes[n][mailbox]++
 	case pec.Delivery:
 		a.receipts[n][rec.CertData.Delivery]++
+	case pec.TakeCharge:
+		for _, r := range rec.CertData.Receptions {
+			a.taken[n][r]++
+		}
 	default:
 		err = fmt.Errorf("message %d: an unexpected %s %s", n, rec.Kind, rec.ReasonEN)
 	}
-	if rec.Kind != pec.Acceptance && rec.Original == nil {
+	if (rec.Kind == pec.TransportEnvelope || rec.Kind == pec.Delivery) && rec.Original == nil {
 		err = fmt.Errorf("message %d: the %s carries no original", n, rec.Kind)
 	}
 	verify := a.seen%a.every == 0
@@ -180,6 +195,15 @@ func (a *audit) judge() {
 			if a.envelopes[n][r] != 1 || a.receipts[n][r] != 1 {
 				a.note(fmt.Errorf("message %d to %s: %d envelopes, %d delivery receipts", n, r, a.envelopes[n][r], a.receipts[n][r]))
 			}
+		}
+		want := make(map[string]int)
+		if a.crew.remote {
+			for _, r := range s.to {
+				want[r] = 1
+			}
+		}
+		if !maps.Equal(a.taken[n], want) {
+			a.note(fmt.Errorf("message %d: taken in charge %v, not %v", n, a.taken[n], want))
 		}
 	}
 }

@@ -18,25 +18,16 @@ func (c *crew) checkPlain() error {
 		copies[i] = make(map[string]int)
 	}
 	for _, w := range c.order {
-		if w.want == 0 {
-			continue
-		}
-		if err := w.client.run("EXAMINE INBOX", nil); err != nil {
-			return err
-		}
-		err := w.client.run("FETCH 1:* (BODY.PEEK[])", func(u untagged) error {
-			if u.literal == nil {
-				return nil
-			}
+		err := w.each(func(raw []byte) error {
 			s := rfc822.NewScanner(rfc822.DefaultLimits())
-			if _, err := s.Write(u.literal); err != nil {
+			if _, err := s.Write(raw); err != nil {
 				return err
 			}
 			n := c.letters.number(s.Finish().Root.Header.Get("Message-ID"))
 			if n < 0 || n >= len(c.sent) || c.sent[n].from == "" {
 				return fmt.Errorf("%s holds a message of no accepted submission", w.address)
 			}
-			if !bytes.Contains(u.literal, c.text(n)) {
+			if !bytes.Contains(raw, c.text(n)) {
 				return fmt.Errorf("message %d to %s was altered", n, w.address)
 			}
 			copies[n][w.address]++
@@ -46,12 +37,23 @@ func (c *crew) checkPlain() error {
 			return err
 		}
 	}
+	return judgeCopies(c.sent, copies)
+}
+
+// judgeCopies counts the copies of each submission, by mailbox.
+func judgeCopies(sent []sentLetter, copies []map[string]int) error {
 	var faults []error
-	for n, s := range c.sent {
+	for n, s := range sent {
+		if len(copies[n]) > len(s.to) {
+			faults = append(faults, fmt.Errorf("message %d to %d recipients: copies in %d mailboxes", n, len(s.to), len(copies[n])))
+		}
 		for _, r := range s.to {
-			if copies[n][r] != 1 && len(faults) < maxFaults {
+			if copies[n][r] != 1 {
 				faults = append(faults, fmt.Errorf("message %d to %s: %d copies", n, r, copies[n][r]))
 			}
+		}
+		if len(faults) >= maxFaults {
+			break
 		}
 	}
 	return errors.Join(faults...)

@@ -67,8 +67,12 @@ func (c *contender) leave() error {
 	return stopAll(c.daemons)
 }
 
-// check holds what is in the mailboxes against what was submitted.
-func (c *contender) check(sample int) error {
+// check holds what is in the mailboxes, once they stand still, against what was
+// submitted.
+func (c *contender) check(ctx context.Context, sample int, patience time.Duration) error {
+	if err := c.crew.settle(ctx, patience); err != nil {
+		return err
+	}
 	if c.site.plain {
 		return c.crew.checkPlain()
 	}

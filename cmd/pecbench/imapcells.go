@@ -69,12 +69,12 @@ func imap100kCell() cell {
 			if err != nil {
 				return nil, err
 			}
-			took, err := c.timed("SELECT INBOX", fmt.Sprintf("%d EXISTS", n), 1)
+			took, _, err := c.timed("SELECT INBOX", fmt.Sprintf("%d EXISTS", n), 1)
 			if err != nil {
 				return nil, err
 			}
 			open = append(open, milliseconds(took))
-			if took, err = c.timed("FETCH 1:* FLAGS", " FETCH (", n); err != nil {
+			if took, _, err = c.timed("FETCH 1:* FLAGS", " FETCH (", n); err != nil {
 				return nil, err
 			}
 			flags = append(flags, float64(n)/took.Seconds())
@@ -158,21 +158,22 @@ func (c *imapClient) append(folder string, raw []byte) error {
 }
 
 // timed is how long a command takes, of whose untagged responses exactly count
-// must contain a text.
-func (c *imapClient) timed(command, text string, count int) (time.Duration, error) {
+// must contain a text, and how many octets of literals it brings.
+func (c *imapClient) timed(command, text string, count int) (took time.Duration, octets int64, err error) {
 	want := []byte(text)
 	got, began := 0, time.Now()
-	err := c.run(command, func(u untagged) error {
+	err = c.run(command, func(u untagged) error {
 		if bytes.Contains(u.line, want) {
 			got++
 		}
+		octets += int64(len(u.literal))
 		return nil
 	})
-	took := time.Since(began)
+	took = time.Since(began)
 	if err == nil && got != count {
-		err = fmt.Errorf("IMAP %s: %d responses, not %d", command, got, count)
+		err = fmt.Errorf("IMAP %s: %d responses with %q, not %d", command, got, text, count)
 	}
-	return took, err
+	return took, octets, err
 }
 
 // search returns how many messages match.

@@ -79,6 +79,11 @@ func gather(b *bench, l load, s *site) (_ *crew, err error) {
 			return c, err
 		}
 	}
+	if l.remote {
+		if err := c.watch(c.from, c.from.service()); err != nil {
+			return c, err
+		}
+	}
 	return c, nil
 }
 
@@ -178,7 +183,8 @@ func (c *crew) round(ctx context.Context, d time.Duration, messages int, patienc
 
 // keep records an accepted submission and what it leads to: a message in each
 // recipient's mailbox and, of certified mail, a receipt for each of them and the
-// acceptance in the sender's.
+// acceptance in the sender's, and in the service mailbox what the other provider
+// has taken in charge.
 func (c *crew) keep(n int, s sentLetter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,6 +194,9 @@ func (c *crew) keep(n int, s sentLetter) {
 	c.sent[n] = s
 	if !c.site.plain {
 		c.boxes[s.from].want += 1 + len(s.to)
+		if c.remote {
+			c.boxes[c.from.service()].want++
+		}
 	}
 	for _, r := range s.to {
 		c.boxes[r].want++
@@ -219,4 +228,37 @@ func (c *crew) await(ctx context.Context, patience time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// stillFor is how long the mailboxes must stand still before they are checked:
+// what is doubled comes after what was waited for.
+const stillFor = 500 * time.Millisecond
+
+// settle waits until no mailbox changes any more.
+func (c *crew) settle(ctx context.Context, patience time.Duration) error {
+	began, since, last := time.Now(), time.Now(), -1
+	for {
+		sum := 0
+		for _, w := range c.order {
+			n, err := w.client.messages()
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.address, err)
+			}
+			sum += n
+		}
+		switch {
+		case sum != last:
+			last, since = sum, time.Now()
+		case time.Since(since) >= stillFor:
+			return nil
+		}
+		if time.Since(began) > patience+stillFor {
+			return fmt.Errorf("the mailboxes still grow after %v", patience)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(stillFor / 10):
+		}
+	}
 }

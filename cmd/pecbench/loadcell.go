@@ -161,7 +161,7 @@ func (b *bench) rounds(ctx context.Context, name string, all []*contender) error
 		return err
 	}
 	for _, c := range all {
-		if err := c.check(sample); err != nil {
+		if err := c.check(ctx, sample, b.Patience); err != nil {
 			return fmt.Errorf("check of %s: %w", c.name, err)
 		}
 	}

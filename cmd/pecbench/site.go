@@ -198,3 +198,6 @@ func (p *provider) sender(i int) string {
 func (p *provider) recipient(i int) string {
 	return fmt.Sprintf("strutturata%03d@%s", 1+i%structuredBoxes, p.domain)
 }
+
+// service is the mailbox for the receipts of providers.
+func (p *provider) service() string { return "ricevute@" + p.domain }

@@ -37,12 +37,19 @@ func startCell() cell {
 			return nil, err
 		}
 		defer b.discard(s)
-		if err := s.alfa.prepared(ctx, func(st *sqlite.Store) error { return b.fillForStart(ctx, s, st) }); err != nil {
+		filled := 0 // messages of the sender
+		if err := s.alfa.prepared(ctx, func(st *sqlite.Store) error {
+			if err := b.fillForStart(ctx, s, st); err != nil {
+				return err
+			}
+			filled, err = held(ctx, st, s.alfa.sender(0))
+			return err
+		}); err != nil {
 			return nil, err
 		}
 		var ready, first, peaks []float64
 		for n := range b.Rounds {
-			if err := b.oneStart(ctx, s, n, &ready, &first, &peaks); err != nil {
+			if err := b.oneStart(ctx, s, n, filled+2*(n+1), &ready, &first, &peaks); err != nil {
 				return nil, err
 			}
 		}
@@ -57,29 +64,38 @@ func startCell() cell {
 	}}
 }
 
-// checkAfterStart counts what the node was started with: all of it is still
-// there, and each round's message with its receipts.
-func (b *bench) checkAfterStart(ctx context.Context, st *sqlite.Store) error {
-	var messages, jobs int
-	err := st.Mailboxes(ctx, "", func(m storage.Mailbox) error {
-		messages += int(m.Messages)
+// held counts the messages of a mailbox, or of all for "".
+func held(ctx context.Context, st *sqlite.Store, address string) (n int, err error) {
+	err = st.Mailboxes(ctx, "", func(m storage.Mailbox) error {
+		if address == "" || m.Address == address {
+			n += int(m.Messages)
+		}
 		return nil
 	})
+	return n, err
+}
+
+// checkAfterStart counts what the node was started with: all of it is still
+// there, and each round's message with its two receipts, once.
+func (b *bench) checkAfterStart(ctx context.Context, st *sqlite.Store) error {
+	messages, err := held(ctx, st, "")
 	if err != nil {
 		return err
 	}
+	jobs := 0
 	if err := st.Jobs(ctx, pipeline.JobRelay, func(storage.Job) error { jobs++; return nil }); err != nil {
 		return err
 	}
-	if least := b.scaled(storedMessages) + b.Rounds; messages < least || jobs != b.scaled(queuedJobs) {
-		return fmt.Errorf("%d messages and %d jobs are left, not %d and %d", messages, jobs, least, b.scaled(queuedJobs))
+	if want := b.scaled(storedMessages) + 3*b.Rounds; messages != want || jobs != b.scaled(queuedJobs) {
+		return fmt.Errorf("%d messages and %d jobs are left, not %d and %d", messages, jobs, want, b.scaled(queuedJobs))
 	}
 	return nil
 }
 
 // oneStart runs the daemon from exec to the 250 of a message. The submission is
-// tried from the beginning, as clients do.
-func (b *bench) oneStart(ctx context.Context, s *site, n int, ready, first, peaks *[]float64) error {
+// tried from the beginning, as clients do. The daemon ends when the sender's
+// mailbox holds so many messages: with the receipts.
+func (b *bench) oneStart(ctx context.Context, s *site, n, holds int, ready, first, peaks *[]float64) error {
 	l := newLetters(b.run, 5000, time.Now())
 	from, to := s.alfa.sender(0), s.alfa.recipient(n)
 	began := time.Now()
@@ -104,7 +120,24 @@ func (b *bench) oneStart(ctx context.Context, s *site, n int, ready, first, peak
 	}
 	peak, err := peakMemory(d.pid)
 	*ready, *first, *peaks = append(*ready, up.Seconds()), append(*first, took.Seconds()), append(*peaks, float64(peak)/(1<<20))
+	if err == nil {
+		err = b.receiptsCame(ctx, s, from, holds)
+	}
 	return errors.Join(err, d.stop())
+}
+
+// receiptsCame waits until a mailbox holds so many messages and no more come.
+func (b *bench) receiptsCame(ctx context.Context, s *site, mailbox string, holds int) error {
+	ic, err := dialIMAP(s.alfa.imaps, s.tls(), mailbox, s.password)
+	if err != nil {
+		return err
+	}
+	defer ic.close()
+	c := &crew{order: []*watched{{address: mailbox, client: ic, want: holds}}}
+	if err := c.await(ctx, b.Patience); err != nil {
+		return err
+	}
+	return c.settle(ctx, b.Patience)
 }
 
 // firstAnswer connects as soon as somebody listens.

@@ -16,8 +16,10 @@ type tenThousand struct{ envelopes, appends, bodies []float64 }
 
 func (r *reading) tenThousand() (*tenThousand, error) {
 	n, large, m := r.scaled(someMessages), r.scaled(largeBodies), &tenThousand{}
+	octets := r.octets(1, large, largeBody)
 	for range r.Rounds {
-		rate, err := r.fetches(0, fmt.Sprintf("FETCH 1:%d ENVELOPE", n), n)
+		// Each line must tell the Message-ID.
+		rate, err := r.fetches(0, fmt.Sprintf("FETCH 1:%d ENVELOPE", n), "<"+r.run+".", n, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -26,7 +28,7 @@ func (r *reading) tenThousand() (*tenThousand, error) {
 			return nil, err
 		}
 		m.appends = append(m.appends, rate)
-		if rate, err = r.fetches(1, "FETCH 1:* (BODY.PEEK[])", large); err != nil {
+		if rate, err = r.fetches(1, "FETCH 1:* (BODY.PEEK[])", " FETCH (", large, octets); err != nil {
 			return nil, err
 		}
 		m.bodies = append(m.bodies, rate)
@@ -34,8 +36,20 @@ func (r *reading) tenThousand() (*tenThousand, error) {
 	return m, nil
 }
 
-// fetches is how many responses a second a FETCH brings.
-func (r *reading) fetches(mailbox int, command string, count int) (float64, error) {
+// octets is how long the first n messages of a mailbox are together.
+func (r *reading) octets(mailbox, n, size int) (sum int64) {
+	l, to := newLetters(r.run, size, time.Now()), []string{r.site.alfa.sender(mailbox)}
+	var buf []byte
+	for i := range n {
+		buf = l.write(buf[:0], i, correspondent(i), to)
+		sum += int64(len(buf))
+	}
+	return sum
+}
+
+// fetches is how many responses a second a FETCH brings: exactly count that
+// contain a text, with so many octets of literals.
+func (r *reading) fetches(mailbox int, command, text string, count int, octets int64) (float64, error) {
 	c, err := r.client(mailbox)
 	if err != nil {
 		return 0, err
@@ -44,7 +58,10 @@ func (r *reading) fetches(mailbox int, command string, count int) (float64, erro
 	if err := c.run("EXAMINE INBOX", nil); err != nil {
 		return 0, err
 	}
-	took, err := c.timed(command, " FETCH (", count)
+	took, got, err := c.timed(command, text, count)
+	if err == nil && got != octets {
+		err = fmt.Errorf("IMAP %s: %d octets, not %d", command, got, octets)
+	}
 	return float64(count) / took.Seconds(), err
 }
 

@@ -18,11 +18,14 @@ import (
 	"pecd/clock"
 )
 
-// Exit codes of the command line (architecture §5).
+// Exit codes of the command line (architecture §5). A key that refused its PIN
+// has its own (EX_CONFIG of sysexits.h): whoever starts the node again by itself
+// would use up the token's attempts. deploy/systemd/pecd.service knows the number.
 const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitDone       = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitKeyRefused = 78
 )
 
 // cli is the command line.
@@ -80,6 +83,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err := cmd.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: clock.System{}}); err != nil {
 		if !errors.Is(err, errProblems) {
 			fmt.Fprintln(stderr, "pecd:", err)
+		}
+		if errors.Is(err, errKeyRefused) {
+			return exitKeyRefused
 		}
 		return exitFailed
 	}

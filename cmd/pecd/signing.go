@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"pecd/fault"
 	"pecd/signer"
 	"pecd/signer/keysource"
 	"pecd/signer/pkcs11"
@@ -60,13 +61,21 @@ func (t *TokenConfig) check() error {
 	return nil
 }
 
-// openSigner reads the certificate, opens the key and returns what signs with them.
+// errKeyRefused is a PIN or passphrase that does not open the signing key. Another
+// try with the same one is no use, and brings a token nearer to its lock.
+var errKeyRefused = errors.New("the signing key was refused: not to be tried again before it is mended")
+
+// openSigner reads the certificate, opens the key and returns what signs with
+// them. The error is errKeyRefused where trying again does harm.
 func (n *node) openSigner() (*signer.Signer, error) {
 	certs, err := signer.LoadCertificates(n.cfg.path(n.cfg.Signing.Certificate))
 	if err != nil {
 		return nil, err
 	}
 	key, err := n.openKey(certs[0].PublicKey)
+	if fault.Is(err, fault.Denied) {
+		return nil, fmt.Errorf("%w: %w", errKeyRefused, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -141,6 +142,7 @@ func TestKeep(t *testing.T) {
 
 // TestSocketUnits: deploy/systemd has a socket for each listener that is on by
 // default, under its name and at its port, and the service names them all.
+// After a refused key nothing starts it again.
 func TestSocketUnits(t *testing.T) {
 	const dir = "../../deploy/systemd"
 	files, err := filepath.Glob(filepath.Join(dir, "*.socket"))
@@ -180,6 +182,18 @@ func TestSocketUnits(t *testing.T) {
 	maps.DeleteFunc(listen, func(_, address string) bool { return address == "" })
 	if !maps.Equal(ports, listen) {
 		t.Errorf("sockets %v, listeners by default %v", ports, listen)
+	}
+	if v := setting(filepath.Join(dir, "pecd.service"), "RestartPreventExitStatus"); v != strconv.Itoa(exitKeyRefused) {
+		t.Errorf("pecd.service: is started again unless exit is %s, want %d", v, exitKeyRefused)
+	}
+	stop := setting(filepath.Join(dir, "pecd.service"), "ExecStopPost")
+	if !strings.Contains(stop, fmt.Sprintf("= %d ", exitKeyRefused)) {
+		t.Errorf("pecd.service: %q does not close the sockets after exit %d", stop, exitKeyRefused)
+	}
+	for _, u := range units {
+		if !strings.Contains(stop, " "+u) {
+			t.Errorf("pecd.service: %q leaves %s open", stop, u)
+		}
 	}
 	for _, key := range []string{"Sockets", "Also"} {
 		named := strings.Fields(setting(filepath.Join(dir, "pecd.service"), key))

@@ -5,7 +5,6 @@ package libcrypto
 import (
 	"crypto"
 	"crypto/rsa"
-	"math/big"
 
 	"pecd/signer/dynlib"
 )
@@ -16,12 +15,8 @@ func (k *Key) Checked() bool { return k.checked }
 // SetChecked has each signature verified here.
 func (k *Key) SetChecked() { k.checked = true }
 
-// Break makes each signature wrong, as seen from outside.
-func (k *Key) Break() {
-	pub := *k.pub.(*rsa.PublicKey)
-	pub.N = new(big.Int).Sub(pub.N, big.NewInt(2))
-	k.pub = &pub
-}
+// Break makes each signature wrong, as seen from outside: pub is another key's.
+func (k *Key) Break(pub crypto.PublicKey) { k.pub = pub }
 
 // OpenDamaged opens the key with a wrong CRT exponent.
 func (l *Library) OpenDamaged(key *rsa.PrivateKey) (*Key, error) {

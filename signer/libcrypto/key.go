@@ -52,7 +52,8 @@ type Key struct {
 // A wrong result of one half of an RSA-CRT signature tells the private key to
 // whoever sees it. OpenSSL verifies what the halves give before it lets it out;
 // since that is no promise of its manual it is tried with a damaged key, and
-// where it does not hold each signature is verified here.
+// where it does not hold each signature is verified here. Of ECDSA signatures
+// nothing verifies the result in libcrypto: each is verified here.
 //
 // Errors are Unsupported for other keys, and Internal where libcrypto does not
 // take the key or signs wrongly.
@@ -71,7 +72,11 @@ func (l *Library) NewKey(key crypto.Signer, parallel int) (*Key, error) {
 		return nil, fault.New(op, fault.Internal, err)
 	}
 	k, err := l.tried(der, ec.Public(), 72, parallel)
-	return k, fault.Wrap(op, err)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	k.checked = true
+	return k, nil
 }
 
 // newRSA is NewKey for RSA.

@@ -47,6 +47,15 @@ func rsaKey(t testing.TB, bits int) *rsa.PrivateKey {
 	return key
 }
 
+func p256Key(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func TestContract(t *testing.T) {
 	keysuite.Run(t, func(t *testing.T, key crypto.Signer) crypto.Signer { return newKey(t, key) })
 }
@@ -110,7 +119,21 @@ func TestFaultOfTheCRTDoesNotGetOut(t *testing.T) {
 		t.Error("each signature is verified twice")
 	}
 	k.SetChecked()
-	k.Break()
+	k.Break(rsaKey(t, 2048).Public())
+	if _, err := k.Sign(nil, sum[:], crypto.SHA256); !fault.Is(err, fault.Temporary) {
+		t.Errorf("a signature for another public key: %v", err)
+	}
+}
+
+// A wrong ECDSA signature stays inside; nobody but this package would see that it
+// is one before a recipient does.
+func TestWrongECDSASignatureDoesNotGetOut(t *testing.T) {
+	key, other := p256Key(t), p256Key(t)
+	k, sum := newKey(t, key), sha256.Sum256([]byte("ciao"))
+	if _, err := k.Sign(nil, sum[:], crypto.SHA256); err != nil {
+		t.Fatal(err)
+	}
+	k.Break(other.Public())
 	if _, err := k.Sign(nil, sum[:], crypto.SHA256); !fault.Is(err, fault.Temporary) {
 		t.Errorf("a signature for another public key: %v", err)
 	}
@@ -134,14 +157,10 @@ func TestErrorQueueIsReadAndEmpty(t *testing.T) {
 
 // Signing leaves no memory behind on the C side.
 func TestSigningDoesNotLeak(t *testing.T) {
-	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct {
 		key *libcrypto.Key
 		n   int
-	}{"RSA": {newKey(t, rsaKey(t, 2048)), 4000}, "ECDSA": {newKey(t, ec), 20000}} {
+	}{"RSA": {newKey(t, rsaKey(t, 2048)), 4000}, "ECDSA": {newKey(t, p256Key(t)), 20000}} {
 		sum := sha256.Sum256([]byte("ciao"))
 		sign := func(n int) {
 			for range n {

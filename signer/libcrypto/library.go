@@ -73,7 +73,7 @@ func Load() (*Library, error) {
 	}
 	// Go ends a process without exit(3); a clean-up at exit could only run while
 	// other threads still sign.
-	if dynlib.Call(l.f.initCrypto, initNoAtexit, 0) != 1 {
+	if !succeeded(dynlib.Call(l.f.initCrypto, initNoAtexit, 0)) {
 		return nil, fault.New(op, fault.Unsupported, errors.New("OPENSSL_init_crypto failed"))
 	}
 	text := make([]byte, 128)

@@ -106,6 +106,22 @@ func TestRefusedPINIsTriedOnce(t *testing.T) {
 	}
 }
 
+// One refused PIN counts, whatever is wrong with the other token before it.
+func TestRefusedPINIsSeenBesideAnotherError(t *testing.T) {
+	h, key := newHSM(t), rsaKey(t)
+	h.token("alfa", key)
+	h.token("beta", key)
+	first := h.proxy("first")
+	h.mode(first, 'l') // its login is lost
+	wrong := at(softHSM, "beta")
+	wrong.PIN = []byte("1357-sbagliato")
+	cfg, _, _ := config(key.Public(), at(first, "alfa"), wrong)
+	_, err := pkcs11.Open(cfg)
+	if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "alfa") || !strings.Contains(err.Error(), "CKR_PIN_INCORRECT") {
+		t.Errorf("%v", err)
+	}
+}
+
 // keepsSaying lets several rounds of retries pass.
 func keepsSaying(t *testing.T, k *opened, rounds int) {
 	t.Helper()

@@ -3,8 +3,8 @@
 package pkcs11
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 )
 
 // Return values that something is done about, or that operators meet.
@@ -56,16 +56,17 @@ func check(function string, rv uintptr) error {
 	return &returnedError{function, rv}
 }
 
-// hasCode says whether a library returned one of the values.
+// hasCode says whether a library returned one of the values, in any of the errors
+// that were joined to one: errors.As would look at the first of them alone.
 func hasCode(err error, codes ...uintptr) bool {
-	var r *returnedError
-	if !errors.As(err, &r) {
-		return false
+	if r, ok := err.(*returnedError); ok {
+		return slices.Contains(codes, r.code)
 	}
-	for _, c := range codes {
-		if r.code == c {
-			return true
-		}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return hasCode(e.Unwrap(), codes...)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(one error) bool { return hasCode(one, codes...) })
 	}
 	return false
 }

@@ -39,6 +39,7 @@ type sending struct {
 	wrong   bool // breaks a formal check: answered by a notice of non-acceptance
 	mx      bool // ordinary mail to the incoming point
 	subject string
+	form    string   // X-TipoRicevuta; "": none, which asks for complete receipts
 	body    [32]byte // SHA-256 of the body
 	size    int
 

@@ -5,6 +5,7 @@ package crash
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -17,7 +18,8 @@ func TestJudgeFinds(t *testing.T) {
 	s := &site{nodes: []*node{alfa, beta}, sink: &sink{got: make(map[string]map[string][][32]byte)}}
 	const id, from, to = "<1@client.example>", "standard001@alfa.example", "standard002@beta.example"
 	cert := func(delivery string, taken ...string) *pec.CertData {
-		return &pec.CertData{Sender: from, Subject: "s", ID: "x", MsgID: id, Recipients: []pec.Recipient{{Address: to}}, Delivery: delivery, Receptions: taken}
+		return &pec.CertData{Sender: from, Subject: "s", ID: "x", MsgID: id, At: time.Unix(1e9, 0),
+			Recipients: []pec.Recipient{{Address: to}}, Delivery: delivery, Receptions: taken}
 	}
 	body := [32]byte{1}
 	whole := func() []found {
@@ -25,12 +27,14 @@ func TestJudgeFinds(t *testing.T) {
 			{box: from, kind: pec.Acceptance, ref: id, cert: cert("")},
 			{box: to, kind: pec.TransportEnvelope, ref: id, cert: cert(""), body: body},
 			{box: "ricevute@alfa.example", kind: pec.TakeCharge, ref: id, cert: cert("", to)},
-			{box: from, kind: pec.Delivery, ref: id, cert: cert(to)},
+			{box: from, kind: pec.Delivery, ref: id, cert: cert(to), body: body},
 		}
 	}
 	told := func(what told) sending {
 		return sending{id: id, from: from, at: alfa, to: []recipient{{to, certified, beta}}, subject: "s", body: body, told: what}
 	}
+	brief := told(accepted)
+	brief.form = "breve"
 	wrong := told(accepted)
 	wrong.wrong = true
 	for name, c := range map[string]struct {
@@ -50,6 +54,10 @@ func TestJudgeFinds(t *testing.T) {
 		"refused and there":      {told(refused), nil, "not accepted"},
 		"never sent and there":   {told(never), nil, "not accepted"},
 		"another's body":         {told(accepted), func(l []found) []found { l[1].body[0] = 2; return l }, "not what was sent"},
+		"receipt of another":     {told(accepted), func(l []found) []found { l[3].body[0] = 2; return l }, "not what was sent"},
+		"brief receipt":          {brief, func(l []found) []found { l[3].body[0] = 2; return l }, ""},
+		"two acceptances":        {told(accepted), func(l []found) []found { l[1].cert.At = time.Unix(1e9+1, 0); return l }, "several instants"},
+		"a later delivery":       {told(accepted), func(l []found) []found { l[3].cert.At = time.Unix(1e9+1, 0); return l }, ""},
 		"another's certificate":  {told(accepted), func(l []found) []found { l[3].cert.Sender = to; return l }, "daticert.xml says"},
 		"two transactions":       {told(accepted), func(l []found) []found { l[3].cert.ID = "y"; return l }, "several identificativi"},
 		"accepted and not to be": {wrong, nil, "0 × non-accettazione"},

@@ -185,7 +185,7 @@ func (s *site) compare(e sending, v *verdict) []string {
 		v = &verdict{}
 	}
 	got := make(tally)
-	ids := make(map[string]bool)
+	ids, instants := make(map[string]bool), make(map[int64]bool)
 	var problems []string
 	for _, f := range v.list {
 		switch f.kind {
@@ -198,16 +198,22 @@ func (s *site) compare(e sending, v *verdict) []string {
 		default:
 			got[f.kind.String()+" in "+f.box]++
 		}
-		if (f.kind == pec.TransportEnvelope || f.kind == pec.AnomalyEnvelope) && f.body != e.body {
+		if e.carried(f.kind) && f.body != e.body {
 			problems = append(problems, f.where+": the original in it is not what was sent")
 		}
 		if f.cert != nil {
 			ids[f.cert.ID] = true
+			if f.kind == pec.Acceptance || f.kind == pec.TransportEnvelope {
+				instants[f.cert.At.Unix()] = true
+			}
 			problems = append(problems, e.agrees(f)...)
 		}
 	}
 	if len(ids) > 1 {
 		problems = append(problems, fmt.Sprintf("several identificativi: %v", slices.Collect(maps.Keys(ids))))
+	}
+	if len(instants) > 1 {
+		problems = append(problems, fmt.Sprintf("several instants of acceptance: %v", slices.Collect(maps.Keys(instants))))
 	}
 	want, outside := e.want(s)
 	nothing := len(got) == 0
@@ -228,6 +234,17 @@ func (s *site) compare(e sending, v *verdict) []string {
 		return append(problems, "it was not accepted, and there is something of it")
 	}
 	return append(problems, got.differs(want)...)
+}
+
+// carried says whether messages of a kind carry the whole original.
+func (e *sending) carried(kind pec.Kind) bool {
+	switch kind {
+	case pec.TransportEnvelope, pec.AnomalyEnvelope:
+		return true
+	case pec.Delivery:
+		return e.form == "" || e.form == "completa"
+	}
+	return false
 }
 
 // want is what an accepted message leads to: messages in mailboxes, and the

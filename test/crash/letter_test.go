@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// letter makes a message that says what e says, and enters body and size.
+// letter makes a message that says what e says, and enters form, body and size.
 // A form of "" is the default of X-TipoRicevuta.
 func (e *sending) letter(rnd *rand.Rand, form string, size int) []byte {
 	var b bytes.Buffer
@@ -36,7 +36,7 @@ func (e *sending) letter(rnd *rand.Rand, form string, size int) []byte {
 		"Content-Transfer-Encoding: base64\r\n\r\n", e.id)
 	b.Write(noise(rnd, size))
 	b.WriteString("--=_crash--\r\n")
-	e.body, e.size = sha256.Sum256(b.Bytes()[head:]), b.Len()
+	e.form, e.body, e.size = form, sha256.Sum256(b.Bytes()[head:]), b.Len()
 	return b.Bytes()
 }
 

@@ -26,10 +26,8 @@ type found struct {
 	kind  pec.Kind
 	ref   string // the client's Message-ID
 	cert  *pec.CertData
-	msgID string   // its own
 	body  [32]byte // of the original's body; zero without one
-	sum   [32]byte
-	wrong string // what is wrong with it by itself
+	wrong string   // what is wrong with it by itself
 }
 
 // look reads every message of a mailbox, and says of each what it is.
@@ -78,7 +76,6 @@ func (n *node) lookInto(c *imapclient.Client, box, folder string, seen map[[32]b
 			f, ok := seen[sum]
 			if !ok {
 				f = n.site.read(raw)
-				f.sum = sum
 				seen[sum] = f
 			}
 			f.box, f.where = box, fmt.Sprintf("%s %s uid %d", box, folder, m.UID)
@@ -101,7 +98,7 @@ func (s *site) read(raw []byte) (f found) {
 		f.wrong = fmt.Sprintf("no certified message: %v %s", err, rec.ReasonEN)
 		return f
 	}
-	f.kind, f.ref, f.cert, f.msgID = rec.Kind, rec.ReceiptRef, rec.CertData, m.Root.Header.Get("Message-ID")
+	f.kind, f.ref, f.cert = rec.Kind, rec.ReceiptRef, rec.CertData
 	if rec.Original != nil {
 		original := raw[rec.Original.BodyOffset:rec.Original.End]
 		_, body, _ := bytes.Cut(original, []byte("\r\n\r\n"))
