@@ -223,6 +223,8 @@ func TestFaultFullDisk(t *testing.T) {
 	if err := copyTree(held, n.store()); err != nil {
 		t.Fatal(err)
 	}
+	// Less is free from the start than a node wants for new messages.
+	n.edit(t, `\z`, "\n[limits]\nfree_bytes = 0\n")
 	for _, n := range s.nodes {
 		n.up(t)
 	}

@@ -139,8 +139,8 @@ func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) 
 	stop()
 	began, before := time.Now(), heap()
 	var without, with []slice
-	var ratio float64
-	for repeat := 0; repeat <= repeats && ratio < goal; repeat++ {
+	var ratio, share float64
+	for repeat := 0; repeat <= repeats && min(ratio, share) < goal; repeat++ {
 		for range e.rounds {
 			i := len(with)
 			if c.dead[0] != silent { // whose pause is over now
@@ -155,6 +155,7 @@ func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) 
 			}
 		}
 		ratio = median(with, slice.rate) / median(without, slice.rate)
+		share = c.share(with, without)
 	}
 	margin := 2 * ratio * math.Hypot(deviation(with), deviation(without))
 	n.t.Logf("%.0f/s undisturbed, %.0f/s disturbed: %.1f %% (medians of %d rounds, ± %.1f %%)",
@@ -162,13 +163,9 @@ func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) 
 	if ratio < goal-margin {
 		n.t.Errorf("%.1f %% of the undisturbed rate", 100*ratio)
 	}
-	if c.latency > 0 {
-		left, all := median(with, slice.workers), median(without, slice.workers)
-		n.share(fmt.Sprintf("%.1f of %.1f workers are left to others", left, all), left/all)
-	} else {
-		each := median(without, func(s slice) float64 { return s.cores() / s.rate() })
-		cost := median(with, func(s slice) float64 { return s.cores() - each*s.rate() })
-		n.share("the machine is left to others", 1-cost/float64(runtime.GOMAXPROCS(0)))
+	n.t.Logf("%s: %.1f %%", c.what(), 100*share)
+	if share < goal {
+		n.t.Errorf("%s: %.1f %%", c.what(), 100*share)
 	}
 	got, most := attempts(dead, len(with)+1, time.Since(began))
 	grown := heap() - before
@@ -183,11 +180,22 @@ func (n *node) compare(plain *node, c comparison, e extent, live, dead []*host) 
 	received(n.t, live, plain.live.Load()+n.live.Load())
 }
 
-func (n *node) share(what string, share float64) {
-	n.t.Logf("%s: %.1f %%", what, 100*share)
-	if share < goal {
-		n.t.Errorf("%s: %.1f %%", what, 100*share)
+// share is the part of the bottleneck that is left to others: of the workers
+// where mail is slow, of the machine where it is not.
+func (c comparison) share(with, without []slice) float64 {
+	if c.latency > 0 {
+		return median(with, slice.workers) / median(without, slice.workers)
 	}
+	each := median(without, func(s slice) float64 { return s.cores() / s.rate() })
+	cost := median(with, func(s slice) float64 { return s.cores() - each*s.rate() })
+	return 1 - cost/float64(runtime.GOMAXPROCS(0))
+}
+
+func (c comparison) what() string {
+	if c.latency > 0 {
+		return "workers left to others"
+	}
+	return "of the machine left to others"
 }
 
 // slice is what was seen of a stream for a while.
