@@ -14,8 +14,6 @@ SHORTFUZZ ?= 2s
 CRASH_TIME  ?= 20m
 CRASH_KILLS ?= 300
 CRASH_SHORT ?= 5m
-# Among all tests: with the replays and faults some four minutes in all.
-CRASH_CI ?= 160s
 CRASH_IMAGES ?= 300
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
@@ -37,7 +35,7 @@ test: packages check
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(SHORTFUZZ)
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test\(/\|$$\)')
 	@$(MAKE) --no-print-directory bench-short
-	CRASH_TIME=$(CRASH_CI) $(GO) test -count=1 -p 1 -timeout 15m ./test/...
+	CRASH_TIME=$(CRASH_SHORT) $(GO) test -count=1 -p 1 -timeout 15m ./test/...
 
 check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w would change:"; echo "$$out"; exit 1; fi
