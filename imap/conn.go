@@ -203,30 +203,28 @@ func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
 
 // copyLarge is copyRange in large pieces.
 func (c *conn) copyLarge(l *large, r io.ReaderAt, off, n int64) error {
-	l.prepare()
+	if l.plain == nil {
+		l.plain, l.records = make([]byte, largeBuffer), make([]byte, 0, recordRoom)
+	}
 	if c.flushLocked() != nil {
 		return errOutput
 	}
-	read := readAhead(r, off, n, l.plain[0])
-	for turn := 1; n > 0; turn++ {
-		piece, err := read()
-		if err != nil {
-			return err
-		}
-		off, n = off+int64(len(piece)), n-int64(len(piece))
-		read = readAhead(r, off, n, l.plain[turn%2])
+	for n > 0 {
 		if c.dead {
-			_, _ = read()
 			return errOutput
 		}
+		piece := l.plain[:min(n, largeBuffer)]
+		if got, err := r.ReadAt(piece, off); got < len(piece) {
+			return unexpected(err)
+		}
+		off, n = off+int64(len(piece)), n-int64(len(piece))
 		c.writeBy.Store(c.after(c.srv.timing.progress))
 		c.socket.hold(l.records)
-		_, err = c.net.Write(piece)
+		_, err := c.net.Write(piece)
 		err = errors.Join(err, c.socket.release())
 		c.writeBy.Store(0)
 		if err != nil {
 			c.dead = true
-			_, _ = read() // nobody reads into the buffer any more
 			return errOutput
 		}
 	}

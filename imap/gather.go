@@ -3,7 +3,6 @@
 package imap
 
 import (
-	"io"
 	"net"
 	"sync"
 )
@@ -21,38 +20,8 @@ const (
 
 // large is what one transfer of large literals needs.
 type large struct {
-	plain   [2][]byte // one is read into while the other is written
+	plain   []byte
 	records []byte
-}
-
-func (l *large) prepare() {
-	if l.records != nil {
-		return
-	}
-	for i := range l.plain {
-		l.plain[i] = make([]byte, largeBuffer)
-	}
-	l.records = make([]byte, 0, recordRoom)
-}
-
-// readAhead reads the n octets of r from off on into buf, as far as it is long,
-// in a goroutine of its own. The function that it returns waits for them.
-func readAhead(r io.ReaderAt, off, n int64, buf []byte) (piece func() ([]byte, error)) {
-	b := buf[:min(n, int64(len(buf)))]
-	if len(b) == 0 {
-		return func() ([]byte, error) { return nil, nil }
-	}
-	done := make(chan error, 1)
-	go func() {
-		got, err := r.ReadAt(b, off)
-		if got == len(b) {
-			err = nil
-		} else {
-			err = unexpected(err)
-		}
-		done <- err
-	}()
-	return func() ([]byte, error) { return b, <-done }
 }
 
 // gather is a socket under TLS. While it holds, records are put together, so that
