@@ -65,7 +65,7 @@ const maxTrials = 3
 // or the folder has copies of another store, and leaves nothing then.
 func Create(ctx context.Context, src Source, to string, opts Options) (res Result, err error) {
 	const op = "backup.Create"
-	if err := makeDirs(to); err != nil {
+	if err := sqlite.MakeDirs(to); err != nil {
 		return res, temporary(op, err)
 	}
 	lock, err := lockFolder(to)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -42,24 +41,6 @@ func noFile(name string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w: %w", name, errNoFile, err)
-}
-
-// makeDirs makes dir and what is missing above it, each name on stable storage
-// before the next.
-func makeDirs(dir string) error {
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	above := filepath.Dir(dir)
-	if above != dir {
-		if err := makeDirs(above); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(above)
 }
 
 // writeFile makes a new file, on stable storage when it returns.

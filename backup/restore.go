@@ -42,7 +42,7 @@ var ErrDamaged = errors.New("copia danneggiata: niente è stato ripristinato / d
 // node can begin a store in the directory meanwhile (sqlite.Lock).
 func (p Point) Restore(ctx context.Context, to string, r Restoring, report func(Problem) error) error {
 	const op = "backup.Restore"
-	if err := makeDirs(to); err != nil {
+	if err := sqlite.MakeDirs(to); err != nil {
 		return temporary(op, err)
 	}
 	if err := emptyDir(to); err != nil { // before it is touched

@@ -39,22 +39,22 @@ func (a *fileArea) blobPath(name string) string  { return filepath.Join(a.blobDi
 // create makes the directories of a new store and brings their names to stable storage.
 func (a *fileArea) create() error {
 	for _, dir := range []string{a.dir, filepath.Join(a.dir, "blobs"), filepath.Join(a.dir, "spool")} {
-		if err := makeDirs(dir); err != nil {
+		if err := MakeDirs(dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// makeDirs creates dir and what is missing above it, from the top, each name
+// MakeDirs creates dir and what is missing above it, from the top, each name
 // on stable storage before the next.
-func makeDirs(dir string) error {
+func MakeDirs(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	above := filepath.Dir(dir)
 	if above != dir {
-		if err := makeDirs(above); err != nil {
+		if err := MakeDirs(above); err != nil {
 			return err
 		}
 	}

@@ -109,7 +109,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		packers: make(chan *flate.Writer, runtime.GOMAXPROCS(0)),
 	}
 	s.jobs = newJobIndex(s.watch)
-	if err := makeDirs(dir); err != nil {
+	if err := MakeDirs(dir); err != nil {
 		return nil, ioFailed(op, err)
 	}
 	if info, err := os.Stat(dir); err != nil {

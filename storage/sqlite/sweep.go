@@ -45,7 +45,7 @@ func (s *Store) sweep(ctx context.Context) error {
 
 // setAside moves a file from blobs to lost/, beside whatever is there.
 func (a *fileArea) setAside(path string) error {
-	if err := makeDirs(a.lostDir()); err != nil {
+	if err := MakeDirs(a.lostDir()); err != nil {
 		return err
 	}
 	to := filepath.Join(a.lostDir(), filepath.Base(path))

@@ -209,10 +209,7 @@ func TestFaultFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("pecd", n.store(), "tmpfs", 0, "size=24m,mode=0700"); err != nil {
-		if errors.Is(err, syscall.EPERM) {
-			t.Skip("a small file system is mounted for this test, which takes CAP_SYS_ADMIN (root; in a container --cap-add SYS_ADMIN)")
-		}
-		t.Fatal(err)
+		t.Fatalf("a small file system is mounted for this test, which takes CAP_SYS_ADMIN (run as root; in a container with --cap-add SYS_ADMIN): %v", err)
 	}
 	t.Cleanup(func() {
 		s.kill()
