@@ -61,6 +61,10 @@ type Mailbox struct {
 	Created  time.Time
 	Used     int64 // bytes held; set by the store
 	Messages int64 // set by the store
+
+	PersonalSeen bool // each user has \Seen flags of his own
+	FileSent     bool // a copy of each submission is filed in the \Sent folder
+	FileReceipts bool // receipts go into a folder for the year of their message
 }
 
 // User is somebody, or an application, who logs in.
@@ -94,6 +98,34 @@ type Grant struct {
 	Permission Permission
 }
 
+// Protocol is a set of the ways in which a mailbox is reached.
+type Protocol uint8
+
+// The protocols.
+const (
+	ByIMAP Protocol = 1 << iota
+	ByPOP3
+	BySubmission
+	ByWeb
+
+	ByAll = ByIMAP | ByPOP3 | BySubmission | ByWeb
+)
+
+// AppPassword is a further password of a user, for one program: with a name,
+// limits of its own, and an end.
+type AppPassword struct {
+	ID         int64
+	Login      string
+	Name       string   // as the user knows it: "Protocollo", "Telefono"
+	Sum        [32]byte // SHA-256 of the secret, which the provider generated
+	Protocols  Protocol
+	Permission Permission // with it the user may do no more than this
+	Mailbox    MailboxID  // only this one, 0: all that the user has
+	Created    time.Time
+	Expires    time.Time // zero: never
+	Revoked    time.Time // zero: not
+}
+
 // Accounts reads who exists. Logins and addresses are looked up without case.
 type Accounts interface {
 	Tiers(ctx context.Context) ([]Tier, error)
@@ -105,6 +137,14 @@ type Accounts interface {
 	User(ctx context.Context, login string) (User, error)
 	// Grants lists what a user may do, by address.
 	Grants(ctx context.Context, login string) ([]Grant, error)
+	// GrantsOn lists who may do what with a mailbox, by login.
+	GrantsOn(ctx context.Context, m MailboxID) ([]Grant, error)
+	// Users calls fn for every user by login.
+	Users(ctx context.Context, fn func(User) error) error
+	// AppPasswords lists those of a user, revoked and expired ones too, by ID.
+	AppPasswords(ctx context.Context, login string) ([]AppPassword, error)
+	// AppPassword returns the one with a sum, whatever its state.
+	AppPassword(ctx context.Context, sum [32]byte) (AppPassword, error)
 }
 
 // PutTier creates or replaces a tier.
@@ -134,6 +174,15 @@ type PutGrant struct {
 	Permission Permission
 }
 
+// PutAppPassword creates an application password (ID 0; Exists if its sum is
+// there, NotFound without its user or mailbox), or sets the end and the name of
+// an existing one.
+type PutAppPassword struct {
+	AppPassword AppPassword
+
+	ID int64 // set by Commit
+}
+
 // CreateFolderIn is CreateFolder for a mailbox created earlier in the same step.
 type CreateFolderIn struct {
 	New        *PutMailbox
@@ -147,4 +196,5 @@ func (*PutDomain) op()      {}
 func (*PutMailbox) op()     {}
 func (*PutUser) op()        {}
 func (*PutGrant) op()       {}
+func (*PutAppPassword) op() {}
 func (*CreateFolderIn) op() {}

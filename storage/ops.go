@@ -128,9 +128,11 @@ type CopyMessages struct {
 
 // CreateFolder creates a folder and its missing parents. Exists if it is there.
 type CreateFolder struct {
-	Mailbox    MailboxID
-	Name       string
-	SpecialUse string
+	Mailbox     MailboxID
+	Name        string
+	SpecialUse  string
+	Subscribed  bool
+	Recoverable bool
 
 	Folder Folder // set by Commit
 }

@@ -121,6 +121,12 @@ type Folder struct {
 	Messages    uint32
 	Unseen      uint32
 	Bytes       int64
+	// Recoverable marks the folder of what POP3 clients deleted, which is kept
+	// for a while only.
+	Recoverable bool
+	// Horizon is the modification sequence up to which expunges may have been
+	// forgotten: Changes since an earlier one may lack some of them.
+	Horizon uint64
 }
 
 // Message is one message in a folder.

@@ -90,7 +90,7 @@ func (p *prepared) putMailbox(op *storage.PutMailbox) (change, error) {
 		}
 		r.made[op] = id
 		r.after(func() { op.ID = id })
-		_, err = r.makeFolder(opName, id, inbox, "", true)
+		_, err = r.makeFolder(opName, storage.Folder{Mailbox: id, Name: inbox, Subscribed: true})
 		return err
 	}, nil
 }
@@ -101,9 +101,11 @@ func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, erro
 		created = nanos(r.now)
 	}
 	var id storage.MailboxID
-	err := r.row(`INSERT INTO mailboxes (address, domain, tier, state, holder, ordinary, service, created)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
-		m.Address, m.Domain, m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, created).Scan(&id)
+	err := r.row(`INSERT INTO mailboxes (address, domain, tier, state, holder, ordinary, service, created,
+			personal_seen, file_sent, file_receipts)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+		m.Address, m.Domain, m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, created,
+		m.PersonalSeen, m.FileSent, m.FileReceipts).Scan(&id)
 	if noRows(err) {
 		return 0, fault.New(op, fault.Exists, fmt.Errorf("address %s is or was in use", m.Address))
 	}
@@ -114,8 +116,10 @@ func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, erro
 // on record under it belongs to it.
 func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
 	n, err := r.affected(`UPDATE mailboxes SET tier = ?, state = ?, holder = ?, ordinary = ?, service = ?,
+		personal_seen = ?, file_sent = ?, file_receipts = ?,
 		created = coalesce(nullif(?, 0), created) WHERE id = ? AND address = ?`,
-		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, nanos(m.Created), m.ID, m.Address)
+		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, m.PersonalSeen, m.FileSent, m.FileReceipts,
+		nanos(m.Created), m.ID, m.Address)
 	if err != nil || n > 0 {
 		return err
 	}
@@ -130,12 +134,12 @@ func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
 	return invalid(op, "mailbox %d is %s: its address cannot become %s", m.ID, present, m.Address)
 }
 
-const mailboxColumns = "id, address, domain, tier, state, holder, ordinary, service, created, used, messages"
+const mailboxColumns = "id, address, domain, tier, state, holder, ordinary, service, created, used, messages, personal_seen, file_sent, file_receipts"
 
 func scanMailbox(row scanner) (m storage.Mailbox, err error) {
 	var created int64
 	err = row.Scan(&m.ID, &m.Address, &m.Domain, &m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service,
-		&created, &m.Used, &m.Messages)
+		&created, &m.Used, &m.Messages, &m.PersonalSeen, &m.FileSent, &m.FileReceipts)
 	m.Created = instant(created)
 	return m, err
 }
@@ -185,67 +189,4 @@ func (s *Store) Mailboxes(ctx context.Context, domain string, fn func(storage.Ma
 			return nil
 		}
 	}
-}
-
-func putUser(op *storage.PutUser) (change, error) {
-	u := op.User
-	u.Login = address(u.Login)
-	if u.Login == "" {
-		return nil, invalid("sqlite.PutUser", "user without login")
-	}
-	return func(r *run) error {
-		// Not REPLACE, which would delete the row that grants refer to.
-		_, err := r.exec(`INSERT INTO users (login, name, hash, disabled, created) VALUES (?1, ?2, ?3, ?4, coalesce(nullif(?5, 0), ?6))
-			ON CONFLICT DO UPDATE SET name = ?2, hash = ?3, disabled = ?4, created = coalesce(nullif(?5, 0), created)`,
-			u.Login, u.Name, u.Hash, u.Disabled, nanos(u.Created), nanos(r.now))
-		return err
-	}, nil
-}
-
-// User implements storage.Accounts.
-func (s *Store) User(ctx context.Context, login string) (storage.User, error) {
-	const op = "sqlite.User"
-	var u storage.User
-	var created int64
-	err := s.read.row(ctx, "SELECT login, name, hash, disabled, created FROM users WHERE login = ?",
-		[]any{address(login)}, &u.Login, &u.Name, &u.Hash, &u.Disabled, &created)
-	u.Created = instant(created)
-	if noRows(err) {
-		return u, absent(op, "user %q", login)
-	}
-	return u, failed(op, err)
-}
-
-func (p *prepared) putGrant(op *storage.PutGrant) (change, error) {
-	const opName = "sqlite.PutGrant"
-	login := address(op.Login)
-	if op.New != nil && (!p.boxes[op.New] || op.Mailbox != 0) {
-		return nil, invalid(opName, "mailbox is not created earlier in the step, or given twice")
-	}
-	return func(r *run) error {
-		id := op.Mailbox
-		if op.New != nil {
-			id = r.made[op.New]
-		}
-		if op.Permission == 0 {
-			_, err := r.exec("DELETE FROM grants WHERE login = ? AND mailbox = ?", login, id)
-			return err
-		}
-		n, err := r.affected(`INSERT OR REPLACE INTO grants (login, mailbox, permission)
-			SELECT u.login, m.id, ? FROM users u, mailboxes m WHERE u.login = ? AND m.id = ?`, op.Permission, login, id)
-		if err == nil && n == 0 {
-			err = absent(opName, "user %q or mailbox %d", login, id)
-		}
-		return err
-	}, nil
-}
-
-// Grants implements storage.Accounts. An unknown login has none.
-func (s *Store) Grants(ctx context.Context, login string) ([]storage.Grant, error) {
-	gs, err := all(ctx, s.read, func(row scanner) (g storage.Grant, err error) {
-		err = row.Scan(&g.Login, &g.Mailbox, &g.Address, &g.Permission)
-		return g, err
-	}, `SELECT g.login, g.mailbox, m.address, g.permission FROM grants g JOIN mailboxes m ON m.id = g.mailbox
-		WHERE g.login = ? ORDER BY m.address`, address(login))
-	return gs, failed("sqlite.Grants", err)
 }

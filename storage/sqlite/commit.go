@@ -191,6 +191,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return putUser(op)
 	case *storage.PutGrant:
 		return p.putGrant(op)
+	case *storage.PutAppPassword:
+		return putAppPassword(op)
 	}
 	return nil, fault.New("sqlite.Commit", fault.Unsupported, fmt.Errorf("unknown operation %T", op))
 }

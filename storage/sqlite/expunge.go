@@ -44,8 +44,14 @@ func (r *run) removeMessages(f storage.Folder, ms []message) error {
 	}
 	var unseen, bytes int64
 	for _, m := range ms {
-		if _, err := r.exec("DELETE FROM messages WHERE folder = ? AND uid = ?", f.ID, m.uid); err != nil {
-			return err
+		for _, q := range [...]string{
+			"DELETE FROM messages WHERE folder = ? AND uid = ?",
+			"DELETE FROM seen WHERE folder = ? AND uid = ?",
+			"DELETE FROM uidls WHERE folder = ? AND uid = ?",
+		} {
+			if _, err := r.exec(q, f.ID, m.uid); err != nil {
+				return err
+			}
 		}
 		r.refBody(m.body, -1)
 		unseen += int64(1 - btoi(m.flags.seen()))

@@ -11,11 +11,11 @@ import (
 	"pecd/storage"
 )
 
-const folderColumns = "id, mailbox, name, special_use, subscribed, uidvalidity, uidnext, modseq, messages, unseen, bytes"
+const folderColumns = "id, mailbox, name, special_use, subscribed, uidvalidity, uidnext, modseq, messages, unseen, bytes, recoverable, horizon"
 
 func scanFolder(row scanner) (f storage.Folder, err error) {
 	err = row.Scan(&f.ID, &f.Mailbox, &f.Name, &f.SpecialUse, &f.Subscribed,
-		&f.UIDValidity, &f.UIDNext, &f.ModSeq, &f.Messages, &f.Unseen, &f.Bytes)
+		&f.UIDValidity, &f.UIDNext, &f.ModSeq, &f.Messages, &f.Unseen, &f.Bytes, &f.Recoverable, &f.Horizon)
 	return f, err
 }
 
@@ -89,22 +89,22 @@ func (r *run) nextValidity(op string, m storage.MailboxID) (v uint32, err error)
 	return v, err
 }
 
-// makeFolder creates one folder.
-func (r *run) makeFolder(op string, m storage.MailboxID, name, special string, subscribed bool) (storage.Folder, error) {
-	f := storage.Folder{Mailbox: m, Name: name, SpecialUse: special, Subscribed: subscribed, UIDNext: 1, ModSeq: 1}
+// makeFolder creates one folder as f describes it.
+func (r *run) makeFolder(op string, f storage.Folder) (storage.Folder, error) {
+	f.UIDNext, f.ModSeq = 1, 1
 	var count int
-	if err := r.row("SELECT count(*) FROM folders WHERE mailbox = ?", m).Scan(&count); err != nil {
+	if err := r.row("SELECT count(*) FROM folders WHERE mailbox = ?", f.Mailbox).Scan(&count); err != nil {
 		return f, err
 	}
 	if count >= maxFolders {
 		return f, fault.Say(op, fault.TooMany, "troppe cartelle / too many folders")
 	}
 	var err error
-	if f.UIDValidity, err = r.nextValidity(op, m); err != nil {
+	if f.UIDValidity, err = r.nextValidity(op, f.Mailbox); err != nil {
 		return f, err
 	}
-	id, err := r.insert("INSERT INTO folders (mailbox, name, special_use, subscribed, uidvalidity) VALUES (?, ?, ?, ?, ?)",
-		m, name, special, subscribed, f.UIDValidity)
+	id, err := r.insert("INSERT INTO folders (mailbox, name, special_use, subscribed, uidvalidity, recoverable) VALUES (?, ?, ?, ?, ?, ?)",
+		f.Mailbox, f.Name, f.SpecialUse, f.Subscribed, f.UIDValidity, f.Recoverable)
 	f.ID = storage.FolderID(id)
 	return f, err
 }
@@ -114,7 +114,7 @@ func (r *run) makeParents(op string, m storage.MailboxID, name string) error {
 	for _, p := range parents(name) {
 		_, err := r.named(op, m, p)
 		if fault.Is(err, fault.NotFound) {
-			_, err = r.makeFolder(op, m, p, "", false)
+			_, err = r.makeFolder(op, storage.Folder{Mailbox: m, Name: p})
 		}
 		if err != nil {
 			return err
@@ -124,14 +124,14 @@ func (r *run) makeParents(op string, m storage.MailboxID, name string) error {
 }
 
 // makePath creates a folder that must not exist, and its missing parents.
-func (r *run) makePath(op string, m storage.MailboxID, name, special string, subscribed bool) (storage.Folder, error) {
-	if err := r.vacant(op, m, name); err != nil {
+func (r *run) makePath(op string, f storage.Folder) (storage.Folder, error) {
+	if err := r.vacant(op, f.Mailbox, f.Name); err != nil {
 		return storage.Folder{}, err
 	}
-	if err := r.makeParents(op, m, name); err != nil {
+	if err := r.makeParents(op, f.Mailbox, f.Name); err != nil {
 		return storage.Folder{}, err
 	}
-	return r.makeFolder(op, m, name, special, subscribed)
+	return r.makeFolder(op, f)
 }
 
 // vacant fails with Exists where a folder of that name is.
@@ -153,7 +153,9 @@ func createFolder(op *storage.CreateFolder) (change, error) {
 		return nil, err
 	}
 	return func(r *run) error {
-		f, err := r.makePath(opName, op.Mailbox, name, op.SpecialUse, false)
+		f, err := r.makePath(opName, storage.Folder{
+			Mailbox: op.Mailbox, Name: name, SpecialUse: op.SpecialUse, Subscribed: op.Subscribed, Recoverable: op.Recoverable,
+		})
 		r.after(func() { op.Folder = f })
 		return err
 	}, nil
@@ -169,7 +171,9 @@ func (p *prepared) createFolderIn(op *storage.CreateFolderIn) (change, error) {
 		return nil, invalid(opName, "mailbox is not created earlier in the step")
 	}
 	return func(r *run) error {
-		_, err := r.makePath(opName, r.made[op.New], name, op.SpecialUse, op.Subscribed)
+		_, err := r.makePath(opName, storage.Folder{
+			Mailbox: r.made[op.New], Name: name, SpecialUse: op.SpecialUse, Subscribed: op.Subscribed,
+		})
 		return err
 	}, nil
 }
@@ -227,6 +231,8 @@ func (r *run) dropFolder(f storage.Folder) error {
 	}
 	for _, q := range []string{
 		"DELETE FROM messages WHERE folder = ?",
+		"DELETE FROM seen WHERE folder = ?",
+		"DELETE FROM uidls WHERE folder = ?",
 		"DELETE FROM vanished WHERE folder = ?",
 		"DELETE FROM folders WHERE id = ?",
 	} {

@@ -49,6 +49,16 @@ func TestMigrateChainsOldRecords(t *testing.T) {
 	}
 }
 
+// backToVersion2 takes away what the migrations after the second one added.
+const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
+	DROP TABLE app_passwords; DROP TABLE seen; DROP TABLE uidls;
+	ALTER TABLE mailboxes DROP COLUMN personal_seen;
+	ALTER TABLE mailboxes DROP COLUMN file_sent;
+	ALTER TABLE mailboxes DROP COLUMN file_receipts;
+	ALTER TABLE folders DROP COLUMN recoverable;
+	ALTER TABLE folders DROP COLUMN horizon;
+	PRAGMA user_version = 2;`
+
 // TestMigrateAddsSummaries: a store from before the summaries has none, and
 // takes them.
 func TestMigrateAddsSummaries(t *testing.T) {
@@ -64,7 +74,7 @@ func TestMigrateAddsSummaries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("DROP TABLE summaries; DROP TABLE identity; PRAGMA user_version = 2;"); err != nil {
+	if _, err := db.Exec(backToVersion2); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -79,7 +79,7 @@ func (r *run) moveName(op string, f storage.Folder, name string) error {
 // emptyInbox is what renaming INBOX means: its messages move to a new folder,
 // what lies below it stays (RFC 9051 §6.3.6).
 func (r *run) emptyInbox(op string, from storage.Folder, name string) error {
-	to, err := r.makePath(op, from.Mailbox, name, "", false)
+	to, err := r.makePath(op, storage.Folder{Mailbox: from.Mailbox, Name: name})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ func testAccounts(e *env) {
 
 	e.put(e.named(m.ID, "INBOX"), "12345")
 	m.State, m.Tier, m.Holder, m.Ordinary, m.Service = storage.MailboxClosed, "large", "", false, true
+	m.PersonalSeen, m.FileSent, m.FileReceipts = true, true, true
 	m.Used, m.Messages = 999, 999
 	e.ok(&storage.PutMailbox{Mailbox: m})
 	m.Used, m.Messages = 5, 1
@@ -93,6 +94,52 @@ func testAccountsRefused(e *env) {
 	e.fails(fault.Invalid, &storage.CreateFolderIn{New: box("d@x.it"), Name: "f"})
 	d := box("d@x.it")
 	e.fails(fault.Exists, d, &storage.CreateFolderIn{New: d, Name: "Inbox"})
+}
+
+func testAppPasswords(e *env) {
+	in := e.box("a@x.it")
+	for _, login := range []string{"ugo", "Anna"} {
+		e.ok(&storage.PutUser{User: storage.User{Login: login, Created: at}})
+	}
+	var users []string
+	err := e.Users(e.ctx, func(u storage.User) error { users = append(users, u.Login); return nil })
+	equal(e, "users", fmt.Sprint(users, err), fmt.Sprint([]string{"anna", "ugo"}, nil))
+	e.ok(&storage.PutGrant{Login: "ugo", Mailbox: in.Mailbox, Permission: storage.MayRead},
+		&storage.PutGrant{Login: "anna", Mailbox: in.Mailbox, Permission: storage.MayAll})
+	equal(e, "grants on", fmt.Sprint(must(e.GrantsOn(e.ctx, in.Mailbox))(e)), fmt.Sprint([]storage.Grant{
+		{Login: "anna", Mailbox: in.Mailbox, Address: "a@x.it", Permission: storage.MayAll},
+		{Login: "ugo", Mailbox: in.Mailbox, Address: "a@x.it", Permission: storage.MayRead},
+	}))
+
+	p := storage.AppPassword{Login: "UGO", Name: "Protocollo", Sum: [32]byte{1}, Protocols: storage.ByIMAP | storage.ByPOP3,
+		Permission: storage.MayRead, Mailbox: in.Mailbox, Created: at, Expires: at.AddDate(1, 0, 0)}
+	first, second := &storage.PutAppPassword{AppPassword: p}, &storage.PutAppPassword{AppPassword: p}
+	second.AppPassword.Sum, second.AppPassword.Mailbox = [32]byte{2}, 0
+	e.ok(first, second)
+	p.Login, p.ID = "ugo", first.ID
+	equal(e, "by sum", must(e.AppPassword(e.ctx, p.Sum))(e), p)
+	e.fails(fault.Exists, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Name: "x", Sum: p.Sum}})
+	e.fails(fault.NotFound, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "nobody", Name: "x", Sum: [32]byte{3}}})
+	e.fails(fault.NotFound, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Name: "x", Sum: [32]byte{3}, Mailbox: 99}})
+	e.fails(fault.Invalid, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Sum: [32]byte{3}}})
+
+	// Only its name and its end can be changed, and only by its own user.
+	other := p
+	other.Login = "anna"
+	e.fails(fault.NotFound, &storage.PutAppPassword{AppPassword: other})
+	p.Revoked, p.Name = at.AddDate(0, 1, 0), "Protocollo vecchio"
+	wider := p
+	wider.Protocols, wider.Permission, wider.Sum = storage.ByAll, storage.MayAll, [32]byte{9}
+	e.ok(&storage.PutAppPassword{AppPassword: wider})
+	e.again()
+	equal(e, "revoked", must(e.AppPassword(e.ctx, p.Sum))(e), p)
+	list := must(e.AppPasswords(e.ctx, "Ugo"))(e)
+	if len(list) != 2 || list[0] != p || list[1].ID != second.ID || list[1].Mailbox != 0 {
+		e.Fatalf("listed %+v", list)
+	}
+	equal(e, "of nobody", len(must(e.AppPasswords(e.ctx, "nobody"))(e)), 0)
+	_, err = e.AppPassword(e.ctx, [32]byte{7})
+	equal(e, "unknown sum", fault.KindOf(err), fault.NotFound)
 }
 
 func testAccountsMany(e *env) {

@@ -77,6 +77,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"Quarantine", testQuarantine},
 		{"Accounts", testAccounts},
 		{"AccountsRefused", testAccountsRefused},
+		{"AppPasswords", testAppPasswords},
 		{"AccountsMany", testAccountsMany},
 		{"FailingStep", testFailingStep},
 		{"Reopen", testReopen},
