@@ -128,7 +128,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.now.tag != "" && string(p) == c.now.tag+libraryBug {
 		return len(p), c.put([]byte(c.now.tag + " BAD sintassi non valida / invalid syntax\r\n"))
 	}
-	return len(p), c.put(p)
+	return len(p), c.put(c.withCapabilities(p))
 }
 
 // put appends output. It is written out when enough is there or when the

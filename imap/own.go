@@ -11,7 +11,8 @@ import (
 
 // ownHandler answers a command up to its tagged response. args is what follows
 // the verb, with literals as they came. An *imaplib.Error becomes the tagged
-// response, any other error ends the connection.
+// response, any other error ends the connection. A handler may leave a code for
+// the tagged OK in session.code.
 type ownHandler func(s *session, args []byte) error
 
 // own returns the handler of a command that the library does not get to see:
@@ -25,6 +26,8 @@ func own(verb string) ownHandler {
 		return (*session).search
 	case "IDLE":
 		return (*session).idle
+	case "CAPABILITY":
+		return (*session).capability
 	}
 	return nil
 }
@@ -35,6 +38,7 @@ func (c *conn) ownCommand(run ownHandler, rest []byte) error {
 	if args == nil || err != nil {
 		return err
 	}
+	c.session.code = ""
 	err = run(c.session, args)
 	if err == nil {
 		err = c.session.sync(expungeAllowed(c.now.verb))
@@ -42,11 +46,20 @@ func (c *conn) ownCommand(run ownHandler, rest []byte) error {
 	var refused *imaplib.Error
 	switch {
 	case err == nil:
-		return c.answer("OK " + c.now.verb + " completed")
+		return c.answer(completed(c.now.verb, c.session.code))
 	case errors.As(err, &refused):
 		return c.answer(statusLine(refused))
 	}
 	return err
+}
+
+// completed is the tagged response to a command that was carried out, with a
+// response code, "" for none.
+func completed(verb, code string) string {
+	if code != "" {
+		code = "[" + code + "] "
+	}
+	return "OK " + code + verb + " completed"
 }
 
 // expungeAllowed tells whether EXPUNGE may be sent while a command is answered

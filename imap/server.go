@@ -145,7 +145,7 @@ func NewServer(cfg Config) *Server {
 	}
 	s.lib = imapserver.New(&imapserver.Options{
 		NewSession: s.newSession,
-		Caps:       capabilities(),
+		Caps:       libraryCapabilities(),
 		Logger:     libraryLog{log},
 		// The filter lets nobody through to the library before TLS is up, and
 		// the library cannot see TLS below the filter.

@@ -22,22 +22,6 @@ const maxFailures = 3
 
 const tooManyGuesses = "troppi tentativi, riprovare piu' tardi / too many attempts"
 
-// capabilities is what the library is told to offer. It adds SASL-IR, LITERAL-,
-// AUTH=PLAIN, UNSELECT, ENABLE and UTF8=ACCEPT by itself. IMAP4rev2 is left out:
-// with it the library takes folder names for UTF-8 from clients that never
-// enabled it, and offers CONDSTORE and QRESYNC.
-func capabilities() imaplib.CapSet {
-	set := imaplib.CapSet{}
-	for _, c := range []imaplib.Cap{
-		imaplib.CapIMAP4rev1, imaplib.CapIdle, imaplib.CapNamespace, imaplib.CapUIDPlus, imaplib.CapESearch,
-		imaplib.CapSearchRes, imaplib.CapListExtended, imaplib.CapListStatus, imaplib.CapMove, imaplib.CapStatusSize,
-		imaplib.CapBinary, imaplib.CapChildren, imaplib.CapSpecialUse, imaplib.CapCreateSpecialUse, imaplib.CapID,
-	} {
-		set[c] = struct{}{}
-	}
-	return set
-}
-
 // session is what one client is doing. All methods run on the connection's
 // goroutine.
 type session struct {
@@ -53,6 +37,7 @@ type session struct {
 	grant    storage.Grant // Mailbox 0 before login
 	view     *view         // nil while no folder is selected
 	learned  learned       // to be stored beside messages
+	code     string        // for the tagged OK of the command at work (own.go)
 }
 
 var (
@@ -85,10 +70,6 @@ func (s *session) Close() error {
 	s.view = nil
 	return nil
 }
-
-// GetCapabilities implements imapserver.SessionCapabilities. The set is that of
-// the server; being asked for it keeps the library from inferring more.
-func (s *session) GetCapabilities() imaplib.CapSet { return capabilities() }
 
 // ID implements imapserver.SessionID (RFC 2971).
 func (s *session) ID(*imaplib.IDData) *imaplib.IDData { return &imaplib.IDData{Name: "pecd"} }
