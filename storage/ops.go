@@ -59,7 +59,7 @@ type BodyRef struct {
 // Mailbox where Name is empty; a missing one fails with NotFound. Flags are
 // system flags of RFC 9051 §2.3.2 but \Recent, and keywords (atoms, compared
 // without case); anything else fails with Invalid, here and in SetFlags. A zero
-// InternalDate is the present instant.
+// InternalDate is the present instant. A recoverable folder: Denied.
 type Append struct {
 	Folder       FolderID
 	Mailbox      MailboxID
@@ -70,6 +70,9 @@ type Append struct {
 	// Quota is the number of bytes the mailbox may hold afterwards, 0 for no
 	// bound; beyond it the step fails with Quota.
 	Quota int64
+	// UIDL is the identifier that POP3 clients know an imported message by (1 to
+	// MaxUIDL octets of printable ASCII without the space), "" for none.
+	UIDL string
 
 	UID         uint32   // set by Commit
 	UIDValidity uint32   // set by Commit
@@ -107,19 +110,22 @@ type Expunge struct {
 	UIDs   []uint32
 	// DeletedOnly leaves messages without \Deleted in place.
 	DeletedOnly bool
+	// All fails the step with Conflict where one of UIDs is not there.
+	All bool
 
 	Expunged []uint32 // set by Commit, ascending
 	ModSeq   uint64   // set by Commit
 }
 
 // CopyMessages copies messages, or moves them, to another folder of the same
-// mailbox or of another one. Flags and dates are kept.
+// mailbox or of another one. Flags and dates are kept. Into a recoverable folder:
+// Denied.
 type CopyMessages struct {
 	From  FolderID
 	UIDs  []uint32
 	To    FolderID
 	Move  bool
-	Quota int64 // of the receiving mailbox, as in Append; ignored by a move within one mailbox
+	Quota int64 // of the receiving mailbox, as in Append; ignored by a move within one mailbox, but out of its recoverable folder
 
 	Source      []uint32 // set by Commit: UIDs found, ascending
 	Dest        []uint32 // set by Commit: their new UIDs, same order
@@ -128,11 +134,10 @@ type CopyMessages struct {
 
 // CreateFolder creates a folder and its missing parents. Exists if it is there.
 type CreateFolder struct {
-	Mailbox     MailboxID
-	Name        string
-	SpecialUse  string
-	Subscribed  bool
-	Recoverable bool
+	Mailbox    MailboxID
+	Name       string
+	SpecialUse string
+	Subscribed bool
 
 	Folder Folder // set by Commit
 }
@@ -147,8 +152,8 @@ type RenameFolder struct {
 }
 
 // DeleteFolder removes a folder with its messages. INBOX: Denied. A folder
-// with children: Denied with a text. The UIDVALIDITY of a folder created later
-// under the same name is higher.
+// with children, or a recoverable one with messages: Denied with a text. The
+// UIDVALIDITY of a folder created later under the same name is higher.
 type DeleteFolder struct {
 	Mailbox MailboxID
 	Name    string

@@ -31,6 +31,7 @@ type Store interface {
 	Accounts
 	Log
 	Quarantine
+	Recoverable
 
 	// Commit applies the operations of s in order, all or none, durably. The
 	// fields of an operation documented as "set by Commit" are valid
@@ -121,8 +122,8 @@ type Folder struct {
 	Messages    uint32
 	Unseen      uint32
 	Bytes       int64
-	// Recoverable marks the folder of what POP3 clients deleted, which is kept
-	// for a while only.
+	// Recoverable marks the folder of what POP3 clients deleted, see the interface
+	// of that name.
 	Recoverable bool
 	// Horizon is the modification sequence up to which expunges may have been
 	// forgotten: Changes since an earlier one may lack some of them.

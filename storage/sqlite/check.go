@@ -48,8 +48,12 @@ var invariants = [...]string{
 			OR f.unseen <> count(CASE WHEN m.flags & 8 = 0 THEN 1 END)`,
 	`SELECT 'mailbox ' || b.id, printf('counts %d bytes, %d messages; its folders hold %d, %d',
 			b.used, b.messages, total(f.bytes), total(f.messages))
-		FROM mailboxes b LEFT JOIN folders f ON f.mailbox = b.id GROUP BY b.id
+		FROM mailboxes b LEFT JOIN folders f ON f.mailbox = b.id AND NOT f.recoverable GROUP BY b.id
 		HAVING b.used <> total(f.bytes) OR b.messages <> total(f.messages)`,
+	`SELECT 'mailbox ' || mailbox, printf('has %d recoverable folders', count(*)) FROM folders WHERE recoverable
+		GROUP BY mailbox HAVING count(*) > 1`,
+	`SELECT 'folder ' || u.folder || ' uid ' || u.uid, 'has an identifier of POP3, but is not there' FROM uidls u
+		WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.folder = u.folder AND m.uid = u.uid)`,
 	`SELECT 'folder ' || f.id, printf('UIDVALIDITY %d is above the mailbox''s %d', f.uidvalidity, b.uidvalidity)
 		FROM folders f JOIN mailboxes b ON b.id = f.mailbox WHERE f.uidvalidity > b.uidvalidity`,
 	`SELECT 'mailbox ' || b.id, 'has no INBOX' FROM mailboxes b

@@ -29,6 +29,8 @@ func TestCheckFinds(t *testing.T) {
 		{"UPDATE folders SET unseen = 0", "folder 1: counts 2 messages, 0 unseen"},
 		{"UPDATE folders SET messages = 7", "folder 1: counts 7 messages"},
 		{"UPDATE mailboxes SET used = 3", "mailbox 1: counts 3 bytes"},
+		{"UPDATE folders SET recoverable = 1", "mailbox 1: counts 300007 bytes, 2 messages; its folders hold 0, 0"},
+		{"INSERT INTO uidls VALUES (1, 9, 'x')", "folder 1 uid 9: has an identifier of POP3"},
 		{"UPDATE mailboxes SET uidvalidity = 0", "is above the mailbox's 0"},
 		{"UPDATE folders SET name = 'x'", "mailbox 1: has no INBOX"},
 		{"UPDATE records SET seq = 9 WHERE seq = 2", "record 3: has no predecessor"},

@@ -136,6 +136,9 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 	case *storage.CopyMessages:
 		p.rows += len(op.UIDs)
 		return copyMessages(op), nil
+	case *storage.Discard:
+		p.rows += len(op.UIDs)
+		return discard(op)
 	case *storage.CreateFolder:
 		return createFolder(op)
 	case *storage.CreateFolderIn:

@@ -26,8 +26,11 @@ func copyMessages(op *storage.CopyMessages) change {
 		if err != nil {
 			return err
 		}
+		if to.Recoverable {
+			return keptApart(opName)
+		}
 		quota := op.Quota
-		if op.Move && from.Mailbox == to.Mailbox {
+		if op.Move && from.Mailbox == to.Mailbox && !from.Recoverable {
 			quota = 0
 		}
 		dest, err := r.insertCopies(opName, ms, to)
@@ -96,5 +99,5 @@ func (r *run) insertCopies(op string, ms []message, to storage.Folder) ([]uint32
 		return nil, err
 	}
 	r.touched(to.ID)
-	return dest, r.charge(to.Mailbox, bytes, int64(len(ms)))
+	return dest, r.chargeFor(to, bytes, int64(len(ms)))
 }

@@ -3,6 +3,9 @@
 package sqlite
 
 import (
+	"fmt"
+
+	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -17,6 +20,9 @@ func expunge(op *storage.Expunge) change {
 		ms, err := r.messages(op.Folder, uids)
 		if err != nil {
 			return err
+		}
+		if op.All && len(ms) < len(uids) {
+			return fault.New(opName, fault.Conflict, fmt.Errorf("%d of %d messages are gone already", len(uids)-len(ms), len(uids)))
 		}
 		gone := ms[:0]
 		var expunged []uint32
@@ -74,5 +80,5 @@ func (r *run) removeMessages(f storage.Folder, ms []message) error {
 		return err
 	}
 	r.touched(f.ID)
-	return r.charge(f.Mailbox, -bytes, -int64(len(ms)))
+	return r.chargeFor(f, -bytes, -int64(len(ms)))
 }

@@ -154,7 +154,7 @@ func createFolder(op *storage.CreateFolder) (change, error) {
 	}
 	return func(r *run) error {
 		f, err := r.makePath(opName, storage.Folder{
-			Mailbox: op.Mailbox, Name: name, SpecialUse: op.SpecialUse, Subscribed: op.Subscribed, Recoverable: op.Recoverable,
+			Mailbox: op.Mailbox, Name: name, SpecialUse: op.SpecialUse, Subscribed: op.Subscribed,
 		})
 		r.after(func() { op.Folder = f })
 		return err
@@ -216,6 +216,10 @@ func deleteFolder(op *storage.DeleteFolder) (change, error) {
 		if children > 0 {
 			return fault.Say(opName, fault.Denied, "la cartella contiene altre cartelle / the folder has subfolders")
 		}
+		if f.Recoverable && f.Messages > 0 {
+			return fault.Say(opName, fault.Denied,
+				"la cartella contiene messaggi conservati dopo lo scarico via POP3 / the folder has messages that are kept after POP3 deleted them")
+		}
 		return r.dropFolder(f)
 	}, nil
 }
@@ -244,7 +248,7 @@ func (r *run) dropFolder(f storage.Folder) error {
 		return err
 	}
 	r.touched(f.ID)
-	return r.charge(f.Mailbox, -f.Bytes, -int64(f.Messages))
+	return r.chargeFor(f, -f.Bytes, -int64(f.Messages))
 }
 
 func scanBodyID(row scanner) (id storage.BodyID, err error) {
@@ -259,11 +263,12 @@ func (r *run) retire(m storage.MailboxID, name string, validity uint32) error {
 	return err
 }
 
-// charge moves the counters of a mailbox.
-func (r *run) charge(m storage.MailboxID, bytes, messages int64) error {
-	if bytes == 0 && messages == 0 {
+// chargeFor moves the counters of a folder's mailbox. What is recoverable does
+// not count there.
+func (r *run) chargeFor(f storage.Folder, bytes, messages int64) error {
+	if f.Recoverable || bytes == 0 && messages == 0 {
 		return nil
 	}
-	_, err := r.exec("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ?", bytes, messages, m)
+	_, err := r.exec("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ?", bytes, messages, f.Mailbox)
 	return err
 }

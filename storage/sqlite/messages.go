@@ -64,6 +64,9 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 			return nil, err
 		}
 	}
+	if op.UIDL != "" && !validUIDL(op.UIDL) {
+		return nil, invalid(opName, "identifier %q of POP3", op.UIDL)
+	}
 	return func(r *run) error {
 		bodyID, size, err := r.use(opName, id, body)
 		if err != nil {
@@ -77,6 +80,11 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 		if err != nil {
 			return err
 		}
+		if op.UIDL != "" {
+			if _, err := r.exec("INSERT INTO uidls (folder, uid, uidl) VALUES (?, ?, ?)", in.ID, m.uid, op.UIDL); err != nil {
+				return err
+			}
+		}
 		r.after(func() { op.UID, op.UIDValidity, op.In, op.ModSeq = m.uid, in.UIDValidity, in.ID, m.modseq })
 		return r.chargeQuota(opName, in.Mailbox, size, 1, op.Quota)
 	}, nil
@@ -87,7 +95,7 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, name string, m *message) (storage.Folder, error) {
 	const set = `UPDATE folders SET uidnext = uidnext + 1, modseq = modseq + 1, messages = messages + 1,
 		unseen = unseen + ?, bytes = bytes + ? WHERE `
-	const returning = " RETURNING id, mailbox, uidvalidity, uidnext, modseq"
+	const returning = " RETURNING id, mailbox, uidvalidity, uidnext, modseq, recoverable"
 	unseen := 1
 	if m.flags.seen() {
 		unseen = 0
@@ -99,7 +107,7 @@ func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, nam
 		q = r.row(set+"mailbox = ? AND name = ?"+returning, unseen, m.size, box, name)
 	}
 	var f storage.Folder
-	err := q.Scan(&f.ID, &f.Mailbox, &f.UIDValidity, &f.UIDNext, &f.ModSeq)
+	err := q.Scan(&f.ID, &f.Mailbox, &f.UIDValidity, &f.UIDNext, &f.ModSeq, &f.Recoverable)
 	if noRows(err) {
 		if id != 0 {
 			return f, absent(op, "folder %d", id)
@@ -108,6 +116,9 @@ func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, nam
 	}
 	if err != nil {
 		return f, err
+	}
+	if f.Recoverable {
+		return f, keptApart(op)
 	}
 	if f.UIDNext == math.MaxUint32 {
 		return f, fault.New(op, fault.Unsupported, fmt.Errorf("folder %d has used up its UIDs", f.ID))
