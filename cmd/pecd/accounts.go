@@ -20,6 +20,7 @@ import (
 type domainCmd struct {
 	Add  domainAddCmd  `cmd:"" help:"Add a certified domain."`
 	List domainListCmd `cmd:"" help:"List the domains."`
+	DNS  domainDNSCmd  `cmd:"" name:"dns" help:"Print the DNS records a domain needs, as lines of a zone file."`
 }
 
 type domainAddCmd struct {

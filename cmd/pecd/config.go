@@ -88,6 +88,9 @@ func (c *Config) check() error {
 	if err := c.checkServices(); err != nil {
 		return err
 	}
+	if _, err := c.site(); err != nil {
+		return err
+	}
 	if err := checkLoopback(c.Listen.Debug); err != nil {
 		return fmt.Errorf("listen.debug: %w", err)
 	}

@@ -23,6 +23,7 @@ type Config struct {
 	Time       TimeConfig       `toml:"time" doc:"Watch over the clock. The node never sets it."`
 	TLS        TLSConfig        `toml:"tls" doc:"Certificate of all listeners; re-read when the files change."`
 	Listen     ListenConfig     `toml:"listen" doc:"Listeners, host:port; empty: not served."`
+	Clients    ClientsConfig    `toml:"clients" doc:"What mail clients and the DNS are told of this node, where it is not hostname and the ports of [listen]: behind a balancer or an address translation. A service is \"host:port\", \"host\", \":port\", or \"none\": not offered; empty: host and the listener's port, where there is one."`
 	Limits     LimitsConfig     `toml:"limits" doc:"Bounds of one message and of the listeners."`
 	Relay      RelayConfig      `toml:"relay" doc:"Delivery to other servers."`
 	Log        LogConfig        `toml:"log" doc:"Operating log on standard error; the PEC log is in the store."`
@@ -152,10 +153,23 @@ type ListenConfig struct {
 	MX         string `toml:"mx" doc:"Incoming point (25)."`
 	IMAP       string `toml:"imap" doc:"IMAP with STARTTLS (143)."`
 	IMAPS      string `toml:"imaps" doc:"IMAP with implicit TLS (993)."`
-	HTTP       string `toml:"http" doc:"Health check and, in the demo, the authority's certificate and revocation list."`
-	HTTPS      string `toml:"https" doc:"Our own record of the index, see [publish] (443)."`
+	HTTP       string `toml:"http" doc:"Health check, redirection of mail clients to listen.https (80) and, in the demo, the authority's certificate and revocation list."`
+	HTTPS      string `toml:"https" doc:"Configuration of mail clients (autoconfig, autodiscover, profiles; see [clients]) and our own record of the index (443)."`
 	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`
 	Debug      string `toml:"debug" doc:"Profiles of the process for diagnosis (Go's pprof); on the loopback only."`
+}
+
+// ClientsConfig is what mail clients are told.
+type ClientsConfig struct {
+	Host       string `toml:"host" doc:"Host name of all services that name none; empty: hostname."`
+	Submission string `toml:"submission" doc:"SMTP submission with STARTTLS."`
+	SMTPS      string `toml:"smtps" doc:"SMTP submission with implicit TLS."`
+	IMAP       string `toml:"imap" doc:"IMAP with STARTTLS."`
+	IMAPS      string `toml:"imaps" doc:"IMAP with implicit TLS."`
+	POP3       string `toml:"pop3" doc:"POP3 with STLS."`
+	POP3S      string `toml:"pop3s" doc:"POP3 with implicit TLS."`
+	HTTPS      string `toml:"https" doc:"Where autoconfig, autodiscover and configuration profiles are asked for."`
+	MX         string `toml:"mx" doc:"Host name of the MX records; empty: hostname."`
 }
 
 // LimitsConfig bounds messages and connections.

@@ -23,7 +23,7 @@ func demoServices() []struct {
 		offset int
 	}{
 		{"SUBMISSION", 587}, {"SMTPS", 465}, {"MX", 25}, {"IMAP", 143}, {"IMAPS", 993}, {"POP3S", 995},
-		{"HTTP", 7080}, {"METRICS", 8180},
+		{"HTTP", 7080}, {"HTTPS", 7443}, {"METRICS", 8180},
 	}
 }
 

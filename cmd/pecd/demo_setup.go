@@ -105,7 +105,7 @@ func (d *demo) createKeys(s *demoSide, ca *pki.CA) (directory.Provider, error) {
 	if err != nil {
 		return directory.Provider{}, err
 	}
-	host, err := ca.IssueTLS([]string{"localhost", "127.0.0.1", "::1", "mail." + s.domain})
+	host, err := ca.IssueTLS([]string{"localhost", "127.0.0.1", "::1", "mail." + s.domain, "autoconfig." + s.domain, "autodiscover." + s.domain})
 	if err != nil {
 		return directory.Provider{}, err
 	}
@@ -225,7 +225,11 @@ mx = "{{.Vars._MX}}"
 imap = "{{.Vars._IMAP}}"
 imaps = "{{.Vars._IMAPS}}"
 http = "{{.Vars._HTTP}}"
+https = "{{.Vars._HTTPS}}"
 metrics = "{{.Vars._METRICS}}"
+
+[clients]
+host = "localhost" # mail clients on this machine
 
 [relay]
 authorities = "ca.pem"

@@ -29,7 +29,21 @@ func (n *node) publicHandler() http.Handler {
 			mux.HandleFunc("GET /ca.crl", n.file("application/x-pem-file", n.cfg.path(crl)))
 		}
 	}
+	mux.HandleFunc("/", n.site.Redirect)
 	return mux
+}
+
+// secureHandler serves, over HTTPS, our own record of the index at its path and
+// the configuration of mail clients at theirs.
+func (n *node) secureHandler() http.Handler {
+	clients := n.clientHandler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.publisher != nil && r.URL.Path == n.cfg.Publish.Path {
+			n.publisher.ServeHTTP(w, r)
+			return
+		}
+		clients.ServeHTTP(w, r)
+	})
 }
 
 func (n *node) file(contentType, path string) http.HandlerFunc {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"time"
 
+	"pecd/autoconf"
 	"pecd/directory"
 	"pecd/imap"
 	"pecd/pipeline"
@@ -68,7 +69,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"imap", c.Listen.IMAP, false, false, func() server { return imap.NewServer(box) }},
 		{"imaps", c.Listen.IMAPS, true, false, func() server { return imap.NewServer(box) }},
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
-		{"https", c.Listen.HTTPS, true, true, func() server { return n.newPublishServer() }},
+		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer() }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
 		{"debug", c.Listen.Debug, false, true, func() server { return newHTTPServer(debugHandler()) }},
 	} {
@@ -116,20 +117,28 @@ func (n *node) openClients() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// newPublishServer serves our own record of the index over TLS (RFC 6109 §4.5.6,
-// §5.6). Whoever has a certificate may show it; whether that is
-// needed is the publisher's rule.
-func (n *node) newPublishServer() *httpServer {
-	mux := http.NewServeMux()
-	if n.publisher != nil {
-		mux.Handle(n.cfg.Publish.Path, n.publisher)
-	}
-	s := newHTTPServer(mux)
+// newHTTPSServer serves over TLS the configuration of mail clients and our own
+// record of the index (RFC 6109 §4.5.6, §5.6).
+func (n *node) newHTTPSServer() *httpServer {
+	s := newHTTPServer(n.secureHandler())
 	s.TLSConfig = n.tlsCert.config()
 	if n.clients != nil {
-		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.VerifyClientCertIfGiven, n.clients
+		s.TLSConfig.GetConfigForClient = n.askForCertificate(s.TLSConfig.Clone())
 	}
 	return s
+}
+
+// askForCertificate has whoever fetches our record show a client certificate if
+// he has one; whether it is needed is the publisher's rule. Mail clients, who
+// come by names of their own, are not asked: some ask their user then.
+func (n *node) askForCertificate(c *tls.Config) func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, n.clients
+	return func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if autoconf.IsAlias(hello.ServerName) {
+			return nil, nil
+		}
+		return c, nil
+	}
 }
 
 // Serve implements server.

@@ -17,6 +17,7 @@ import (
 
 	"pecd/admission"
 	"pecd/alarm"
+	"pecd/autoconf"
 	"pecd/clock"
 	"pecd/deviation"
 	"pecd/directory"
@@ -58,6 +59,7 @@ type node struct {
 	daybook   *seal.Daybook
 	stamper   seal.Stamper // nil: days are not stamped
 	vault     *quarantine.Keeper
+	site      autoconf.Site  // what mail clients are told
 	clients   *x509.CertPool // who may fetch our own record; nil: anybody
 	// deviation watches the clock; nil where no time server is configured.
 	deviation *deviation.Monitor
@@ -130,6 +132,9 @@ func (n *node) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if n.relay, err = n.openRelay(); err != nil {
+		return err
+	}
+	if n.site, err = n.cfg.site(); err != nil {
 		return err
 	}
 	if n.clients, err = n.openClients(); err != nil {

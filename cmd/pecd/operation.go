@@ -32,6 +32,7 @@ func operations() map[string]func() operation {
 		"status":            func() operation { return new(statusCmd) },
 		"domain add":        func() operation { return new(domainAddCmd) },
 		"domain list":       func() operation { return new(domainListCmd) },
+		"domain dns":        func() operation { return new(domainDNSCmd) },
 		"ledger verify":     func() operation { return new(ledgerVerifyCmd) },
 		"ledger search":     func() operation { return new(ledgerSearchCmd) },
 		"ledger extract":    func() operation { return new(ledgerExtractCmd) },
