@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pop3
+
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+
+	"pecd/fault"
+	"pecd/storage"
+)
+
+const (
+	maxFailures = 3 // wrong passwords that one connection may try
+	maxRounds   = 4 // challenges of one AUTH
+)
+
+const (
+	tlsFirst       = "prima STLS / STLS first"
+	tooManyGuesses = "[SYS/TEMP] troppi tentativi, riprovare piu' tardi / too many attempts, try again later"
+	wrongPassword  = "[AUTH] nome utente o password errati / wrong user name or password"
+	noClients      = "[AUTH] accesso con programmi di posta non abilitato / access by mail clients is not enabled"
+	notActive      = "[AUTH] casella non attiva / mailbox disabled"
+)
+
+// userName is USER.
+func (s *session) userName(args string) error {
+	if !s.isSecure() {
+		return s.mistake(tlsFirst)
+	}
+	if args == "" {
+		return s.mistake("manca il nome utente / user name missing")
+	}
+	s.user = args
+	return s.text("+OK\r\n")
+}
+
+// password is PASS. A password may have spaces, also at its ends (RFC 1939 §7).
+func (s *session) password(args string) error {
+	switch {
+	case !s.isSecure():
+		return s.mistake(tlsFirst)
+	case s.user == "":
+		return s.mistake("prima USER / USER first")
+	}
+	user := s.user
+	s.user = ""
+	return s.login(user, args)
+}
+
+// mechanismNames are the SASL mechanisms offered.
+func mechanismNames() []string { return []string{sasl.Plain} }
+
+// mechanism returns the server side of a SASL mechanism, which gives try what the
+// client presents; nil where there is none of that name.
+func mechanism(name string, try func(login, password string) error) sasl.Server {
+	switch strings.ToUpper(name) {
+	case sasl.Plain:
+		return sasl.NewPlainServer(func(identity, login, password string) error {
+			if identity != "" && !strings.EqualFold(identity, login) {
+				return fault.New("pop3.AUTH", fault.Denied, nil)
+			}
+			return try(login, password)
+		})
+	}
+	return nil
+}
+
+// auth is AUTH (RFC 5034). Without a mechanism it lists them, as clients from
+// before CAPA expect.
+func (s *session) auth(args string) error {
+	if !s.isSecure() {
+		return s.mistake(tlsFirst)
+	}
+	if args == "" {
+		return s.text("+OK\r\n" + strings.Join(mechanismNames(), "\r\n") + "\r\n.\r\n")
+	}
+	name, initial, given := strings.Cut(args, " ")
+	var login, password string
+	presented := false
+	server := mechanism(name, func(l, p string) error { login, password, presented = l, p, true; return nil })
+	if server == nil {
+		return s.mistake("meccanismo non disponibile / mechanism not supported")
+	}
+	var response []byte
+	if given {
+		var ok bool
+		if response, ok = decoded(strings.TrimPrefix(initial, "=")); !ok {
+			return s.mistake("risposta non valida / malformed response")
+		}
+	}
+	for range maxRounds {
+		challenge, done, err := server.Next(response)
+		switch {
+		case err != nil:
+			return s.mistake("risposta non valida / malformed response")
+		case done && presented:
+			return s.login(login, password)
+		case done:
+			return s.mistake("risposta non valida / malformed response")
+		}
+		if err := s.text("+ " + base64.StdEncoding.EncodeToString(challenge) + "\r\n"); err != nil {
+			return err
+		}
+		line, err := s.command()
+		if err != nil {
+			return err
+		}
+		if string(line) == "*" {
+			return s.refuse("annullato / cancelled")
+		}
+		var ok bool
+		if response, ok = decoded(string(line)); !ok {
+			return s.mistake("risposta non valida / malformed response")
+		}
+	}
+	return s.mistake("troppi passaggi / too many steps")
+}
+
+// decoded undoes base64. An empty response is not nil: the library takes nil for
+// none given.
+func decoded(s string) ([]byte, bool) {
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(s)))
+	n, err := base64.StdEncoding.Strict().Decode(b, []byte(s))
+	return b[:n], err == nil
+}
+
+// login checks who it is and opens the maildrop. Who has guessed wrong too often
+// is turned away before the password is looked at, on every connection.
+func (s *session) login(login, password string) error {
+	if !s.srv.cfg.Guesses.Allowed(s.raw.RemoteAddr()) {
+		s.log.Info("pop3: login refused, too many wrong passwords")
+		s.ended = true
+		return s.refuse(tooManyGuesses)
+	}
+	if err := s.flush(); err != nil { // answers to what came before must not wait for the hash
+		return err
+	}
+	p, err := s.srv.cfg.Directory.Authenticate(s.ctx, login, password)
+	if err != nil {
+		return s.failed(err, wrongPassword)
+	}
+	grant, why := s.choose(p.Grants, p.Login)
+	if why != "" {
+		return s.failed(fault.New("pop3.login", fault.Disabled, nil), why)
+	}
+	m, err := s.srv.cfg.Store.MailboxByID(s.ctx, grant.Mailbox)
+	if err != nil {
+		return s.failed(err, "")
+	}
+	if m.State == storage.MailboxDeactivated || m.State == storage.MailboxClosed {
+		return s.failed(fault.New("pop3.login", fault.Disabled, nil), notActive)
+	}
+	drop, err := openMaildrop(s.ctx, s.srv.cfg.Store, m)
+	if err != nil {
+		return s.failed(err, "")
+	}
+	s.grant, s.drop, s.loginBy = grant, drop, 0
+	s.log = s.log.With("login", p.Login)
+	s.log.Info("pop3: login", "mailbox", m.Address, "messages", len(drop.uids))
+	s.srv.cfg.Counters.logins.Add(1)
+	return s.text("+OK " + m.Address + "\r\n")
+}
+
+// choose picks the mailbox that a login opens: the one whose address is the
+// login, otherwise the first that may be read. Where it may not be opened, why
+// says so.
+func (s *session) choose(grants []storage.Grant, login string) (chosen storage.Grant, why string) {
+	const needed = storage.MayRead | storage.MayUseClient
+	for _, g := range grants {
+		if strings.EqualFold(g.Address, login) {
+			chosen = g
+			break
+		}
+		if chosen.Mailbox == 0 && g.Permission&storage.MayRead != 0 {
+			chosen = g
+		}
+	}
+	if chosen.Permission&needed != needed {
+		return storage.Grant{}, noClients
+	}
+	return chosen, ""
+}
+
+// failed answers a login that did not succeed: late, and only three times. What
+// was given as login is not logged: people type their password there.
+func (s *session) failed(err error, why string) error {
+	kind := fault.KindOf(err)
+	switch kind {
+	case fault.Denied, fault.NotFound, fault.Invalid:
+		s.log.Info("pop3: login failed", "kind", kind.String())
+		s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())
+	case fault.Disabled:
+		s.log.Info("pop3: login failed", "kind", kind.String())
+	default:
+		s.log.Error("pop3: login failed", "kind", kind.String(), "error", err)
+		return s.refuse(tryAgain)
+	}
+	s.failures++
+	after, stop := s.srv.cfg.Clock.After(s.srv.timing.failDelay * time.Duration(s.failures))
+	defer stop()
+	select {
+	case <-after:
+	case <-s.ctx.Done():
+	}
+	s.ended = s.failures >= maxFailures
+	return s.refuse(why)
+}

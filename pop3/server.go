@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package pop3 serves the INBOX of a mailbox by POP3 (RFC 1939) with the
+// extensions of RFC 2449, 2595, 3206, 5034 and 6856. It is an adapter: it owns no
+// mail and no accounts.
+//
+// A session is a snapshot. It sees the messages that were in INBOX at its login,
+// whatever others do meanwhile, so that no session locks another one out
+// (ADR 0019). DELE destroys nothing: QUIT moves what is marked to a folder where
+// it stays for thirty days.
+//
+// One goroutine drives a connection. Message bytes go from the store to the
+// socket as they are, but for what the protocol itself demands.
+package pop3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pecd/clock"
+	"pecd/directory"
+	"pecd/fault"
+	"pecd/storage"
+)
+
+// Authenticator checks who logs in. The error of a refusal is of kind
+// fault.Denied.
+type Authenticator interface {
+	Authenticate(ctx context.Context, login, password string) (directory.Principal, error)
+}
+
+// Config is what a Server needs.
+type Config struct {
+	Store     storage.Store
+	Directory Authenticator
+	Clock     clock.Clock
+	Logger    *slog.Logger // nil: no log
+	TLS       *tls.Config
+
+	MaxConns      int // open connections in all, 0 for no bound
+	MaxConnsPerIP int // … of one IPv4 address or IPv6 /64, 0 for no bound
+
+	// Guesses counts wrong passwords over all listeners of the node; nil: over
+	// those of this server.
+	Guesses *directory.Guesses
+	// Counters count what is done over all listeners of the node; nil: nobody
+	// wants to know.
+	Counters *Counters
+}
+
+// timing bounds how long a client may take. Tests shorten it.
+type timing struct {
+	tick      time.Duration // how often deadlines are looked at
+	login     time.Duration // from the connection to a successful login
+	idle      time.Duration // between two commands; RFC 1939 §3 asks for ten minutes
+	line      time.Duration // from the first octet of a line to its end
+	progress  time.Duration // until the client has taken what is written at once
+	failDelay time.Duration // before the answer to the first failed login, growing
+}
+
+func defaultTiming() timing {
+	return timing{
+		tick: time.Second, login: 2 * time.Minute, idle: 11 * time.Minute, line: time.Minute,
+		progress: 2 * time.Minute, failDelay: time.Second,
+	}
+}
+
+// Server serves POP3 on any number of listeners.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	timing  timing
+	buffers *sync.Pool // of *[]byte, bufferSize octets
+
+	closing atomic.Bool
+	ended   chan struct{} // closed when Shutdown is done with waiting
+
+	mu        sync.Mutex
+	started   bool // the reaper runs
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	perIP     map[netip.Prefix]int
+	running   sync.WaitGroup // connections
+	reaper    sync.WaitGroup
+}
+
+// NewServer returns a server that does nothing before Serve.
+func NewServer(cfg Config) *Server {
+	if cfg.Guesses == nil {
+		cfg.Guesses = directory.NewGuesses(cfg.Clock)
+	}
+	if cfg.Counters == nil {
+		cfg.Counters = &Counters{}
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		cfg:       cfg,
+		log:       log,
+		timing:    defaultTiming(),
+		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }},
+		ended:     make(chan struct{}),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+		perIP:     make(map[netip.Prefix]int),
+	}
+}
+
+// acceptPause is how long accepting rests after a failure, such as too many open
+// files.
+const acceptPause = 100 * time.Millisecond
+
+// Serve accepts connections until ctx ends or Shutdown is called, and returns
+// nil then. With implicitTLS the TLS handshake comes first (RFC 8314); otherwise
+// the client must ask for it by STLS before it may log in. Connections that are
+// open when Serve returns stay until Shutdown.
+func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) error {
+	const op = "pop3.Serve"
+	if s.cfg.TLS == nil {
+		return fault.New(op, fault.Internal, errors.New("no TLS configuration"))
+	}
+	if !s.open(l) {
+		return fault.New(op, fault.Disabled, net.ErrClosed)
+	}
+	defer s.release(l)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		raw, err := l.Accept()
+		switch {
+		case err == nil:
+			s.take(ctx, raw, implicitTLS)
+		case ctx.Err() != nil || s.closing.Load():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fault.New(op, fault.Internal, err)
+		default:
+			s.log.Error("pop3: accepting failed", "error", err)
+			after, stop := s.cfg.Clock.After(acceptPause)
+			select {
+			case <-after:
+			case <-ctx.Done():
+			}
+			stop()
+		}
+	}
+}
+
+// take serves a connection in a goroutine of its own, unless a bound is reached.
+func (s *Server) take(ctx context.Context, raw net.Conn, implicitTLS bool) {
+	c := newConn(context.WithoutCancel(ctx), s, raw)
+	if !s.admit(c) {
+		s.log.Info("pop3: connection refused", "remote", c.remote.String())
+		if !implicitTLS {
+			// A new socket has room for it.
+			_, _ = io.WriteString(raw, "-ERR [SYS/TEMP] troppe connessioni / too many connections\r\n")
+		}
+		c.cut()
+		return
+	}
+	go func() {
+		defer s.leave(c)
+		defer c.close()
+		defer func() { s.recovered(recover()) }()
+		c.serve(implicitTLS)
+	}()
+}
+
+func (s *Server) open(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		l.Close()
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	if !s.started {
+		s.started = true
+		s.reaper.Add(1)
+		go s.reap()
+	}
+	return true
+}
+
+func (s *Server) release(l net.Listener) {
+	l.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// admit counts a connection in, unless a bound is reached.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() ||
+		s.cfg.MaxConns > 0 && len(s.conns) >= s.cfg.MaxConns ||
+		s.cfg.MaxConnsPerIP > 0 && s.perIP[c.network] >= s.cfg.MaxConnsPerIP {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.perIP[c.network]++
+	s.running.Add(1)
+	return true
+}
+
+// leave counts a connection out.
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	if s.perIP[c.network]--; s.perIP[c.network] <= 0 {
+		delete(s.perIP, c.network)
+	}
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+// Shutdown closes the listeners, lets commands that are being answered finish and
+// waits. When ctx ends first, the connections left are cut and its error is
+// returned. What a session has marked and not committed by QUIT stays.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.closing.Swap(true)
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.hint()
+	}
+	s.mu.Unlock()
+	if again {
+		select {
+		case <-s.ended:
+			return nil
+		case <-ctx.Done():
+			return fault.New("pop3.Shutdown", fault.Temporary, ctx.Err())
+		}
+	}
+	cut := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.cut()
+		}
+	})
+	s.running.Wait()
+	close(s.ended)
+	s.reaper.Wait()
+	if !cut() {
+		return fault.New("pop3.Shutdown", fault.Temporary, ctx.Err())
+	}
+	return nil
+}
+
+// reap enforces the deadlines of all connections. One goroutine with the
+// server's clock replaces a timer for each connection.
+func (s *Server) reap() {
+	defer s.reaper.Done()
+	for {
+		tick, stop := s.cfg.Clock.After(s.timing.tick)
+		select {
+		case <-s.ended:
+			stop()
+			return
+		case <-tick:
+		}
+		s.enforce(s.cfg.Clock.Now().UnixNano())
+	}
+}
+
+func (s *Server) enforce(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.overdue(now)
+	}
+}
+
+// recovered logs the panic of a connection, which ends with it. The value is left
+// out: it may quote a message.
+func (s *Server) recovered(value any) {
+	if value != nil {
+		s.log.Error("pop3: panic in a session", "stack", string(debug.Stack()))
+	}
+}
+
+// Counters count what POP3 did since the start of the node.
+type Counters struct {
+	logins, retrieved, octets, discarded atomic.Int64
+}
+
+// Figures are the values of Counters.
+type Figures struct {
+	Logins    int64 // successful ones
+	Retrieved int64 // messages sent whole
+	Octets    int64 // of them
+	Discarded int64 // messages moved to recoverable folders
+}
+
+// Figures returns the present values.
+func (c *Counters) Figures() Figures {
+	return Figures{c.logins.Load(), c.retrieved.Load(), c.octets.Load(), c.discarded.Load()}
+}
