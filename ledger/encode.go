@@ -57,6 +57,11 @@ type wire struct {
 	From        string          `json:"from,omitempty"`
 	To          string          `json:"to,omitempty"`
 	Messages    int64           `json:"messages,omitempty"`
+	Program     string          `json:"program,omitempty"`
+	Folder      string          `json:"folder,omitempty"`
+	UIDValidity uint32          `json:"uidvalidity,omitempty"`
+	UIDs        string          `json:"uids,omitempty"`
+	Count       int64           `json:"count,omitempty"`
 }
 
 type wireRecipient struct {
@@ -74,6 +79,7 @@ func (e Event) Encode() []byte {
 		Receipt: e.Receipt, ReceiptType: e.ReceiptType, Class: e.Class, Origin: e.Origin, Error: e.Error, Detail: e.Detail,
 		Virus: e.Virus, Certified: e.Certified, Ordinary: e.Ordinary, Attempt: e.Attempt, Peer: e.Peer, Mailbox: e.Mailbox,
 		Domain: e.Domain, User: e.User, Actor: e.Actor, Protocol: e.Protocol, From: e.From, To: e.To, Messages: e.Messages,
+		Program: e.Program, Folder: e.Folder, UIDValidity: e.UIDValidity, UIDs: e.UIDs, Count: e.Count,
 	}
 	if !e.Next.IsZero() {
 		w.Next = e.Next.UTC().Format(instant)
@@ -120,6 +126,7 @@ func Decode(b []byte) (Event, error) {
 		Origin: w.Origin, Error: w.Error, Detail: w.Detail, Virus: w.Virus, Certified: w.Certified, Ordinary: w.Ordinary,
 		Attempt: w.Attempt, Peer: w.Peer, Mailbox: w.Mailbox, Domain: w.Domain, User: w.User, Actor: w.Actor, Protocol: w.Protocol,
 		From: w.From, To: w.To, Messages: w.Messages,
+		Program: w.Program, Folder: w.Folder, UIDValidity: w.UIDValidity, UIDs: w.UIDs, Count: w.Count,
 	}
 	if w.Next != "" {
 		if e.Next, err = time.Parse(instant, w.Next); err != nil {

@@ -50,7 +50,14 @@ type Event struct {
 	Actor    string  // the administrator, where another than User
 	Protocol Channel // of an access
 	From, To string  // state, tier or permission before and after
-	Messages int64   // of a UsageSample
+	Messages int64   // of a UsageSample; how many messages were read, moved, …
+	Program  string  // name of the application password that User logged in with, "" for his own
+	Count    int64   // how often it happened, where one record tells of several; 0: once
+
+	// What was done with stored messages.
+	Folder      string // of Mailbox
+	UIDValidity uint32 // of Folder
+	UIDs        string // a sequence set (RFC 9051 §9); kept up to 4,000 characters
 }
 
 // Recipient is one recipient of a message.
@@ -68,6 +75,8 @@ const (
 	maxID      = 1000 // identifiers; RFC 5322 lines end at 998
 	maxAddress = 320
 	maxWord    = 255 // names, states, hosts
+	maxFolder  = 1000
+	maxUIDs    = 4000
 )
 
 // bounded returns a copy of e with every text cut and safe to print.
@@ -75,10 +84,11 @@ func (e Event) bounded() Event {
 	e.ID, e.MsgID = clean(e.ID, maxID), clean(e.MsgID, maxID)
 	e.Sender, e.Mailbox = clean(e.Sender, maxAddress), clean(e.Mailbox, maxAddress)
 	e.User, e.Actor = clean(e.User, maxAddress), clean(e.Actor, maxAddress)
+	e.Folder, e.UIDs = clean(e.Folder, maxFolder), clean(e.UIDs, maxUIDs)
 	e.Subject, e.Detail = clean(e.Subject, maxSubject), clean(e.Detail, maxDetail)
 	for _, s := range []*string{
 		(*string)(&e.Kind), (*string)(&e.Side), (*string)(&e.Channel), (*string)(&e.Class), (*string)(&e.Origin), (*string)(&e.Protocol),
-		&e.Provider, &e.Receipt, &e.ReceiptType, &e.Error, &e.Virus, &e.Peer, &e.Domain, &e.From, &e.To,
+		&e.Provider, &e.Receipt, &e.ReceiptType, &e.Error, &e.Virus, &e.Peer, &e.Domain, &e.From, &e.To, &e.Program,
 	} {
 		*s = clean(*s, maxWord)
 	}

@@ -34,6 +34,8 @@ func full(t testing.TB) Event {
 				f.SetString("<" + name + " è>")
 			case reflect.Int, reflect.Int64:
 				f.SetInt(int64(i + 1))
+			case reflect.Uint32:
+				f.SetUint(uint64(i + 1))
 			default:
 				t.Fatalf("field %s: kind %s not handled", name, f.Kind())
 			}
