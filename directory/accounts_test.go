@@ -160,7 +160,7 @@ func TestCreateMailbox(t *testing.T) {
 	if fmt.Sprint(special) != fmt.Sprint(want) {
 		t.Errorf("folders %v", special)
 	}
-	p, err := h.Authenticate(ctx, "MARIO.ROSSI@alfa.example", password)
+	p, err := h.Authenticate(ctx, "MARIO.ROSSI@alfa.example", password, storage.ByIMAP)
 	h.ok(err)
 	g, ok := p.Grant("Mario.Rossi@alfa.example")
 	if !ok || g.Permission != storage.MayAll || g.Mailbox != m.ID || !p.MaySendAs("MARIO.rossi@alfa.example") || p.MaySendAs("altri@alfa.example") || p.MaySendAs("") {
@@ -234,7 +234,7 @@ func TestS4_011_SecondUserOnStandardIsRefused(t *testing.T) {
 	// S4-017: personal credentials on one mailbox
 	h.ok(h.Grant(ctx, "Anna", "gruppo@alfa.example", storage.MayRead))
 	h.ok(h.Grant(ctx, "anna", "invii@alfa.example", storage.MayRead))
-	p, err := h.Authenticate(ctx, "anna", password)
+	p, err := h.Authenticate(ctx, "anna", password, storage.ByIMAP)
 	h.ok(err)
 	if g, ok := p.Grant("gruppo@alfa.example"); !ok || g.Permission != storage.MayRead || p.MaySendAs("gruppo@alfa.example") || len(p.Grants) != 2 {
 		t.Errorf("%+v", p)
@@ -265,7 +265,9 @@ func TestMailboxFor(t *testing.T) {
 	for login, want := range map[string]string{
 		"Zeta@alfa.example": "zeta@alfa.example", "beta@alfa.example": "beta@alfa.example", "anna": "zeta@alfa.example", "solo": "", "nessuno": "", "a b": "",
 	} {
-		m, err := h.MailboxFor(ctx, login)
+		grants, err := h.Grants(ctx, login)
+		h.ok(err)
+		m, err := h.MailboxFor(ctx, Principal{Login: strings.ToLower(login), Grants: grants})
 		if m.Address != want || (err != nil) != (want == "") || err != nil && !fault.Is(err, fault.Denied) {
 			t.Errorf("%s: %q, %v", login, m.Address, err)
 		}
@@ -363,7 +365,7 @@ func TestCreateMailboxesInBulk(t *testing.T) {
 	began := time.Now()
 	h.ok(h.CreateMailboxes(ctx, all))
 	t.Logf("%d mailboxes in %v", len(all), time.Since(began))
-	p, err := h.Authenticate(ctx, "casella1199@alfa.example", password)
+	p, err := h.Authenticate(ctx, "casella1199@alfa.example", password, storage.ByIMAP)
 	if err != nil || !p.MaySendAs("casella1199@alfa.example") {
 		t.Errorf("%+v, %v", p, err)
 	}

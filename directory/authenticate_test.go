@@ -43,7 +43,7 @@ func TestAuthenticateDoesTheSameWorkWhoeverAsks(t *testing.T) {
 		"no hash":          {"senza", "-"},
 		"unusable hash":    {"rotto", password},
 	} {
-		p, err := h.Authenticate(ctx, c.login, c.password)
+		p, err := h.Authenticate(ctx, c.login, c.password, storage.ByIMAP)
 		if !fault.Is(err, fault.Denied) || p.Login != "" || p.Grants != nil {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
@@ -57,11 +57,11 @@ func TestAuthenticateDoesTheSameWorkWhoeverAsks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := h.Authenticate(ctx, "uno@alfa.example", password); err != nil || work() != 1 {
+	if _, err := h.Authenticate(ctx, "uno@alfa.example", password, storage.ByIMAP); err != nil || work() != 1 {
 		t.Error(err)
 	}
 	h.ok(h.SetUserDisabled(ctx, "fuori@alfa.example", false))
-	if _, err := h.Authenticate(ctx, "fuori@alfa.example", password); err != nil {
+	if _, err := h.Authenticate(ctx, "fuori@alfa.example", password, storage.ByIMAP); err != nil {
 		t.Error(err)
 	}
 }
@@ -73,7 +73,7 @@ func TestAuthenticateForgetsAnOldPassword(t *testing.T) {
 	work()
 	login := func(pw string, want bool, derivations int32) {
 		t.Helper()
-		_, err := h.Authenticate(ctx, "uno@alfa.example", pw)
+		_, err := h.Authenticate(ctx, "uno@alfa.example", pw, storage.ByIMAP)
 		if n := work(); (err == nil) != want || n != derivations {
 			t.Errorf("%v after %d derivations", err, n)
 		}
@@ -90,7 +90,17 @@ func TestAuthenticateForgetsAnOldPassword(t *testing.T) {
 	other.auth = h.auth
 	h.ok(other.SetPassword(ctx, "uno@alfa.example", "terza password"))
 	work()
+	login("terza password", true, 2) // the old one is read again before anybody is refused
 	login("quella nuova", false, 1)
+	// … who has changed it back and forth, and is not seen for five seconds.
+	h.ok(other.SetPassword(ctx, "uno@alfa.example", "quarta password"))
+	work()
+	login("terza password", true, 0)
+	h.clk.Advance(lookupTTL)
+	login("terza password", false, 1)
+	login("quarta password", true, 1)
+	h.ok(h.SetPassword(ctx, "uno@alfa.example", "terza password"))
+	work()
 	// A user shut out is out at once, whatever is remembered.
 	login("terza password", true, 1)
 	h.ok(h.SetUserDisabled(ctx, "uno@alfa.example", true))
@@ -105,7 +115,7 @@ func TestSetPasswordRefuses(t *testing.T) {
 	h.want(h.SetPassword(ctx, "nessuno", password), fault.NotFound)
 	h.want(h.SetPassword(ctx, "a b", password), fault.NotFound)
 	h.want(h.CreateUser(ctx, NewUser{Login: "uno@alfa.example", Password: password}), fault.Exists)
-	if _, err := h.Authenticate(ctx, "uno@alfa.example", password); err != nil {
+	if _, err := h.Authenticate(ctx, "uno@alfa.example", password, storage.ByIMAP); err != nil {
 		t.Error(err)
 	}
 }

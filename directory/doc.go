@@ -36,23 +36,28 @@ type Directory struct {
 	// operations replace what is there. It covers this node only.
 	writing sync.Mutex
 
-	boxes   *cache[storage.Mailbox]
-	grants  *cache[[]storage.Grant]
-	domains *cache[map[string]storage.Domain]
-	tiers   *cache[map[string]storage.Tier]
-	auth    *verifier
+	boxes    *cache[storage.Mailbox]
+	users    *cache[storage.User]
+	programs *cache[storage.AppPassword] // by sum
+	grants   *cache[[]storage.Grant]
+	domains  *cache[map[string]storage.Domain]
+	tiers    *cache[map[string]storage.Tier]
+	auth     *verifier
+	tokens   TokenVerifier // nil: none are taken
 }
 
 // New returns the directory over st. Time, for the life of cached reads and the
 // creation dates, comes from clk.
 func New(st storage.Store, clk clock.Clock) *Directory {
 	return &Directory{
-		st:      st,
-		clk:     clk,
-		boxes:   newCache[storage.Mailbox](clk, lookupTTL, maxMailboxes),
-		grants:  newCache[[]storage.Grant](clk, lookupTTL, maxMailboxes),
-		domains: newCache[map[string]storage.Domain](clk, lookupTTL, 1),
-		tiers:   newCache[map[string]storage.Tier](clk, lookupTTL, 1),
-		auth:    newVerifier(clk),
+		st:       st,
+		clk:      clk,
+		boxes:    newCache[storage.Mailbox](clk, lookupTTL, maxMailboxes),
+		users:    newCache[storage.User](clk, lookupTTL, maxMailboxes),
+		programs: newCache[storage.AppPassword](clk, lookupTTL, maxMailboxes),
+		grants:   newCache[[]storage.Grant](clk, lookupTTL, maxMailboxes),
+		domains:  newCache[map[string]storage.Domain](clk, lookupTTL, 1),
+		tiers:    newCache[map[string]storage.Tier](clk, lookupTTL, 1),
+		auth:     newVerifier(clk),
 	}
 }

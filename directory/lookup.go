@@ -52,6 +52,35 @@ func (d *Directory) Grants(ctx context.Context, login string) ([]storage.Grant, 
 	return all, nil
 }
 
+// user returns a user by his canonical login, and whether the answer may be a few
+// seconds old. NotFound where there is none: that is never remembered.
+func (d *Directory) user(ctx context.Context, name string) (u storage.User, cached bool, err error) {
+	u, mark, ok := d.users.get(name)
+	if ok {
+		return u, true, nil
+	}
+	if u, err = d.st.User(ctx, name); err != nil {
+		return storage.User{}, false, err
+	}
+	d.users.put(name, u, mark)
+	return u, false, nil
+}
+
+// program returns the application password with a sum, as user does.
+func (d *Directory) program(ctx context.Context, sum [32]byte) (storage.AppPassword, error) {
+	key := string(sum[:])
+	a, mark, ok := d.programs.get(key)
+	if ok {
+		return a, nil
+	}
+	a, err := d.st.AppPassword(ctx, sum)
+	if err != nil {
+		return storage.AppPassword{}, err
+	}
+	d.programs.put(key, a, mark)
+	return a, nil
+}
+
 // Tier returns a tier by its code.
 func (d *Directory) Tier(ctx context.Context, code string) (storage.Tier, error) {
 	const op = "directory.Tier"

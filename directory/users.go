@@ -71,6 +71,9 @@ func (d *Directory) newHash(ctx context.Context, password string) (string, error
 	if utf8.RuneCountInString(password) < minPassword {
 		return "", fault.Say("directory.newHash", fault.Invalid, "la password deve avere almeno 8 caratteri / a password needs at least 8 characters")
 	}
+	if _, ok := programSecret(password); ok {
+		return "", fault.Say("directory.newHash", fault.Invalid, "questa forma è riservata alle password per applicazioni / this form is kept for application passwords")
+	}
 	return d.auth.hash(ctx, password)
 }
 
@@ -103,7 +106,9 @@ func (d *Directory) changeUser(ctx context.Context, login string, edit func(*sto
 	}
 	edit(&u)
 	var step storage.Step
-	return d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}))
+	err = d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}))
+	d.users.drop(name)
+	return err
 }
 
 const loginTaken = "il nome utente esiste già / the login exists"

@@ -11,9 +11,11 @@ import (
 
 	imaplib "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-sasl"
+	gosasl "github.com/emersion/go-sasl"
 
+	"pecd/directory"
 	"pecd/fault"
+	"pecd/sasl"
 	"pecd/storage"
 )
 
@@ -77,15 +79,28 @@ func (s *session) ID(*imaplib.IDData) *imaplib.IDData { return &imaplib.IDData{N
 // AppendLimit implements imapserver.SessionAppendLimit (RFC 7889).
 func (s *session) AppendLimit() uint32 { return uint32(s.srv.cfg.AppendLimit) }
 
-// Login implements imapserver.Session. Who has guessed wrong too often is turned
-// away before the password is looked at, on every connection.
+// Login implements imapserver.Session.
 func (s *session) Login(login, password string) error {
+	return s.enter(func() (directory.Principal, error) {
+		return s.srv.cfg.Directory.Authenticate(s.ctx, login, password, storage.ByIMAP)
+	})
+}
+
+func (s *session) loginByToken(login, token string) error {
+	return s.enter(func() (directory.Principal, error) {
+		return s.srv.cfg.Directory.AuthenticateToken(s.ctx, login, token, storage.ByIMAP)
+	})
+}
+
+// enter logs in whoever ask admits. Who has guessed wrong too often is turned
+// away before the password is looked at, on every connection.
+func (s *session) enter(ask func() (directory.Principal, error)) error {
 	if !s.srv.cfg.Guesses.Allowed(s.c.RemoteAddr()) {
 		s.log.Info("imap: login refused, too many wrong passwords")
 		s.c.farewell = tooManyGuesses
 		return no(imaplib.ResponseCodeLimit, tooManyGuesses+", try again later")
 	}
-	p, err := s.srv.cfg.Directory.Authenticate(s.ctx, login, password)
+	p, err := ask()
 	if err == nil {
 		s.grant, err = s.choose(p.Grants, p.Login)
 		s.login = p.Login
@@ -159,40 +174,46 @@ func (s *session) failed(err error) error {
 }
 
 // AuthenticateMechanisms implements imapserver.SessionSASL.
-func (s *session) AuthenticateMechanisms() []string { return []string{sasl.Plain} }
-
-// Authenticate implements imapserver.SessionSASL.
-func (s *session) Authenticate(mech string) (sasl.Server, error) {
-	if mech != sasl.Plain {
-		return nil, no("", "meccanismo non disponibile / mechanism not supported")
-	}
-	return &plain{c: s.c, server: sasl.NewPlainServer(func(identity, login, password string) error {
-		if identity != "" && !strings.EqualFold(identity, login) {
-			return no(imaplib.ResponseCodeAuthorizationFailed, "identita' non ammessa / identity not supported")
-		}
-		return s.Login(login, password)
-	})}, nil
+func (s *session) AuthenticateMechanisms() []string {
+	return sasl.Names(s.srv.cfg.Directory.TakesTokens())
 }
 
-// plain tells the filter when an answer to a challenge is due. The library's
-// PLAIN asks with "+ =", where RFC 9051 §6.2.2 wants an empty challenge.
-type plain struct {
+// Authenticate implements imapserver.SessionSASL.
+func (s *session) Authenticate(name string) (gosasl.Server, error) {
+	checks := sasl.Checks{Password: s.Login}
+	if s.srv.cfg.Directory.TakesTokens() {
+		checks.Token = s.loginByToken
+	}
+	m := checks.New(name)
+	if m == nil {
+		return nil, no("", "meccanismo non disponibile / mechanism not supported")
+	}
+	return &mechanism{c: s.c, server: m}, nil
+}
+
+// mechanism tells the filter when an answer to a challenge is due. An empty
+// challenge must be nil: the library writes "+ =" for others, where RFC 9051
+// §6.2.2 wants nothing.
+type mechanism struct {
 	c      *conn
-	server sasl.Server
+	server gosasl.Server
 }
 
 // Next implements sasl.Server.
-func (p *plain) Next(response []byte) (challenge []byte, done bool, err error) {
-	p.c.stage = atCommand
-	_, done, err = p.server.Next(response)
+func (m *mechanism) Next(response []byte) (challenge []byte, done bool, err error) {
+	m.c.stage = atCommand
+	challenge, done, err = m.server.Next(response)
 	var refused *imaplib.Error
 	if err != nil && !errors.As(err, &refused) {
 		err = bad("risposta non valida / malformed response")
 	}
 	if err == nil && !done {
-		p.c.stage = inSASL
+		m.c.stage = inSASL
 	}
-	return nil, done, err
+	if len(challenge) == 0 {
+		challenge = nil
+	}
+	return challenge, done, err
 }
 
 // mayWrite returns the refusal for a mailbox that may only be read.

@@ -4,6 +4,7 @@ package imap
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"net"
 	"slices"
 	"strings"
@@ -139,6 +140,43 @@ func TestAuthenticatePlain(t *testing.T) {
 	s.fails("NO", "AUTHENTICATE CRAM-MD5")
 	s.fails("BAD", "AUTHENTICATE PLAIN AAAA")
 	s.ok("LOGIN %s %q", testUser, testPassword)
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func TestAuthenticateLogin(t *testing.T) {
+	f := newFixture(t)
+	s := f.script()
+	s.send("a AUTHENTICATE LOGIN\r\n")
+	s.expect(`^\+ VXNlcm5hbWU6$`) // Username:
+	s.send("%s\r\n", b64(testUser))
+	s.expect(`^\+ UGFzc3dvcmQ6$`) // Password:
+	s.send("%s\r\n", b64(testPassword))
+	s.expect(`^a OK`)
+	s.ok("SELECT INBOX")
+	f.script().fails("NO", "AUTHENTICATE XOAUTH2")
+}
+
+func TestAuthenticateWithTokens(t *testing.T) {
+	f := newFixture(t)
+	f.users.tokens = true
+	s := f.script()
+	if caps := s.ok("CAPABILITY"); !strings.Contains(caps[0], " AUTH=XOAUTH2") || !strings.Contains(caps[0], " AUTH=OAUTHBEARER") {
+		t.Errorf("%q", caps)
+	}
+	s.send("%s\r\n", "a AUTHENTICATE XOAUTH2 "+b64("user="+testUser+"\x01auth=Bearer old\x01\x01"))
+	s.expect(`^\+ ` + b64(`{"status":"invalid_token","schemes":"bearer"}`) + `$`)
+	s.send("\r\n")
+	s.expect(`^a NO \[AUTHENTICATIONFAILED\]`)
+	s.send("%s\r\n", "b AUTHENTICATE OAUTHBEARER "+b64("n,a="+testUser+",\x01auth=Bearer old\x01\x01"))
+	s.expect(`^\+ `)
+	s.send("AQ==\r\n")
+	s.expect(`^b NO \[AUTHENTICATIONFAILED\]`)
+	s.send("c AUTHENTICATE XOAUTH2\r\n")
+	s.expect(`^\+ $`)
+	s.send("%s\r\n", b64("user="+testUser+"\x01auth=Bearer "+testToken+"\x01\x01"))
+	s.expect(`^c OK`)
+	s.ok("SELECT INBOX")
 }
 
 func TestLoginWithLiterals(t *testing.T) {

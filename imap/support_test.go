@@ -47,20 +47,33 @@ const (
 // users is an Authenticator over a table.
 type users struct {
 	calls  atomic.Int64
+	tokens bool // taken; set before the server starts
 	mu     sync.Mutex
 	grants map[string][]storage.Grant
 }
 
-func (u *users) Authenticate(_ context.Context, login, password string) (directory.Principal, error) {
+func (u *users) Authenticate(_ context.Context, login, password string, by storage.Protocol) (directory.Principal, error) {
 	u.calls.Add(1)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	grants, ok := u.grants[strings.ToLower(login)]
-	if !ok || password != testPassword {
+	if !ok || password != testPassword || by != storage.ByIMAP {
 		return directory.Principal{}, fault.New("test.Authenticate", fault.Denied, nil)
 	}
-	return directory.Principal{Login: strings.ToLower(login), Grants: grants}, nil
+	return directory.Principal{Login: strings.ToLower(login), By: by, Grants: grants}, nil
 }
+
+// testToken is a token of every user in a directory that takes tokens.
+const testToken = "ya29.token"
+
+func (u *users) AuthenticateToken(ctx context.Context, login, token string, by storage.Protocol) (directory.Principal, error) {
+	if token != testToken {
+		return directory.Principal{}, fault.New("test.AuthenticateToken", fault.Denied, nil)
+	}
+	return u.Authenticate(ctx, login, testPassword, by)
+}
+
+func (u *users) TakesTokens() bool { return u.tokens }
 
 // fixture is a server with one mailbox, on real sockets.
 type fixture struct {

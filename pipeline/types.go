@@ -23,6 +23,7 @@ type Peer struct {
 // Submission is one message that an authenticated user hands in.
 type Submission struct {
 	Login      string // who authenticated
+	Program    string // the application password he did it with, "" for his own
 	Sender     string // MAIL FROM, already checked to be a mailbox Login may send as
 	Recipients []string
 	Peer       Peer

@@ -7,27 +7,34 @@ import (
 	"errors"
 	"time"
 
-	"github.com/emersion/go-sasl"
+	gosasl "github.com/emersion/go-sasl"
 	gosmtp "github.com/emersion/go-smtp"
 
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/sasl"
+	"pecd/storage"
 )
 
 // maxLogins is how many failed logins one connection may have.
 const maxLogins = 3
 
-// Authenticator checks a login and a password. It returns the login as the
-// directory knows it; an error of kind Temporary or Internal is no verdict on
-// the password.
-type Authenticator interface {
-	Authenticate(ctx context.Context, login, password string) (string, error)
+// Directory tells who may submit: package directory's Directory. An error of
+// kind Temporary or Internal is no verdict on who asks.
+type Directory interface {
+	Authenticate(ctx context.Context, login, password string, by storage.Protocol) (directory.Principal, error)
+	AuthenticateToken(ctx context.Context, login, token string, by storage.Protocol) (directory.Principal, error)
+	// TakesTokens reports whether there is anybody to verify tokens.
+	TakesTokens() bool
+	// MaySubmit checks at MAIL FROM that who logged in still may, and may send
+	// as the mailbox with this address.
+	MaySubmit(ctx context.Context, p directory.Principal, address string) error
 }
 
-// logins guards an Authenticator against guessing.
+// logins guards a Directory against guessing.
 type logins struct {
-	auth     Authenticator
+	dir      Directory
 	clk      clock.Clock
 	delay    time.Duration
 	guesses  *directory.Guesses
@@ -35,56 +42,50 @@ type logins struct {
 }
 
 // mechanism returns the SASL mechanism name, nil for one that is not offered.
-// The login that succeeded is passed to accept.
-func (l *logins) mechanism(name string, c *conn, accept func(login string)) sasl.Server {
-	check := func(login, password string) error {
-		login, err := l.check(c, login, password)
-		if err == nil {
-			accept(login)
-		}
-		return err
-	}
-	switch name {
-	case sasl.Plain:
-		return saslErrors{sasl.NewPlainServer(func(identity, login, password string) error {
-			if identity != "" && identity != login {
-				// Nobody acts for somebody else; not worth asking.
-				login = ""
+// Who logged in is passed to accept.
+func (l *logins) mechanism(name string, c *conn, accept func(directory.Principal)) gosasl.Server {
+	by := func(ask func(context.Context, string, string, storage.Protocol) (directory.Principal, error)) func(string, string) error {
+		return func(login, secret string) error {
+			p, err := l.check(c, func() (directory.Principal, error) { return ask(c.ctx, login, secret, storage.BySubmission) })
+			if err == nil {
+				accept(p)
 			}
-			return check(login, password)
-		})}
-	case sasl.Login:
-		return saslErrors{&loginServer{check: check}}
+			return err
+		}
+	}
+	checks := sasl.Checks{Password: by(l.dir.Authenticate)}
+	if l.dir.TakesTokens() {
+		checks.Token = by(l.dir.AuthenticateToken)
+	}
+	if m := checks.New(name); m != nil {
+		return saslErrors{m}
 	}
 	return nil
 }
 
-func (l *logins) check(c *conn, login, password string) (string, error) {
+func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (directory.Principal, error) {
 	if !l.guesses.Allowed(c.raw.RemoteAddr()) {
 		c.srv.cfg.Logger.Warn("smtp: too many failed logins", "remote", c.remote())
-		return "", authTooMany().err()
+		return directory.Principal{}, authTooMany().err()
 	}
-	err := error(fault.New("smtp.Auth", fault.Denied, nil))
-	if login != "" && password != "" {
-		login, err = l.auth.Authenticate(c.ctx, login, password)
-	}
+	p, err := ask()
 	if err == nil {
-		return login, nil
+		return p, nil
 	}
 	switch fault.KindOf(err) {
 	case fault.Denied, fault.Invalid, fault.NotFound, fault.Disabled:
 	default:
 		c.srv.cfg.Logger.Error("smtp: login", "remote", c.remote(), "err", err)
-		return "", authUnavailable().err()
+		return directory.Principal{}, authUnavailable().err()
 	}
 	// The login is not logged: people type their password into that field.
 	c.srv.cfg.Logger.Info("smtp: login refused", "remote", c.remote())
 	l.guesses.Failed(c.raw.RemoteAddr())
 	l.wait(c)
 	if c.failed++; c.failed >= maxLogins {
-		return "", authTooMany().err()
+		return directory.Principal{}, authTooMany().err()
 	}
-	return "", authFailed().err()
+	return directory.Principal{}, authFailed().err()
 }
 
 func (l *logins) wait(c *conn) {
@@ -99,7 +100,7 @@ func (l *logins) wait(c *conn) {
 
 // saslErrors gives a mechanism's complaints about its input their code: go-smtp
 // takes an error it does not know for a temporary one.
-type saslErrors struct{ sasl.Server }
+type saslErrors struct{ gosasl.Server }
 
 // Next implements sasl.Server.
 func (s saslErrors) Next(response []byte) (challenge []byte, done bool, err error) {
@@ -109,28 +110,4 @@ func (s saslErrors) Next(response []byte) (challenge []byte, done bool, err erro
 		err = authMalformed().err()
 	}
 	return challenge, done, err
-}
-
-// loginServer is the LOGIN mechanism (draft-murchison-sasl-login), which
-// go-sasl does not have and Outlook needs.
-type loginServer struct {
-	check func(login, password string) error
-	asked int // 1 the login, 2 the password
-	login string
-}
-
-// Next implements sasl.Server. A first response carries the login.
-func (s *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
-	switch {
-	case s.asked == 0 && response == nil:
-		s.asked = 1
-		return []byte("Username:"), false, nil
-	case s.asked < 2:
-		s.asked, s.login = 2, string(response)
-		return []byte("Password:"), false, nil
-	case s.asked == 2:
-		s.asked = 3
-		return nil, true, s.check(s.login, string(response))
-	}
-	return nil, false, sasl.ErrUnexpectedClientResponse
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"pecd/sasl"
 )
 
 // maxHelo bounds the name in EHLO (RFC 5321 §4.5.3.1.2).
@@ -274,7 +276,7 @@ func (c *conn) capabilities() {
 	case !c.secured && c.srv.cfg.TLS != nil:
 		caps = append(caps, "STARTTLS")
 	case c.secured && c.srv.logins != nil:
-		caps = append(caps, "AUTH PLAIN LOGIN")
+		caps = append(caps, "AUTH "+strings.Join(sasl.Names(c.srv.logins.dir.TakesTokens()), " "))
 	}
 	caps = append(caps, fmt.Sprintf("SIZE %d", c.srv.cfg.MaxMessage))
 	for i, k := range caps {

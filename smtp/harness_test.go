@@ -24,8 +24,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"pecd/directory"
 	"pecd/fault"
 	"pecd/pipeline"
+	"pecd/storage"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -141,15 +143,23 @@ const (
 	testPassword = "segretissima"
 )
 
-func (fakeAuth) Authenticate(_ context.Context, login, password string) (string, error) {
+func (fakeAuth) Authenticate(_ context.Context, login, password string, by storage.Protocol) (directory.Principal, error) {
 	switch {
 	case login == "rotto@alfa.example":
-		return "", fault.New("fake", fault.Temporary, nil)
-	case strings.EqualFold(login, testLogin) && password == testPassword:
-		return testLogin, nil
+		return directory.Principal{}, fault.New("fake", fault.Temporary, nil)
+	case strings.EqualFold(login, testLogin) && password == testPassword && by == storage.BySubmission:
+		return directory.Principal{Login: testLogin}, nil
 	}
-	return "", fault.New("fake", fault.Denied, nil)
+	return directory.Principal{}, fault.New("fake", fault.Denied, nil)
 }
+
+func (fakeAuth) AuthenticateToken(context.Context, string, string, storage.Protocol) (directory.Principal, error) {
+	return directory.Principal{}, fault.New("fake", fault.Denied, nil)
+}
+
+func (fakeAuth) TakesTokens() bool { return false }
+
+func (fakeAuth) MaySubmit(context.Context, directory.Principal, string) error { return nil }
 
 func quiet(cfg ServerConfig) ServerConfig {
 	if cfg.Hostname == "" {

@@ -133,9 +133,9 @@ type Server struct {
 
 // NewSubmission returns the listener for holders (RFC 6409): TLS and a login
 // come before anything else.
-func NewSubmission(cfg ServerConfig, auth Authenticator, acc pipeline.Acceptor) *Server {
-	s := newServer(cfg, submission{acc}, DefaultMaxInFlight)
-	s.logins = &logins{auth: auth, clk: s.cfg.Clock, delay: s.cfg.AuthDelay, guesses: s.cfg.Guesses, stopping: s.stopping}
+func NewSubmission(cfg ServerConfig, dir Directory, acc pipeline.Acceptor) *Server {
+	s := newServer(cfg, submission{acc, dir}, DefaultMaxInFlight)
+	s.logins = &logins{dir: dir, clk: s.cfg.Clock, delay: s.cfg.AuthDelay, guesses: s.cfg.Guesses, stopping: s.stopping}
 	return s
 }
 

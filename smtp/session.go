@@ -10,16 +10,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-sasl"
+	gosasl "github.com/emersion/go-sasl"
 	gosmtp "github.com/emersion/go-smtp"
 
+	"pecd/directory"
 	"pecd/fault"
 	"pecd/pipeline"
 )
 
 // envelope is one SMTP transaction.
 type envelope struct {
-	login      string
+	who        directory.Principal
 	sender     string
 	recipients []string
 	peer       pipeline.Peer
@@ -28,7 +29,7 @@ type envelope struct {
 // door is where messages go in: the access point or the incoming point.
 type door interface {
 	// mail checks MAIL FROM.
-	mail(ctx context.Context, login, sender string) error
+	mail(ctx context.Context, who directory.Principal, sender string) error
 	// rcpt checks RCPT TO.
 	rcpt(ctx context.Context, recipient string) error
 	// deliver reads the message to its end.
@@ -36,25 +37,31 @@ type door interface {
 }
 
 // submission is the access point.
-type submission struct{ pipeline.Acceptor }
+type submission struct {
+	pipeline.Acceptor
+	dir Directory
+}
 
-func (d submission) mail(ctx context.Context, login, sender string) error {
+func (d submission) mail(ctx context.Context, who directory.Principal, sender string) error {
 	if sender == "" {
 		return fault.Say("smtp.Mail", fault.Denied, "mittente vuoto non ammesso / null sender not allowed here")
 	}
-	return d.MaySend(ctx, login, sender)
+	if err := d.dir.MaySubmit(ctx, who, sender); err != nil {
+		return err
+	}
+	return d.MaySend(ctx, who.Login, sender)
 }
 
 func (submission) rcpt(context.Context, string) error { return nil }
 
 func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
-	return d.Submit(ctx, pipeline.Submission{Login: e.login, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
+	return d.Submit(ctx, pipeline.Submission{Login: e.who.Login, Program: e.who.Program, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
 }
 
 // exchanger is the incoming point.
 type exchanger struct{ pipeline.Receiver }
 
-func (exchanger) mail(context.Context, string, string) error { return nil }
+func (exchanger) mail(context.Context, directory.Principal, string) error { return nil }
 
 func (d exchanger) rcpt(ctx context.Context, recipient string) error {
 	return d.MayReceive(ctx, recipient)
@@ -66,10 +73,10 @@ func (d exchanger) deliver(ctx context.Context, e envelope, r io.Reader) (string
 
 // session implements gosmtp.AuthSession for both doors.
 type session struct {
-	lib  *gosmtp.Conn
-	c    *conn
-	srv  *Server
-	user string // who authenticated
+	lib *gosmtp.Conn
+	c   *conn
+	srv *Server
+	who directory.Principal // who authenticated; zero: nobody yet
 
 	open       bool // MAIL was accepted
 	sender     string
@@ -99,7 +106,7 @@ func (s *session) Logout() error { return nil }
 func (s *session) AuthMechanisms() []string { return nil }
 
 // Auth implements gosmtp.AuthSession.
-func (s *session) Auth(name string) (sasl.Server, error) {
+func (s *session) Auth(name string) (gosasl.Server, error) {
 	switch {
 	case s.srv.logins == nil:
 		return nil, gosmtp.ErrAuthUnknownMechanism
@@ -108,7 +115,8 @@ func (s *session) Auth(name string) (sasl.Server, error) {
 	case s.open:
 		return nil, badSequence().err()
 	}
-	if m := s.srv.logins.mechanism(name, s.c, func(login string) { s.user, s.c.client, s.c.loginBy = login, login, time.Time{} }); m != nil {
+	accept := func(p directory.Principal) { s.who, s.c.client, s.c.loginBy = p, p.Login, time.Time{} }
+	if m := s.srv.logins.mechanism(name, s.c, accept); m != nil {
 		return m, nil
 	}
 	return nil, authMechanism().err()
@@ -120,7 +128,7 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	switch {
 	case s.srv.logins != nil && !s.c.secured:
 		return tlsRequired().err()
-	case s.srv.logins != nil && s.user == "":
+	case s.srv.logins != nil && s.who.Login == "":
 		return authRequired().err()
 	case s.open:
 		return badSequence().err()
@@ -130,7 +138,7 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	if err := s.c.hope(); err != nil {
 		return s.refuse("MAIL", err)
 	}
-	if err := s.srv.door.mail(s.c.ctx, s.user, s.c.path); err != nil {
+	if err := s.srv.door.mail(s.c.ctx, s.who, s.c.path); err != nil {
 		return s.refuse("MAIL", err)
 	}
 	s.open, s.sender, s.seen = true, s.c.path, make(map[string]struct{})
@@ -163,7 +171,7 @@ func (s *session) Data(r io.Reader) error {
 	b := &body{c: s.c, r: r, max: s.srv.cfg.MaxMessage}
 	defer b.yield()
 	text, err := s.srv.door.deliver(s.c.ctx, envelope{
-		login: s.user, sender: s.sender, recipients: s.recipients,
+		who: s.who, sender: s.sender, recipients: s.recipients,
 		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.remoteIP(), TLS: s.c.tlsName()},
 	}, b)
 	switch {
@@ -181,7 +189,7 @@ func (s *session) Data(r io.Reader) error {
 		}
 		return s.refuse("DATA", err)
 	}
-	s.srv.cfg.Logger.Info("smtp: message taken", "remote", s.c.remote(), "login", s.user,
+	s.srv.cfg.Logger.Info("smtp: message taken", "remote", s.c.remote(), "login", s.who.Login,
 		"recipients", len(s.recipients), "octets", b.n, "tls", s.c.secured)
 	a := answer{250, [3]int{2, 0, 0}, text}
 	if e, rest, ok := splitEnhanced(text); ok && e[0] == 2 {
@@ -207,7 +215,7 @@ func (s *session) refuse(command string, err error) error {
 	case fault.Busy, fault.NoSpace: // of many, and the gate has said it
 		level = s.srv.cfg.Logger.Debug
 	}
-	level("smtp: refused", "command", command, "remote", s.c.remote(), "login", s.user, "code", a.code, "err", err)
+	level("smtp: refused", "command", command, "remote", s.c.remote(), "login", s.who.Login, "code", a.code, "err", err)
 	return a.err()
 }
 

@@ -18,6 +18,7 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/storage"
 )
 
 func TestSubmission_Capabilities(t *testing.T) {
@@ -162,10 +163,10 @@ type crowd struct {
 	missing sync.WaitGroup
 }
 
-func (c *crowd) Authenticate(ctx context.Context, login, password string) (string, error) {
+func (c *crowd) Authenticate(ctx context.Context, login, password string, by storage.Protocol) (directory.Principal, error) {
 	c.missing.Done()
 	c.missing.Wait()
-	return c.fakeAuth.Authenticate(ctx, login, password)
+	return c.fakeAuth.Authenticate(ctx, login, password, by)
 }
 
 func TestSubmission_ManyLoginsAtOnce(t *testing.T) {

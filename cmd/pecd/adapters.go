@@ -6,8 +6,6 @@ import (
 	"context"
 
 	"pecd/directory"
-	"pecd/fault"
-	"pecd/storage"
 )
 
 // mailboxes shows the directory to the pipeline.
@@ -29,21 +27,4 @@ type providers struct{ *directory.LiveIndex }
 func (p providers) Certified(domain string) bool {
 	_, ok := p.ProviderOfDomain(domain)
 	return ok
-}
-
-// submitters lets users log in to submit.
-type submitters struct{ *directory.Directory }
-
-// Authenticate implements smtp.Authenticator.
-func (s submitters) Authenticate(ctx context.Context, login, password string) (string, error) {
-	p, err := s.Directory.Authenticate(ctx, login, password)
-	if err != nil {
-		return "", err
-	}
-	for _, g := range p.Grants {
-		if g.Permission&storage.MaySend != 0 {
-			return p.Login, nil
-		}
-	}
-	return "", fault.Say("pecd.Authenticate", fault.Denied, "utente non abilitato all'invio / not allowed to send")
 }

@@ -57,14 +57,13 @@ func (n *node) listen() (out []listening, err error) {
 	}
 	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
 	incoming := &pipeline.Incoming{Core: n.core}
-	logins := submitters{n.users}
 	for _, s := range []struct {
 		name, address  string
 		implicit, http bool
 		proto          func() server
 	}{
-		{"submission", c.Listen.Submission, false, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
-		{"smtps", c.Listen.SMTPS, true, false, func() server { return smtp.NewSubmission(mail, logins, access) }},
+		{"submission", c.Listen.Submission, false, false, func() server { return smtp.NewSubmission(mail, n.users, access) }},
+		{"smtps", c.Listen.SMTPS, true, false, func() server { return smtp.NewSubmission(mail, n.users, access) }},
 		{"mx", c.Listen.MX, false, false, func() server { return smtp.NewMX(exchange, incoming) }},
 		{"imap", c.Listen.IMAP, false, false, func() server { return imap.NewServer(box) }},
 		{"imaps", c.Listen.IMAPS, true, false, func() server { return imap.NewServer(box) }},
