@@ -33,6 +33,7 @@ func (s *session) capabilities() []string {
 		"IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "UTF8=ACCEPT", "CHILDREN",
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
 		"ESEARCH", "SEARCHRES", "BINARY",
+		"SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES",
 		"APPENDLIMIT="+strconv.FormatUint(uint64(s.AppendLimit()), 10),
 	)
 }

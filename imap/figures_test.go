@@ -120,7 +120,8 @@ func (c *counter) measure(b *testing.B, name, command string, wantLines int) {
 	})
 }
 
-// BenchmarkMailbox100000 has the figures of SELECT, FETCH FLAGS and SEARCH.
+// BenchmarkMailbox100000 has the figures of SELECT, FETCH FLAGS, SEARCH, SORT
+// and THREAD.
 func BenchmarkMailbox100000(b *testing.B) {
 	const n = 100_000
 	f := filled(b, n, receipt)
@@ -129,6 +130,10 @@ func BenchmarkMailbox100000(b *testing.B) {
 	c.measure(b, "select", "SELECT INBOX", 1)
 	c.measure(b, "flags", "FETCH 1:* FLAGS", n)
 	c.measure(b, "search", "SEARCH FROM anna@beta.example", 1)
+	c.measure(b, "sort-date", "SORT (DATE) UTF-8 ALL", 1)
+	c.measure(b, "sort-subject", "SORT (SUBJECT FROM DATE) UTF-8 ALL", 1)
+	c.measure(b, "thread-subject", "THREAD ORDEREDSUBJECT UTF-8 ALL", 1)
+	c.measure(b, "thread", "THREAD REFERENCES UTF-8 ALL", 1)
 	c.measure(b, "envelope", "FETCH 1:* ENVELOPE", n)
 	c.measure(b, "thunderbird", "UID FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])", n)
 }

@@ -24,6 +24,10 @@ func own(verb string) ownHandler {
 		return (*session).fetch
 	case "SEARCH", "UID SEARCH":
 		return (*session).search
+	case "SORT", "UID SORT":
+		return (*session).sort
+	case "THREAD", "UID THREAD":
+		return (*session).thread
 	case "IDLE":
 		return (*session).idle
 	case "CAPABILITY":
@@ -66,7 +70,7 @@ func completed(verb, code string) string {
 // (RFC 9051 §7.5.1): not where the client may be using sequence numbers.
 func expungeAllowed(verb string) bool {
 	switch verb {
-	case "FETCH", "STORE", "SEARCH":
+	case "FETCH", "STORE", "SEARCH", "SORT", "THREAD":
 		return false
 	}
 	return true

@@ -3,7 +3,6 @@
 package imap
 
 import (
-	"net/mail"
 	"slices"
 	"sort"
 	"strings"
@@ -20,29 +19,26 @@ import (
 func (s *session) search(args []byte) error {
 	q, charset, ok := parseSearch(args)
 	switch {
-	case charset != "":
-		return no("BADCHARSET (UTF-8 US-ASCII)", "charset non disponibile / unsupported charset")
 	case !ok:
 		return bad("SEARCH non valido / invalid SEARCH")
+	case charset != "":
+		return errCharset
 	case s.view == nil:
 		return errNotSelected
 	}
+	hits, err := s.matches(q.key)
+	return s.results(&q, "SEARCH", hits, err)
+}
+
+// matches returns the indexes of the messages that meet the criteria of a
+// command, ascending.
+func (s *session) matches(k searchKey) ([]int, error) {
 	p := preparer{v: s.view}
-	key := p.prepare(q.key)
+	key := p.prepare(k)
 	if len(p.needles) > maxNeedles {
-		return no(imaplib.ResponseCodeLimit, "troppi testi da cercare / too many texts to search for")
+		return nil, no(imaplib.ResponseCodeLimit, "troppi testi da cercare / too many texts to search for")
 	}
-	hits, err := s.find(key, p.needles)
-	if err != nil {
-		if q.save {
-			s.view.saved = nil
-		}
-		return err
-	}
-	if q.save {
-		s.view.saved = s.toSave(&q, hits)
-	}
-	return s.tellHits(&q, hits)
+	return s.find(key, p.needles)
 }
 
 // maxNeedles is how many TEXT and BODY keys a command may have. Keys that look
@@ -284,76 +280,6 @@ func (c *candidate) inHeader(k *prepared) bool {
 		}
 		return false
 	}
-	sent, err := mail.ParseDate(h.Get("Date"))
-	return err == nil && compareDate(k.op, dayOf(sent), k.date)
-}
-
-// toSave is what RETURN (SAVE) keeps (RFC 5182 §2.1): with MIN or MAX alone only
-// these.
-func (s *session) toSave(q *searchQuery, hits []int) []uint32 {
-	if (q.min || q.max) && !q.all && !q.count && len(hits) > 0 {
-		var ends []int
-		if q.min {
-			ends = append(ends, hits[0])
-		}
-		if last := hits[len(hits)-1]; q.max && (!q.min || last != hits[0]) {
-			ends = append(ends, last)
-		}
-		hits = ends
-	}
-	uids := make([]uint32, len(hits))
-	for k, i := range hits {
-		uids[k] = s.view.uids[i]
-	}
-	return uids
-}
-
-// tellHits writes SEARCH, or ESEARCH where RETURN was given (RFC 4731).
-func (s *session) tellHits(q *searchQuery, hits []int) error {
-	uid := s.c.now.uid()
-	nums := make([]uint32, len(hits))
-	for k, i := range hits {
-		nums[k] = uint32(i + 1)
-		if uid {
-			nums[k] = s.view.uids[i]
-		}
-	}
-	out := s.c.lines()
-	if !q.extended {
-		out.b = append(out.b, "* SEARCH"...)
-		for _, n := range nums {
-			out.b = append(out.b, ' ')
-			out.b = appendInt(out.b, n)
-		}
-		out.end()
-		return out.done()
-	}
-	if !q.min && !q.max && !q.all && !q.count { // SAVE alone
-		return nil
-	}
-	out.b = append(out.b, "* ESEARCH (TAG "...)
-	out.b = appendString(out.b, s.c.now.tag, false)
-	out.b = append(out.b, ')')
-	if uid {
-		out.b = append(out.b, " UID"...)
-	}
-	number := func(name string, n uint32) {
-		out.b = append(out.b, name...)
-		out.b = appendInt(out.b, n)
-	}
-	if q.min && len(nums) > 0 {
-		number(" MIN ", nums[0])
-	}
-	if q.max && len(nums) > 0 {
-		number(" MAX ", nums[len(nums)-1])
-	}
-	if q.count {
-		number(" COUNT ", uint32(len(nums)))
-	}
-	if q.all && len(nums) > 0 {
-		out.b = append(out.b, " ALL "...)
-		out.b = appendSet(out.b, nums)
-	}
-	out.end()
-	return out.done()
+	sent, ok := rfc822.ParseDate(h.Get("Date"))
+	return ok && compareDate(k.op, dayOf(sent.Local), k.date)
 }

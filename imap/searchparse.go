@@ -48,6 +48,7 @@ type searchQuery struct {
 
 	extended                   bool // RETURN was given
 	min, max, all, count, save bool
+	partial                    partialRange
 }
 
 const (
@@ -57,8 +58,9 @@ const (
 
 type searchParser struct {
 	parser
-	keys  int
-	depth int
+	keys   int
+	depth  int
+	decode func(string) string // from the charset of the command; nil for UTF-8
 }
 
 // parseSearch reads the arguments of SEARCH (RFC 9051 §6.4.4). charset is not
@@ -71,22 +73,24 @@ func parseSearch(args []byte) (q searchQuery, charset string, ok bool) {
 	}
 	if p.keyword("CHARSET") {
 		p.space()
-		charset = p.astring()
-		p.space()
-		switch strings.ToUpper(charset) {
-		case "UTF-8", "US-ASCII":
-			charset = ""
-		}
-	}
-	q.key.op = opAnd
-	for {
-		q.key.keys = append(q.key.keys, p.key())
-		if p.failed || len(p.b) == 0 {
-			break
-		}
+		charset = p.charset()
 		p.space()
 	}
+	q.key = p.conditions()
 	return q, charset, p.end()
+}
+
+// conditions reads search keys up to the end of the command, all of which must
+// hold.
+func (p *searchParser) conditions() searchKey {
+	k := searchKey{op: opAnd}
+	for {
+		k.keys = append(k.keys, p.key())
+		if p.failed || len(p.b) == 0 {
+			return k
+		}
+		p.space()
+	}
 }
 
 // keyword reads an atom if it comes next and a space follows.
@@ -99,7 +103,7 @@ func (p *searchParser) keyword(word string) bool {
 	return true
 }
 
-// returns reads the list of result options (RFC 4731, RFC 5182).
+// returns reads the list of result options (RFC 4731, RFC 5182, RFC 9394).
 func (p *searchParser) returns(q *searchQuery) {
 	q.extended = true
 	p.space()
@@ -118,13 +122,21 @@ func (p *searchParser) returns(q *searchQuery) {
 				q.count = true
 			case "SAVE":
 				q.save = true
+			case "PARTIAL":
+				if q.partial.given() {
+					p.fail()
+				}
+				q.partial = p.spaced().partialRange()
 			default:
 				p.fail()
 			}
 		})
 	}
 	p.space()
-	if !q.min && !q.max && !q.count && !q.save {
+	if q.all && q.partial.given() {
+		p.fail()
+	}
+	if !q.min && !q.max && !q.count && !q.save && !q.partial.given() {
 		q.all = true
 	}
 }
@@ -183,14 +195,14 @@ func (p *searchParser) named(name string) searchKey {
 	case "SENTON":
 		return searchKey{op: opSentOn, date: p.spaced().date()}
 	case "FROM", "TO", "CC", "BCC", "SUBJECT":
-		return searchKey{op: opHeader, field: name, text: fold(p.spaced().astring())}
+		return searchKey{op: opHeader, field: name, text: p.spaced().text()}
 	case "HEADER":
 		field := p.spaced().astring()
-		return searchKey{op: opHeader, field: field, text: fold(p.spaced().astring())}
+		return searchKey{op: opHeader, field: field, text: p.spaced().text()}
 	case "BODY":
-		return searchKey{op: opBody, text: fold(p.spaced().astring())}
+		return searchKey{op: opBody, text: p.spaced().text()}
 	case "TEXT":
-		return searchKey{op: opText, text: fold(p.spaced().astring())}
+		return searchKey{op: opText, text: p.spaced().text()}
 	case "NOT":
 		p.space()
 		return not(p.nested())
@@ -202,6 +214,15 @@ func (p *searchParser) named(name string) searchKey {
 	}
 	p.fail()
 	return searchKey{}
+}
+
+// text reads a string to search for, folded.
+func (p *searchParser) text() string {
+	s := p.astring()
+	if p.decode != nil {
+		s = p.decode(s)
+	}
+	return fold(s)
 }
 
 // spaced reads the space before an argument.

@@ -74,7 +74,7 @@ type timing struct {
 	idle      time.Duration // between two commands; RFC 9051 §5.4 asks for 30 minutes
 	line      time.Duration // from the first octet of a line to its end
 	progress  time.Duration // without any octet of a literal, or any octet taken by the client
-	work      time.Duration // on a SEARCH or LIST, whose cost the client chooses
+	work      time.Duration // on a SEARCH, SORT, THREAD or LIST, whose cost the client chooses
 	failDelay time.Duration // before the answer to the first failed login, growing
 }
 
@@ -100,6 +100,7 @@ type Server struct {
 	buffers    *sync.Pool    // of *[]byte, outBuffer octets
 	large      chan *large   // for large literals; filled in when first used
 	scans      chan struct{} // one slot for each message being read through
+	orders     chan struct{} // one slot for each SORT or THREAD that gathers what it orders
 
 	closing  atomic.Bool
 	stopping chan struct{} // closed when closing is set
@@ -135,6 +136,7 @@ func NewServer(cfg Config) *Server {
 		timing:    defaultTiming(),
 		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }},
 		scans:     make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		orders:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		stopping:  make(chan struct{}),
 		ended:     make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),

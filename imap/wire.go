@@ -100,7 +100,7 @@ func appendDate(b []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(b, `"_2-Jan-2006 15:04:05 -0700"`)
 }
 
-// appendSet writes ascending numbers as a sequence set.
+// appendSet writes numbers as a sequence set that keeps their order.
 func appendSet(b []byte, nums []uint32) []byte {
 	for i := 0; i < len(nums); {
 		j := i
