@@ -5,6 +5,7 @@
 # make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300), replay CRASH_IMAGES crashes
 #             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (5m)
 # make fuzz   every fuzz target for FUZZTIME (60s)
+# make imaptest IMAPTEST=/path/to/checkout  the scripts and the stress mode of imaptest (docs/imap-conformance.md)
 # make bench  measure (docs/performance.md); bench-short only checks that everything is delivered
 # Also: build, lint, check, packages, clean.
 
@@ -15,6 +16,7 @@ CRASH_TIME  ?= 20m
 CRASH_KILLS ?= 300
 CRASH_SHORT ?= 5m
 CRASH_IMAGES ?= 300
+IMAPTEST_SECS ?= 600
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl python3=python3 gcc=gcc strace=strace \
@@ -22,7 +24,7 @@ TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=ope
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench bench-short crash crash-short packages clean
+.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -40,6 +42,7 @@ test: packages check
 check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags imaptest ./test
 	@$(MAKE) --no-print-directory lint
 
 lint:
@@ -63,6 +66,9 @@ crash: packages
 
 crash-short:
 	@$(MAKE) --no-print-directory crash CRASH_TIME=$(CRASH_SHORT) CRASH_KILLS=1 CRASH_IMAGES=100
+
+imaptest:
+	IMAPTEST="$(IMAPTEST)" IMAPTEST_SECS=$(IMAPTEST_SECS) $(GO) test -tags imaptest -count=1 -v -timeout 1h -run IMAPTest ./test
 
 packages:
 	@missing=""; PATH="$$PATH:/usr/sbin"; \

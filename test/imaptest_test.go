@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+//go:build imaptest
+
+package blackbox
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestIMAPTestScripts runs the scripted suite of dovecot/imaptest against a
+// demo of its own: no command may fail but in the groups that
+// docs/imap-conformance.md waives, and a group waived there must still fail.
+func TestIMAPTestScripts(t *testing.T) {
+	it := newIMAPTest(t)
+	r := it.run(t, 10*minute, "test="+filepath.Join(it.checkout, "src", "tests"))
+	out := string(r.stdout) + string(r.stderr)
+	groups := regexp.MustCompile(`(?m)^(\d+) test groups: (\d+) failed, (\d+) skipped.*$`).FindStringSubmatch(out)
+	if groups == nil {
+		t.Fatalf("imaptest did not come to its summary (exit %d):\n%s", r.code, out)
+	}
+	for _, line := range regexp.MustCompile(`(?m)^(?:\d+ test groups|base protocol|extensions): .*$`).FindAllString(out, -1) {
+		t.Log(line)
+	}
+	failed := map[string][]string{}
+	for _, block := range strings.Split(out, "\n*** Test ")[1:] {
+		name, _, _ := strings.Cut(block, " ")
+		failed[name] = append(failed[name], strings.TrimSpace(block))
+	}
+	if n, _ := strconv.Atoi(groups[2]); n != len(failed) {
+		t.Errorf("imaptest counts %s failed groups, its output names %d:\n%s", groups[2], len(failed), out)
+	}
+	waived := waivedGroups(t)
+	for _, name := range sortedKeys(failed) {
+		if waived[name] {
+			t.Logf("waived: %s", name)
+			continue
+		}
+		t.Errorf("%s", strings.Join(failed[name], "\n\n"))
+	}
+	for name := range waived {
+		if failed[name] == nil {
+			t.Errorf("docs/imap-conformance.md waives %s, which passes: take it out", name)
+		}
+	}
+}
+
+// TestIMAPTestStress is imaptest's stress mode with its checks of state, 10
+// clients for IMAPTEST_SECS (60) seconds on one mailbox: no complaint.
+func TestIMAPTestStress(t *testing.T) {
+	it := newIMAPTest(t)
+	secs, err := strconv.Atoi(os.Getenv("IMAPTEST_SECS"))
+	if err != nil {
+		secs = 60
+	}
+	box := filepath.Join(it.checkout, "src", "tests", "default.mbox")
+	r := it.run(t, time.Duration(secs)*time.Second+2*minute, "mbox="+box, "clients=10", "secs="+strconv.Itoa(secs), "seed=1", "msgs=60", "checkpoint=5")
+	out := string(r.stdout) + string(r.stderr)
+	for _, line := range strings.Split(out, "\n") {
+		if strings.HasPrefix(line, "Error:") || strings.HasPrefix(line, "Panic:") || strings.HasPrefix(line, "Fatal:") {
+			t.Errorf("%s", line)
+		}
+	}
+	if r.code != 0 || t.Failed() {
+		t.Errorf("imaptest: exit %d\n%.20000s", r.code, out)
+	}
+	t.Logf("%s", lastLines(out, 4))
+}
+
+// imapTest is a built checkout of imaptest and the server it is pointed at.
+type imapTest struct {
+	checkout string
+	demo     *demo
+	user     account
+	host     string // of the shim, which speaks without TLS
+	port     string
+}
+
+func newIMAPTest(t *testing.T) *imapTest {
+	t.Helper()
+	it := &imapTest{checkout: os.Getenv("IMAPTEST")}
+	if it.checkout == "" {
+		t.Fatal("IMAPTEST names no checkout of github.com/dovecot/imaptest: make imaptest IMAPTEST=/path/to/imaptest (docs/imap-conformance.md says how it is built)")
+	}
+	for _, name := range []string{"src/imaptest", "src/tests/default.mbox"} {
+		if _, err := os.Stat(filepath.Join(it.checkout, name)); err != nil {
+			t.Fatalf("%s has no %s: build it first (docs/imap-conformance.md)", it.checkout, name)
+		}
+	}
+	it.demo = newDemo(t, "--quiet")
+	it.user = it.demo.named(t, "ALFA_STRUTTURATA")
+	it.host, it.port = startShim(t, it.demo)
+	return it
+}
+
+// run runs imaptest to its end. Its exit status tells little: the summary counts.
+func (it *imapTest) run(t *testing.T, limit time.Duration, args ...string) result {
+	t.Helper()
+	binary := filepath.Join(it.checkout, "src", "imaptest")
+	if out, err := exec.Command(binary).CombinedOutput(); err != nil && strings.Contains(string(out), "shared libraries") {
+		t.Fatalf("%s does not start: %s(LD_LIBRARY_PATH=/usr/lib/dovecot, where it is built with Debian's dovecot-dev)", binary, out)
+	}
+	common := []string{"host=" + it.host, "port=" + it.port, "user=" + it.user.address, "pass=" + it.demo.password(t)}
+	return runIn(t, t.TempDir(), limit, binary, append(common, args...)...)
+}
+
+// waivedGroups reads the first column of the table under "Waived".
+func waivedGroups(t *testing.T) map[string]bool {
+	t.Helper()
+	f, err := os.Open("../docs/imap-conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	row := regexp.MustCompile("^\\| `([a-z0-9-]+)` \\|")
+	waived, inside := map[string]bool{}, false
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if heading, ok := strings.CutPrefix(sc.Text(), "## "); ok {
+			inside = heading == "Waived"
+		} else if m := row.FindStringSubmatch(sc.Text()); inside && m != nil {
+			waived[m[1]] = true
+		}
+	}
+	return waived
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
