@@ -22,7 +22,7 @@ func (s *session) GetCapabilities() imaplib.CapSet { return libraryCapabilities(
 // capabilities lists what the client may use (RFC 9051 §7.2.2): before the
 // login, which is always under TLS, or after it.
 func (s *session) capabilities() []string {
-	caps := []string{"IMAP4rev1", "SASL-IR", "LITERAL-", "ID", "ENABLE"}
+	caps := []string{"IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL-", "ID", "ENABLE"}
 	if !s.open() {
 		for _, mechanism := range s.AuthenticateMechanisms() {
 			caps = append(caps, "AUTH="+mechanism)
@@ -32,7 +32,7 @@ func (s *session) capabilities() []string {
 	return append(caps,
 		"IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "UTF8=ACCEPT", "CHILDREN",
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
-		"ESEARCH", "SEARCHRES", "BINARY",
+		"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "QRESYNC",
 		"SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES",
 		"APPENDLIMIT="+strconv.FormatUint(uint64(s.AppendLimit()), 10),
 	)

@@ -61,7 +61,7 @@ func TestCopyMoveExpunge(t *testing.T) {
 	if _, result := s.command("COPY 2:3 Bozze"); !strings.HasPrefix(result, "OK [COPYUID ") || !strings.Contains(result, " 2:3 1:2]") {
 		t.Error(result)
 	}
-	if _, result := s.command("UID COPY 99 Bozze"); result != "OK COPY completed" {
+	if _, result := s.command("UID COPY 99 Bozze"); result != "OK UID COPY completed" {
 		t.Error(result)
 	}
 	s.fails("NO [TRYCREATE]", "COPY 1 nessuna")

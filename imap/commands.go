@@ -219,7 +219,10 @@ func (c *conn) nextCommand() error {
 	if run := own(c.now.verb); run != nil && c.session != nil {
 		return c.ownCommand(run, rest)
 	}
-	return c.handOver(c.rewrite(line, rest))
+	if c.now.verb == "ENABLE" && c.session != nil && c.session.open() {
+		line = c.enable(line, rest)
+	}
+	return c.handOver(line)
 }
 
 // awaitCommand waits for the first octet of a command.
@@ -239,25 +242,6 @@ func (c *conn) awaitCommand() error {
 	c.waiting.Store(false)
 	c.readBy.Store(0)
 	return err
-}
-
-// rewrite changes a first line where the library cannot be told otherwise.
-func (c *conn) rewrite(line, rest []byte) []byte {
-	switch {
-	case c.now.verb == "SELECT" && c.session != nil && c.session.readOnly():
-		// The library answers READ-WRITE to every SELECT.
-		return append([]byte(c.now.tag+" EXAMINE"), rest...)
-	case c.now.verb == "ENABLE":
-		// The library enables IMAP4rev2 although it is not advertised.
-		b := []byte(c.now.tag + " ENABLE")
-		for _, w := range bytes.Fields(rest) {
-			if !bytes.EqualFold(w, []byte("IMAP4rev2")) {
-				b = append(append(b, ' '), w...)
-			}
-		}
-		return b
-	}
-	return line
 }
 
 // handOver gives the library a line, or holds it back when it ends in a literal

@@ -122,7 +122,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.skip = false
 		return len(p), nil
 	}
-	if c.accepts(p) {
+	if c.accepts(p) || c.libraryEnabled(p) {
 		return len(p), nil
 	}
 	if c.now.tag != "" && string(p) == c.now.tag+libraryBug {

@@ -21,6 +21,9 @@ func bad(text string) error {
 	return &imaplib.Error{Type: imaplib.StatusResponseTypeBad, Text: respText(text)}
 }
 
+// errSyntax refuses arguments that the grammar does not know.
+var errSyntax = bad("sintassi non valida / invalid syntax")
+
 func statusLine(e *imaplib.Error) string {
 	code := ""
 	if e.Code != "" {

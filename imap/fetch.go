@@ -22,32 +22,69 @@ const (
 
 // fetch answers FETCH and UID FETCH (RFC 9051 §6.4.5).
 func (s *session) fetch(args []byte) error {
-	set, items, ok := parseFetch(args, s.c.now.uid())
+	q, ok := parseFetch(args, s.c.now.uid())
 	if !ok {
 		return bad("FETCH non valido / invalid FETCH")
 	}
 	if s.view == nil {
 		return errNotSelected
 	}
-	spans, ok := s.view.resolve(set)
+	spans, ok := s.view.resolve(q.set)
 	if !ok {
 		return errNoSuchMessage
 	}
-	f := &fetcher{s: s, items: items, utf8: s.utf8(), marks: !s.view.readOnly && slices.ContainsFunc(items, setsSeen)}
-	if !slices.ContainsFunc(items, func(it fetchItem) bool { return it.kind > itemFlags }) {
+	s.condstore = s.condstore || hasItem(q.items, itemModSeq)
+	if q.changed {
+		var err error
+		if spans, err = s.changedSince(&q, spans); err != nil {
+			return err
+		}
+	}
+	f := &fetcher{s: s, items: q.items, utf8: s.utf8(), marks: !s.view.readOnly && slices.ContainsFunc(q.items, setsSeen)}
+	if !slices.ContainsFunc(q.items, func(it fetchItem) bool { return it.kind > itemFlags }) {
 		return f.fromView(spans)
 	}
-	if err := s.rows(s.ctx, spans, slices.ContainsFunc(items, asksSummary), f.message); err != nil {
+	if err := s.rows(s.ctx, spans, slices.ContainsFunc(q.items, asksSummary), f.message); err != nil {
 		return err
 	}
 	s.remember()
 	if err := f.mark(); err != nil {
 		return err
 	}
-	if f.failed == nil && f.told < count(spans) && !set.uid {
+	if f.failed == nil && f.told < count(spans) && !q.set.uid {
 		return errExpunged
 	}
 	return f.failed
+}
+
+// changedSince leaves of spans the messages that a CHANGEDSINCE lets through, and
+// tells what of the set is gone where VANISHED asks for it (RFC 7162 §3.2.6).
+func (s *session) changedSince(q *fetchQuery, spans []span) ([]span, error) {
+	if q.vanished && !s.qresync {
+		return nil, bad("prima serve ENABLE QRESYNC / QRESYNC is not enabled")
+	}
+	away, err := s.missed(s.view, &resync{modseq: q.since, known: numSet{ranges: q.set.uids()}})
+	if err != nil {
+		return nil, s.refuse(err)
+	}
+	if q.vanished && !q.set.saved {
+		out := s.c.lines()
+		out.vanished("(EARLIER) ", away.gone)
+		if err := out.done(); err != nil {
+			return nil, err
+		}
+	}
+	var changed []span
+	for _, m := range away.changed {
+		i, _ := s.view.index(m.UID)
+		for len(spans) > 0 && spans[0].hi <= i {
+			spans = spans[1:]
+		}
+		if len(spans) > 0 && spans[0].lo <= i {
+			changed = append(changed, span{i, i + 1})
+		}
+	}
+	return merge(changed), nil
 }
 
 // asksSummary tells whether an item may be answered by the summary of a message.
@@ -218,6 +255,9 @@ func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, pie
 			}
 		}
 		return append(b, v.flagText(i)...), piece{}, nil
+	case itemModSeq:
+		b = append(b, '(')
+		return append(appendInt(b, mm.m.ModSeq), ')'), piece{}, nil
 	case itemDate:
 		return appendDate(b, mm.m.InternalDate), piece{}, nil
 	case itemSize:

@@ -174,7 +174,7 @@ func TestFetchSections(t *testing.T) {
 		t.Error(l)
 	}
 	for _, bad := range []string{"BODY[MIME]", "BODY[0]", "BODY[1.]", "BODY[1", "BODY[]<1>", "BODY[]<1.0>", "BODY[HEADER.FIELDS ()]", "BODY[HEADER.FIELDS]",
-		"(ALL)", "XYZZY", "()", "(FLAGS", "FLAGS)", "(FLAGS  UID)", "BODY[1.X]", "MODSEQ", "BODY[99999999999]"} {
+		"(ALL)", "XYZZY", "()", "(FLAGS", "FLAGS)", "(FLAGS  UID)", "BODY[1.X]", "MODSEQX", "BODY[99999999999]"} {
 		s.fails("BAD", "FETCH 1 %s", bad)
 	}
 	for _, bad := range []string{"2", "1,2", "1:2", "0", "x", "1:", ",", "99999999999"} {

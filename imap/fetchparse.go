@@ -12,6 +12,7 @@ type itemKind uint8
 const (
 	itemUID itemKind = iota
 	itemFlags
+	itemModSeq
 	itemDate
 	itemSize
 	itemEnvelope
@@ -53,24 +54,53 @@ const (
 	maxPath   = 200
 )
 
-// parseFetch reads the arguments of FETCH (RFC 9051 §6.4.5, RFC 3501 §6.4.5).
-func parseFetch(args []byte, uid bool) (set numSet, items []fetchItem, ok bool) {
+// fetchQuery is a parsed FETCH.
+type fetchQuery struct {
+	set   numSet
+	items []fetchItem
+
+	changed  bool   // CHANGEDSINCE was given
+	since    uint64 // its value
+	vanished bool   // VANISHED was given
+}
+
+// parseFetch reads the arguments of FETCH (RFC 9051 §6.4.5, RFC 3501 §6.4.5,
+// RFC 7162 §3.1.4 and §3.2.6).
+func parseFetch(args []byte, uid bool) (q fetchQuery, ok bool) {
 	p := &parser{b: args}
 	p.space()
-	set = p.set(uid)
+	q.set = p.set(uid)
 	p.space()
 	if len(p.b) > 0 && p.b[0] == '(' {
-		p.list(func() { items = append(items, p.fetchItem()) })
-	} else if items = p.macro(); items == nil {
-		items = []fetchItem{p.fetchItem()}
+		p.list(func() { q.items = append(q.items, p.fetchItem()) })
+	} else if q.items = p.macro(); q.items == nil {
+		q.items = []fetchItem{p.fetchItem()}
 	}
-	if !p.end() || len(items) > maxItems {
-		return numSet{}, nil, false
+	if p.take(' ') {
+		p.list(func() { p.fetchModifier(&q) })
 	}
-	if uid && !hasItem(items, itemUID) {
-		items = append([]fetchItem{{kind: itemUID, name: "UID"}}, items...)
+	if !p.end() || len(q.items) > maxItems || q.vanished && !(q.changed && uid) {
+		return fetchQuery{}, false
 	}
-	return set, items, true
+	if uid && !hasItem(q.items, itemUID) {
+		q.items = append([]fetchItem{{kind: itemUID, name: "UID"}}, q.items...)
+	}
+	if q.changed && !hasItem(q.items, itemModSeq) {
+		q.items = append(q.items, fetchItem{kind: itemModSeq, name: "MODSEQ"})
+	}
+	return q, true
+}
+
+func (p *parser) fetchModifier(q *fetchQuery) {
+	switch p.atom() {
+	case "CHANGEDSINCE":
+		p.space()
+		q.changed, q.since = true, uint64(p.number())
+	case "VANISHED":
+		q.vanished = true
+	default:
+		p.fail()
+	}
 }
 
 func hasItem(items []fetchItem, kind itemKind) bool {
@@ -85,7 +115,8 @@ func hasItem(items []fetchItem, kind itemKind) bool {
 // macro reads ALL, FAST or FULL, which stand alone.
 func (p *parser) macro() []fetchItem {
 	fast := []fetchItem{{kind: itemFlags, name: "FLAGS"}, {kind: itemDate, name: "INTERNALDATE"}, {kind: itemSize, name: "RFC822.SIZE"}}
-	switch strings.ToUpper(string(p.b)) {
+	word, rest := cutWord(p.b)
+	switch strings.ToUpper(string(word)) {
 	case "FAST":
 	case "ALL":
 		fast = append(fast, fetchItem{kind: itemEnvelope, name: "ENVELOPE"})
@@ -94,7 +125,7 @@ func (p *parser) macro() []fetchItem {
 	default:
 		return nil
 	}
-	p.b = nil
+	p.b = rest
 	return fast
 }
 
@@ -106,6 +137,8 @@ func (p *parser) fetchItem() fetchItem {
 		it.kind = itemUID
 	case "FLAGS":
 		it.kind = itemFlags
+	case "MODSEQ":
+		it.kind = itemModSeq
 	case "INTERNALDATE":
 		it.kind = itemDate
 	case "RFC822.SIZE":

@@ -5,8 +5,6 @@ package imap
 import (
 	"slices"
 	"strings"
-
-	imaplib "github.com/emersion/go-imap/v2"
 )
 
 const (
@@ -23,10 +21,9 @@ func systemFlags() []string {
 // storable checks the form of the flags of a command and returns them as they are
 // stored; how long and how many they may be is the store's to decide.
 // \Recent, which no client can set, is left out.
-func storable(flags []imaplib.Flag) ([]string, error) {
+func storable(flags []string) ([]string, error) {
 	var out []string
-	for _, flag := range flags {
-		f := string(flag)
+	for _, f := range flags {
 		if strings.HasPrefix(f, `\`) {
 			if strings.EqualFold(f, flagRecent) {
 				continue

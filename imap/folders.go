@@ -50,8 +50,46 @@ func (s *session) Namespace() (*imaplib.NamespaceData, error) {
 	return &imaplib.NamespaceData{Personal: []imaplib.NamespaceDescriptor{{Delim: delimiter}}}, nil
 }
 
-// Create implements imapserver.Session, with RFC 6154 §3.
-func (s *session) Create(name string, options *imaplib.CreateOptions) error {
+// folder looks a folder up that a command names; the name is in the stored form.
+func (s *session) folder(name string) (storage.Folder, error) {
+	return s.store.Folder(s.ctx, s.grant.Mailbox, name)
+}
+
+// named parses a command whose only argument is the name of a folder.
+func (s *session) named(args []byte) (string, error) {
+	p := &parser{b: args}
+	p.space()
+	name := p.mailbox(s.utf8())
+	switch {
+	case !p.end():
+		return "", errSyntax
+	case !s.open():
+		return "", errNotOpen
+	}
+	return name, nil
+}
+
+// create answers CREATE (RFC 9051 §6.3.4), with RFC 6154 §3.
+func (s *session) create(args []byte) error {
+	p := &parser{b: args}
+	p.space()
+	name := p.mailbox(s.utf8())
+	var uses []string
+	if p.take(' ') {
+		p.list(func() {
+			if p.atom() != "USE" {
+				p.fail()
+			}
+			p.space()
+			p.options(func() { uses = append(uses, p.flag()) })
+		})
+	}
+	if !p.end() {
+		return errSyntax
+	}
+	if !s.open() {
+		return errNotOpen
+	}
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
@@ -60,20 +98,32 @@ func (s *session) Create(name string, options *imaplib.CreateOptions) error {
 		return err
 	}
 	op := &storage.CreateFolder{Mailbox: s.grant.Mailbox, Name: name}
-	if len(options.SpecialUse) > 0 {
-		use := string(options.SpecialUse[0])
-		folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
-		if err != nil {
-			return s.refuse(err)
+	if len(uses) > 0 {
+		if op.SpecialUse, err = s.freeUse(uses); err != nil {
+			return err
 		}
-		taken := slices.ContainsFunc(folders, func(f storage.Folder) bool { return f.SpecialUse == use })
-		if len(options.SpecialUse) > 1 || taken || !slices.Contains(specialUses(), use) {
-			return no("USEATTR", "uso speciale non disponibile / special use not available")
-		}
-		op.SpecialUse = use
 	}
 	return s.refuse(s.commit(op))
 }
+
+// freeUse returns the special use that a new folder may have of those asked for.
+func (s *session) freeUse(uses []string) (string, error) {
+	i := slices.IndexFunc(specialUses(), func(known string) bool { return strings.EqualFold(known, uses[0]) })
+	if len(uses) > 1 || i < 0 {
+		return "", errNoUse
+	}
+	use := specialUses()[i]
+	folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
+	if err != nil {
+		return "", s.refuse(err)
+	}
+	if slices.ContainsFunc(folders, func(f storage.Folder) bool { return f.SpecialUse == use }) {
+		return "", errNoUse
+	}
+	return use, nil
+}
+
+var errNoUse = no("USEATTR", "uso speciale non disponibile / special use not available")
 
 // specialUses are the attributes that a folder may be created with. \All and
 // \Flagged are left out: they would have to be virtual folders.
@@ -81,20 +131,34 @@ func specialUses() []string {
 	return []string{`\Archive`, `\Drafts`, `\Junk`, `\Sent`, `\Trash`}
 }
 
-// Delete implements imapserver.Session.
-func (s *session) Delete(name string) error {
+// delete answers DELETE (RFC 9051 §6.3.5).
+func (s *session) delete(args []byte) error {
+	name, err := s.named(args)
+	if err != nil {
+		return err
+	}
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
-	return s.noFolder(s.commit(&storage.DeleteFolder{Mailbox: s.grant.Mailbox, Name: folderName(name)}))
+	return s.noFolder(s.commit(&storage.DeleteFolder{Mailbox: s.grant.Mailbox, Name: name}))
 }
 
-// Rename implements imapserver.Session.
-func (s *session) Rename(from, to string, _ *imaplib.RenameOptions) error {
+// rename answers RENAME (RFC 9051 §6.3.6).
+func (s *session) rename(args []byte) error {
+	p := &parser{b: args}
+	p.space()
+	from := p.mailbox(s.utf8())
+	p.space()
+	to := p.mailbox(s.utf8())
+	if !p.end() {
+		return errSyntax
+	}
+	if !s.open() {
+		return errNotOpen
+	}
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
-	from = folderName(from)
 	to, err := newName(to)
 	if err != nil {
 		return err
@@ -105,49 +169,15 @@ func (s *session) Rename(from, to string, _ *imaplib.RenameOptions) error {
 	return s.noFolder(s.commit(&storage.RenameFolder{Mailbox: s.grant.Mailbox, From: from, To: to}))
 }
 
-// Subscribe implements imapserver.Session.
-func (s *session) Subscribe(name string) error { return s.subscribe(name, true) }
-
-// Unsubscribe implements imapserver.Session.
-func (s *session) Unsubscribe(name string) error { return s.subscribe(name, false) }
-
-func (s *session) subscribe(name string, on bool) error {
+// subscribe answers SUBSCRIBE and UNSUBSCRIBE.
+func (s *session) subscribe(args []byte) error {
+	name, err := s.named(args)
+	if err != nil {
+		return err
+	}
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
-	return s.noFolder(s.commit(&storage.Subscribe{Mailbox: s.grant.Mailbox, Name: folderName(name), Subscribed: on}))
-}
-
-// Status implements imapserver.Session (RFC 9051 §6.3.11, RFC 8438).
-func (s *session) Status(name string, options *imaplib.StatusOptions) (*imaplib.StatusData, error) {
-	f, err := s.store.Folder(s.ctx, s.grant.Mailbox, folderName(name))
-	if err != nil {
-		return nil, s.noFolder(err)
-	}
-	data, err := s.statusOf(f, options)
-	return data, s.refuse(err)
-}
-
-func (s *session) statusOf(f storage.Folder, options *imaplib.StatusOptions) (*imaplib.StatusData, error) {
-	recent, limit := uint32(0), s.AppendLimit()
-	data := &imaplib.StatusData{
-		Mailbox: f.Name, NumMessages: &f.Messages, NumRecent: &recent, NumUnseen: &f.Unseen, Size: &f.Bytes,
-		UIDNext: imaplib.UID(f.UIDNext), UIDValidity: f.UIDValidity, AppendLimit: &limit, HighestModSeq: f.ModSeq,
-	}
-	if options.NumDeleted || options.DeletedStorage {
-		var n uint32
-		var size int64
-		err := s.store.Messages(s.ctx, f.ID, 1, 0, func(m storage.Message) error {
-			if slices.Contains(m.Flags, flagDeleted) {
-				n++
-				size += m.Size
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		data.NumDeleted, data.DeletedStorage = &n, &size
-	}
-	return data, nil
+	on := s.c.now.verb == "SUBSCRIBE"
+	return s.noFolder(s.commit(&storage.Subscribe{Mailbox: s.grant.Mailbox, Name: name, Subscribed: on}))
 }

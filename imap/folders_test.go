@@ -114,9 +114,9 @@ func TestStatus(t *testing.T) {
 	f.deliver("INBOX", message("y"), `\Deleted`)
 	s := f.open("")
 	fo := f.folder("INBOX")
-	got := s.ok("STATUS inbox (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE DELETED DELETED-STORAGE APPENDLIMIT)")
-	want := fmt.Sprintf("* STATUS INBOX (MESSAGES 2 UIDNEXT 3 UIDVALIDITY %d UNSEEN 1 DELETED 1 SIZE %d APPENDLIMIT 104857600 DELETED-STORAGE %d RECENT 0)",
-		fo.UIDValidity, fo.Bytes, len(message("y")))
+	got := s.ok("STATUS inbox (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE DELETED DELETED-STORAGE APPENDLIMIT HIGHESTMODSEQ messages)")
+	want := fmt.Sprintf("* STATUS INBOX (MESSAGES 2 RECENT 0 UIDNEXT 3 UIDVALIDITY %d UNSEEN 1 SIZE %d DELETED 1 DELETED-STORAGE %d APPENDLIMIT 104857600 HIGHESTMODSEQ %d)",
+		fo.UIDValidity, fo.Bytes, len(message("y")), fo.ModSeq)
 	if got[0] != want {
 		t.Errorf("got  %s\nwant %s", got[0], want)
 	}

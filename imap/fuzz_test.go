@@ -22,12 +22,14 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		" 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (From \"To\")]<0.10>)", " $ ALL", " 1,2:3,* BODY[1.2.MIME]", " 1 BINARY.SIZE[1]",
 		" RETURN (MIN MAX SAVE) OR TEXT {3}\r\nabc NOT (SEEN UID 1:5)", " CHARSET UTF-8 SINCE 1-Jan-2020 KEYWORD x", " 1 (", " (((((", " NOT NOT NOT SEEN",
+		" 1:* (FLAGS) (CHANGEDSINCE 7 VANISHED)", " MODSEQ \"/flags/\\\\draft\" all 620162338", " INBOX (CONDSTORE QRESYNC (1 1 1:9 (1,3 2,9)))",
+		" 1:3 (UNCHANGEDSINCE 5) +FLAGS.SILENT (\\Seen k)", " (SUBSCRIBED RECURSIVEMATCH) \"\" (a% *) RETURN (STATUS (UIDNEXT HIGHESTMODSEQ))", " a&AOA- (MESSAGES)",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, args []byte) {
-		if _, items, ok := parseFetch(args, true); ok {
-			for _, it := range items {
+		if q, ok := parseFetch(args, true); ok {
+			for _, it := range q.items {
 				if it.name == "" || len(it.part) > maxPath {
 					t.Errorf("%+v", it)
 				}
@@ -40,6 +42,19 @@ func FuzzParse(f *testing.F) {
 				t.Error(hits, err)
 			}
 		}
+		if q, ok := parseSelect(args, false); ok && q.resync != nil {
+			v := newView(storage.Folder{UIDNext: 1000}, true)
+			for uid := uint32(1); uid < 100; uid += 3 {
+				v.add(uid, nil)
+			}
+			for _, r := range v.absent(q.resync.known.within(v.last(), v.end()-1), v.agreed(q.resync)) {
+				if i, there := v.index(r.from); there || r.from > r.to || r.to >= v.end() || i < len(v.uids) && v.uids[i] <= r.to {
+					t.Errorf("%q: %v of %v", args, r, v.uids)
+				}
+			}
+		}
+		parseStore(args, true)
+		_, _ = parseList(args, false, false)
 	})
 }
 
@@ -146,7 +161,7 @@ func FuzzDialogue(f *testing.F) {
 	for _, seed := range []string{
 		"a FETCH 1:* (FLAGS BODY[])\r\nb UID SEARCH TEXT uno\r\n", "a APPEND INBOX {10+}\r\nb NOOP\r\n\r\nc NOOP\r\n", "a IDLE\r\nDONE\r\n",
 		"a LIST (SUBSCRIBED) \"\" (% *) RETURN (STATUS (MESSAGES))\r\n", "a SELECT {5+}\r\nINBOX (CONDSTORE)\r\n", "a STORE 1 +FLAGS ({3+}\r\nabc)\r\n",
-		"a AUTHENTICATE PLAIN\r\n*\r\n", "a ID (\"name\" {2+}\r\nxy)\r\nb ENABLE UTF8=ACCEPT\r\nc STATUS INBOX (SIZE)\r\n", "a UID\r\n", "\"", "a {3}\r\n", "a SORT (DATE) UTF-8 ALL\r\n",
+		"a AUTHENTICATE PLAIN\r\n*\r\n", "a ID (\"name\" {2+}\r\nxy)\r\nb ENABLE UTF8=ACCEPT\r\nc STATUS INBOX (SIZE)\r\n", "a UID\r\n", "\"", "a {3}\r\n", "a ENABLE QRESYNC\r\nb SELECT INBOX (QRESYNC (1 1 1:* (1 1)))\r\nc UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)\r\n", "a ENABLE {5+}\r\nabcde\r\nb NOOP\r\n", "a SORT (DATE) UTF-8 ALL\r\n",
 	} {
 		f.Add([]byte(seed))
 	}

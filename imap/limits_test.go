@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pecd/storage"
@@ -117,16 +118,22 @@ func TestKeywordsAreAnnounced(t *testing.T) {
 	}
 }
 
-// broken panics where a change is asked for.
-type broken struct{ storage.Store }
+// broken panics where a change is asked for again.
+type broken struct {
+	storage.Store
+	asked *atomic.Bool
+}
 
-func (broken) Changes(context.Context, storage.FolderID, uint64) (storage.Changes, error) {
-	panic("a message text")
+func (b broken) Changes(ctx context.Context, id storage.FolderID, since uint64) (storage.Changes, error) {
+	if b.asked.Swap(true) {
+		panic("a message text")
+	}
+	return b.Store.Changes(ctx, id, since)
 }
 
 // A panic while changes are pushed ends one connection, not the process.
 func TestPanicInIdle(t *testing.T) {
-	f := newFixture(t, func(c *Config, _ *timing) { c.Store = broken{c.Store} })
+	f := newFixture(t, func(c *Config, _ *timing) { c.Store = broken{c.Store, new(atomic.Bool)} })
 	f.mayPanic = true
 	s, other := f.script(), f.script()
 	s.ok("LOGIN %s %q", testUser, testPassword)

@@ -5,9 +5,6 @@ package imap
 import (
 	"strings"
 
-	imaplib "github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
-
 	"pecd/storage"
 )
 
@@ -18,46 +15,80 @@ const (
 	maxPattern  = 16 << 10
 )
 
-// List implements imapserver.Session, for LIST with RFC 5258, 5819 and 6154, and
-// for LSUB.
-func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, options *imaplib.ListOptions) error {
-	if len(patterns) == 0 { // LIST "" "": what is the delimiter?
-		return w.WriteList(&imaplib.ListData{Attrs: []imaplib.MailboxAttr{imaplib.MailboxAttrNoSelect}, Delim: delimiter})
+// listQuery is a parsed LIST or LSUB.
+type listQuery struct {
+	lsub       bool
+	subscribed bool // only these, or what is above them (RFC 5258)
+	specialUse bool // only folders that have one (RFC 6154)
+	recursive  bool // RECURSIVEMATCH
+	patterns   []string
+
+	tellSubscribed bool     // RETURN (SUBSCRIBED)
+	status         []string // RETURN (STATUS (…)) (RFC 5819), nil for none
+}
+
+// list answers LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB
+// (RFC 3501 §6.3.9).
+func (s *session) list(args []byte) error {
+	q, err := parseList(args, s.c.now.verb == "LSUB", s.utf8())
+	if err != nil {
+		return err
 	}
-	if len(patterns) > maxPatterns {
-		return bad("troppi modelli / too many patterns")
+	if !s.open() {
+		return errNotOpen
 	}
-	for i, p := range patterns {
-		if len(ref)+len(p) > maxPattern {
-			return no(imaplib.ResponseCodeLimit, "modello troppo lungo / pattern too long")
-		}
-		patterns[i] = folderName(ref + p)
+	if len(q.patterns) == 0 { // LIST "" "": what is the delimiter?
+		return s.c.put(s.appendList(nil, &q, listed{attrs: []string{`\Noselect`}}))
 	}
 	folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
 	if err != nil {
 		return s.refuse(err)
 	}
 	tree := newTree(folders)
-	lsub := s.c.now.verb == "LSUB"
 	by := s.c.after(s.srv.timing.work)
+	var b []byte
 	for _, f := range folders {
 		if s.c.after(0) > by {
 			return errTooMuchWork
 		}
-		entry := tree.entry(f, patterns, options, lsub)
-		if entry == nil {
+		entry, ok := tree.entry(f, &q)
+		if !ok {
 			continue
 		}
-		if options.ReturnStatus != nil {
-			if entry.Status, err = s.statusOf(f, options.ReturnStatus); err != nil {
+		b = s.appendList(b[:0], &q, entry)
+		if q.status != nil {
+			if b, err = s.appendStatus(b, f, q.status); err != nil {
 				return s.refuse(err)
 			}
 		}
-		if err := w.WriteList(entry); err != nil {
+		if err := s.c.put(b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// listed is what is told of one folder.
+type listed struct {
+	name  string // "" for the root
+	attrs []string
+	below bool // subscribed folders lie below (CHILDINFO)
+}
+
+// appendList writes a LIST or LSUB response.
+func (s *session) appendList(b []byte, q *listQuery, e listed) []byte {
+	if q.lsub {
+		b = append(b, "* LSUB "...)
+	} else {
+		b = append(b, "* LIST "...)
+	}
+	b = appendFlags(b, e.attrs)
+	b = append(b, ` "/" `...)
+	b = appendName(b, e.name, s.utf8())
+	if e.below {
+		b = append(b, ` (CHILDINFO ("SUBSCRIBED"))`...)
+	}
+	return append(b, "\r\n"...)
 }
 
 // tree knows which folders have others below them.
@@ -84,41 +115,39 @@ func newTree(folders []storage.Folder) *tree {
 	return t
 }
 
-// entry is the response for one folder, nil when it is not to be listed.
-func (t *tree) entry(f storage.Folder, patterns []string, options *imaplib.ListOptions, lsub bool) *imaplib.ListData {
-	if !matchAny(patterns, f.Name) {
-		return nil
+// entry is what is told of one folder, if it is to be listed.
+func (t *tree) entry(f storage.Folder, q *listQuery) (e listed, ok bool) {
+	if !matchAny(q.patterns, f.Name) {
+		return e, false
 	}
-	data := &imaplib.ListData{Delim: delimiter, Mailbox: f.Name}
-	chosen := (!options.SelectSubscribed || f.Subscribed) && (!options.SelectSpecialUse || f.SpecialUse != "")
+	e.name = f.Name
+	chosen := (!q.subscribed || f.Subscribed) && (!q.specialUse || f.SpecialUse != "")
 	if !chosen {
 		// Folders below that are chosen, and would not be listed themselves.
 		hidden := false
 		for _, child := range t.below[f.Name] {
-			hidden = hidden || !lsub || !matchAny(patterns, child.Name)
+			hidden = hidden || !q.lsub || !matchAny(q.patterns, child.Name)
 		}
-		if !hidden || !lsub && !options.SelectRecursiveMatch {
-			return nil
+		if !hidden || !q.lsub && !q.recursive {
+			return e, false
 		}
-		if lsub { // RFC 3501 §6.3.9
-			data.Attrs = append(data.Attrs, imaplib.MailboxAttrNoSelect)
+		if q.lsub { // RFC 3501 §6.3.9
+			e.attrs = append(e.attrs, `\Noselect`)
 		}
 	}
-	if options.SelectRecursiveMatch && len(t.below[f.Name]) > 0 {
-		data.ChildInfo = &imaplib.ListDataChildInfo{Subscribed: true}
-	}
+	e.below = q.recursive && len(t.below[f.Name]) > 0
 	if t.children[f.Name] {
-		data.Attrs = append(data.Attrs, imaplib.MailboxAttrHasChildren)
+		e.attrs = append(e.attrs, `\HasChildren`)
 	} else {
-		data.Attrs = append(data.Attrs, imaplib.MailboxAttrHasNoChildren)
+		e.attrs = append(e.attrs, `\HasNoChildren`)
 	}
-	if f.Subscribed && (options.SelectSubscribed || options.ReturnSubscribed) && !lsub {
-		data.Attrs = append(data.Attrs, imaplib.MailboxAttrSubscribed)
+	if f.Subscribed && (q.subscribed || q.tellSubscribed) && !q.lsub {
+		e.attrs = append(e.attrs, `\Subscribed`)
 	}
 	if f.SpecialUse != "" {
-		data.Attrs = append(data.Attrs, imaplib.MailboxAttr(f.SpecialUse))
+		e.attrs = append(e.attrs, f.SpecialUse)
 	}
-	return data
+	return e, true
 }
 
 func matchAny(patterns []string, name string) bool {

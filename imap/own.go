@@ -20,6 +20,36 @@ type ownHandler func(s *session, args []byte) error
 // other commands.
 func own(verb string) ownHandler {
 	switch verb {
+	case "CAPABILITY":
+		return (*session).capability
+	case "CREATE":
+		return (*session).create
+	case "DELETE":
+		return (*session).delete
+	case "RENAME":
+		return (*session).rename
+	case "SUBSCRIBE", "UNSUBSCRIBE":
+		return (*session).subscribe
+	case "LIST", "LSUB":
+		return (*session).list
+	case "STATUS":
+		return (*session).status
+	case "SELECT", "EXAMINE":
+		return (*session).selectFolder
+	case "UNSELECT":
+		return (*session).unselect
+	case "CLOSE":
+		return (*session).closeFolder
+	case "EXPUNGE":
+		return (*session).expunge
+	case "UID EXPUNGE":
+		return (*session).expungeUIDs
+	case "STORE", "UID STORE":
+		return (*session).setFlags
+	case "COPY", "UID COPY":
+		return (*session).copyMessages
+	case "MOVE", "UID MOVE":
+		return (*session).move
 	case "FETCH", "UID FETCH":
 		return (*session).fetch
 	case "SEARCH", "UID SEARCH":
@@ -30,8 +60,6 @@ func own(verb string) ownHandler {
 		return (*session).thread
 	case "IDLE":
 		return (*session).idle
-	case "CAPABILITY":
-		return (*session).capability
 	}
 	return nil
 }

@@ -68,6 +68,15 @@ func (p *parser) number() int64 {
 	return n
 }
 
+// upTo reads a number from 1 to a bound.
+func (p *parser) upTo(bound int64) int64 {
+	n := p.number()
+	if n < 1 || n > bound {
+		p.fail()
+	}
+	return n
+}
+
 func isDigit(ch byte) bool { return ch >= '0' && ch <= '9' }
 
 // astring reads an atom, a quoted string or a literal.
@@ -134,6 +143,23 @@ func (p *parser) list(element func()) {
 	}
 }
 
+// options is list for one that may be empty.
+func (p *parser) options(element func()) {
+	if len(p.b) > 1 && p.b[0] == '(' && p.b[1] == ')' {
+		p.b = p.b[2:]
+		return
+	}
+	p.list(element)
+}
+
+// flag reads a flag or an attribute.
+func (p *parser) flag() string {
+	if p.take('\\') {
+		return `\` + p.word(isAtomChar)
+	}
+	return p.word(isAtomChar)
+}
+
 // set reads a sequence set.
 func (p *parser) set(uid bool) numSet {
 	s := numSet{uid: uid}
@@ -158,9 +184,5 @@ func (p *parser) setNumber() uint32 {
 	if p.take('*') {
 		return 0
 	}
-	n := p.number()
-	if n < 1 || n > 1<<32-1 {
-		p.fail()
-	}
-	return uint32(n)
+	return uint32(p.upTo(1<<32 - 1))
 }

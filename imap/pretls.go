@@ -29,7 +29,7 @@ func (s *Server) newSession(ic *imapserver.Conn) (imapserver.Session, *imapserve
 		s.log.Debug("imap: no TLS", "remote", c.remote.String(), "error", err)
 		return nil, nil, &imaplib.Error{Type: imaplib.StatusResponseTypeBye, Text: "closing"}
 	}
-	c.session = newSession(c, ic)
+	c.session = newSession(c)
 	return c.session, nil, nil
 }
 

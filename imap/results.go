@@ -2,7 +2,11 @@
 
 package imap
 
-import "slices"
+import (
+	"slices"
+
+	"pecd/storage"
+)
 
 // results answers a SEARCH or SORT whose result is hits, in the order asked for,
 // and keeps it where the client wants that (RFC 5182).
@@ -13,15 +17,40 @@ func (s *session) results(q *searchQuery, name string, hits []int, err error) er
 	if err != nil {
 		return err
 	}
-	if q.save {
-		s.view.saved = s.toSave(q, hits)
+	if s.rev2 && name == "SEARCH" && !q.extended { // RFC 9051 §7.3.4
+		q.extended, q.all = true, true
 	}
-	return s.tellHits(q, name, hits)
+	chosen := q.chosen(hits)
+	if q.save {
+		s.view.saved = s.toSave(chosen)
+	}
+	modseq := uint64(0)
+	if q.modseq {
+		s.condstore = true
+		if modseq, err = s.highestOf(chosen); err != nil {
+			return err
+		}
+	}
+	return s.tellHits(q, name, hits, modseq)
 }
 
-// toSave is what RETURN (SAVE) keeps: with MIN, MAX or PARTIAL but without ALL
-// and COUNT only these (RFC 5182 §2.1, RFC 9394 §3.2).
-func (s *session) toSave(q *searchQuery, hits []int) []uint32 {
+// highestOf is the highest modseq of messages, 0 of none (RFC 7162 §3.1.5 and
+// §3.1.10).
+func (s *session) highestOf(hits []int) (modseq uint64, err error) {
+	spans := make([]span, len(hits))
+	for k, i := range hits {
+		spans[k] = span{i, i + 1}
+	}
+	err = s.rows(s.ctx, merge(spans), false, func(_ int, m storage.Message, _ []byte) error {
+		modseq = max(modseq, m.ModSeq)
+		return nil
+	})
+	return modseq, err
+}
+
+// chosen are those of a result that RETURN is about: with MIN, MAX or PARTIAL but
+// without ALL and COUNT only these (RFC 5182 §2.1, RFC 9394 §3.2).
+func (q *searchQuery) chosen(hits []int) []int {
 	if (q.min || q.max || q.partial.given()) && !q.all && !q.count && len(hits) > 0 {
 		var some []int
 		if q.min {
@@ -34,8 +63,13 @@ func (s *session) toSave(q *searchQuery, hits []int) []uint32 {
 			lo, hi := q.partial.of(len(hits))
 			some = append(some, hits[lo:hi]...)
 		}
-		hits = some
+		return some
 	}
+	return hits
+}
+
+// toSave are the UIDs that RETURN (SAVE) keeps.
+func (s *session) toSave(hits []int) []uint32 {
 	uids := make([]uint32, len(hits))
 	for k, i := range hits {
 		uids[k] = s.view.uids[i]
@@ -59,7 +93,8 @@ func (s *session) numbers(hits []int) []uint32 {
 
 // tellHits writes SEARCH or SORT, or ESEARCH where RETURN was given (RFC 4731,
 // RFC 5267 §3). MIN and MAX are the first and the last in the order of the result.
-func (s *session) tellHits(q *searchQuery, name string, hits []int) error {
+// A modseq other than 0 is told with it.
+func (s *session) tellHits(q *searchQuery, name string, hits []int, modseq uint64) error {
 	nums := s.numbers(hits)
 	out := s.c.lines()
 	if !q.extended {
@@ -67,6 +102,9 @@ func (s *session) tellHits(q *searchQuery, name string, hits []int) error {
 		for _, n := range nums {
 			out.b = append(out.b, ' ')
 			out.b = appendInt(out.b, n)
+		}
+		if modseq != 0 {
+			out.b = append(appendInt(append(out.b, " (MODSEQ "...), modseq), ')')
 		}
 		out.end()
 		return out.done()
@@ -81,6 +119,9 @@ func (s *session) tellHits(q *searchQuery, name string, hits []int) error {
 		out.b = append(out.b, " UID"...)
 	}
 	out.b = appendReturned(out.b, q, nums)
+	if modseq != 0 {
+		out.b = appendInt(append(out.b, " MODSEQ "...), modseq)
+	}
 	out.end()
 	return out.done()
 }

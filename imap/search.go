@@ -90,7 +90,7 @@ const (
 
 func cost(op searchOp) int {
 	switch op {
-	case opLarger, opSmaller, opSince, opBefore, opOn:
+	case opLarger, opSmaller, opSince, opBefore, opOn, opModSeq:
 		return needsRow
 	case opSentSince, opSentBefore, opSentOn, opHeader:
 		return needsHeader
@@ -242,6 +242,8 @@ func (c *candidate) compare(k *prepared) bool {
 		return m.Size > k.n
 	case opSmaller:
 		return m.Size < k.n
+	case opModSeq:
+		return m.ModSeq >= uint64(k.n)
 	}
 	return compareDate(k.op, dayOf(m.InternalDate.UTC()), k.date)
 }

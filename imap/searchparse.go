@@ -23,6 +23,7 @@ const (
 	opSentSince // date, of the Date field
 	opSentBefore
 	opSentOn
+	opModSeq // at least n (RFC 7162 §3.1.5)
 	opHeader // field contains text
 	opBody   // text
 	opText   // text
@@ -49,6 +50,8 @@ type searchQuery struct {
 	extended                   bool // RETURN was given
 	min, max, all, count, save bool
 	partial                    partialRange
+
+	modseq bool // MODSEQ is among the keys: it is told of the result
 }
 
 const (
@@ -60,6 +63,7 @@ type searchParser struct {
 	parser
 	keys   int
 	depth  int
+	modseq bool                // among the keys
 	decode func(string) string // from the charset of the command; nil for UTF-8
 }
 
@@ -77,6 +81,7 @@ func parseSearch(args []byte) (q searchQuery, charset string, ok bool) {
 		p.space()
 	}
 	q.key = p.conditions()
+	q.modseq = p.modseq
 	return q, charset, p.end()
 }
 
@@ -107,31 +112,27 @@ func (p *searchParser) keyword(word string) bool {
 func (p *searchParser) returns(q *searchQuery) {
 	q.extended = true
 	p.space()
-	p.want('(')
-	if !p.take(')') {
-		p.b = append([]byte{'('}, p.b...)
-		p.list(func() {
-			switch p.atom() {
-			case "MIN":
-				q.min = true
-			case "MAX":
-				q.max = true
-			case "ALL":
-				q.all = true
-			case "COUNT":
-				q.count = true
-			case "SAVE":
-				q.save = true
-			case "PARTIAL":
-				if q.partial.given() {
-					p.fail()
-				}
-				q.partial = p.spaced().partialRange()
-			default:
+	p.options(func() {
+		switch p.atom() {
+		case "MIN":
+			q.min = true
+		case "MAX":
+			q.max = true
+		case "ALL":
+			q.all = true
+		case "COUNT":
+			q.count = true
+		case "SAVE":
+			q.save = true
+		case "PARTIAL":
+			if q.partial.given() {
 				p.fail()
 			}
-		})
-	}
+			q.partial = p.spaced().partialRange()
+		default:
+			p.fail()
+		}
+	})
 	p.space()
 	if q.all && q.partial.given() {
 		p.fail()
@@ -182,6 +183,20 @@ func (p *searchParser) named(name string) searchKey {
 		return searchKey{op: opLarger, n: p.spaced().number()}
 	case "SMALLER":
 		return searchKey{op: opSmaller, n: p.spaced().number()}
+	case "MODSEQ":
+		p.modseq = true
+		p.space()
+		if len(p.b) > 0 && p.b[0] == '"' { // of one flag: a message has one modseq for all
+			p.quoted()
+			p.space()
+			switch p.atom() {
+			case "ALL", "PRIV", "SHARED":
+			default:
+				p.fail()
+			}
+			p.space()
+		}
+		return searchKey{op: opModSeq, n: p.number()}
 	case "SINCE":
 		return searchKey{op: opSince, date: p.spaced().date()}
 	case "BEFORE":
@@ -238,13 +253,6 @@ func (p *searchParser) nested() searchKey {
 }
 
 func not(k searchKey) searchKey { return searchKey{op: opNot, keys: []searchKey{k}} }
-
-func (p *searchParser) flag() string {
-	if p.take('\\') {
-		return `\` + p.word(isAtomChar)
-	}
-	return p.word(isAtomChar)
-}
 
 // date reads a date, quoted or not.
 func (p *searchParser) date() time.Time {

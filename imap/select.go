@@ -3,9 +3,6 @@
 package imap
 
 import (
-	imaplib "github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver"
-
 	"pecd/storage"
 )
 
@@ -14,122 +11,149 @@ var (
 	errNotSelected = bad("nessuna cartella aperta / no mailbox selected")
 )
 
-// Select implements imapserver.Session, for SELECT and EXAMINE.
-func (s *session) Select(name string, options *imaplib.SelectOptions) (*imaplib.SelectData, error) {
-	s.view = nil
-	f, err := s.store.Folder(s.ctx, s.grant.Mailbox, folderName(name))
-	if err != nil {
-		return nil, s.noFolder(err)
+// selection is a parsed SELECT or EXAMINE.
+type selection struct {
+	name      string
+	condstore bool
+	resync    *resync // nil: not asked for
+}
+
+// parseSelect reads the arguments of SELECT (RFC 9051 §6.3.2, RFC 7162 §7).
+func parseSelect(args []byte, utf8ok bool) (q selection, ok bool) {
+	p := &parser{b: args}
+	p.space()
+	q.name = p.mailbox(utf8ok)
+	if p.take(' ') {
+		p.options(func() {
+			switch p.atom() {
+			case "CONDSTORE":
+				q.condstore = true
+			case "QRESYNC":
+				p.space()
+				q.resync = p.resync()
+			default:
+				p.fail()
+			}
+		})
 	}
-	// What is committed while the rows are read is told by the next sync: it
-	// asks for everything after f.ModSeq.
-	v := newView(f, options.ReadOnly || s.readOnly())
-	err = s.store.Flags(s.ctx, f.ID, 1, 0, func(uid uint32, flags []string) error {
+	return q, p.end()
+}
+
+// selectFolder answers SELECT and EXAMINE. A folder that was open is closed
+// first, whatever comes of the other one.
+func (s *session) selectFolder(args []byte) error {
+	q, ok := parseSelect(args, s.utf8())
+	if !ok {
+		return errSyntax
+	}
+	if !s.open() {
+		return errNotOpen
+	}
+	if s.view != nil {
+		s.view = nil
+		if err := s.c.put([]byte("* OK [CLOSED] cartella chiusa / previous mailbox closed\r\n")); err != nil {
+			return err
+		}
+	}
+	if q.condstore || q.resync != nil {
+		s.condstore = true
+	}
+	// RFC 7162 §3.2.5 wants ENABLE first; there are clients that take the
+	// parameter for it, and who uses it knows VANISHED.
+	if q.resync != nil {
+		s.qresync = true
+	}
+	f, err := s.folder(q.name)
+	if err != nil {
+		return s.noFolder(err)
+	}
+	v, err := s.load(f, s.c.now.verb == "EXAMINE" || s.readOnly())
+	if err != nil {
+		return s.refuse(err)
+	}
+	var away missed
+	if q.resync != nil && q.resync.validity == f.UIDValidity {
+		if away, err = s.missed(v, q.resync); err != nil {
+			return s.refuse(err)
+		}
+	}
+	s.view = v
+	s.code = "READ-WRITE"
+	if v.readOnly {
+		s.code = "READ-ONLY"
+	}
+	if err := s.tellSelected(v); err != nil {
+		return err
+	}
+	return s.tellMissed(v, away)
+}
+
+// load reads a folder into a view. What is committed while the rows are read is
+// told by the next sync: it asks for everything after f.ModSeq.
+func (s *session) load(f storage.Folder, readOnly bool) (*view, error) {
+	v := newView(f, readOnly)
+	err := s.store.Flags(s.ctx, f.ID, 1, 0, func(uid uint32, flags []string) error {
 		v.add(uid, flags)
 		return nil
 	})
-	if err != nil {
-		return nil, s.refuse(err)
+	return v, err
+}
+
+// tellSelected writes what is told of a folder that was opened.
+func (s *session) tellSelected(v *view) error {
+	out := s.c.lines()
+	code := func(name string, n uint64, text string) {
+		out.b = append(out.b, "* OK ["...)
+		out.b = append(out.b, name...)
+		out.b = append(out.b, ' ')
+		out.b = appendInt(out.b, n)
+		out.b = append(out.b, "] "...)
+		out.b = append(out.b, text...)
+		out.end()
 	}
-	s.view = v
-	data := &imaplib.SelectData{
-		Flags:       libraryFlags(append(systemFlags(), v.table.told()...)),
-		NumMessages: uint32(len(v.uids)),
-		UIDValidity: f.UIDValidity,
-		UIDNext:     imaplib.UID(max(f.UIDNext, v.last()+1)),
-	}
-	for i := range v.uids {
-		if !v.seen(i) {
-			data.FirstUnseenSeqNum = uint32(i + 1)
-			break
+	out.exists(len(v.uids))
+	if !s.rev2 {
+		out.b = append(out.b, "* 0 RECENT"...)
+		out.end()
+		if i, ok := v.firstUnseen(); ok {
+			code("UNSEEN", uint64(i+1), "first unseen")
 		}
 	}
-	if !v.readOnly {
-		data.PermanentFlags = append(data.Flags[:len(data.Flags):len(data.Flags)], imaplib.FlagWildcard)
+	code("UIDVALIDITY", uint64(v.folder.UIDValidity), "UIDs valid")
+	code("UIDNEXT", uint64(max(v.folder.UIDNext, v.last()+1)), "predicted next UID")
+	code("HIGHESTMODSEQ", v.modseq, "highest")
+	flags := append(systemFlags(), v.table.told()...)
+	out.b = append(out.b, "* FLAGS "...)
+	out.b = appendFlags(out.b, flags)
+	out.end()
+	if v.readOnly {
+		flags = nil
+	} else {
+		flags = append(flags, `\*`)
 	}
-	return data, nil
-}
-
-func libraryFlags(flags []string) []imaplib.Flag {
-	out := make([]imaplib.Flag, len(flags))
-	for i, f := range flags {
-		out[i] = imaplib.Flag(f)
+	out.b = append(out.b, "* OK [PERMANENTFLAGS "...)
+	out.b = appendFlags(out.b, flags)
+	out.b = append(out.b, "] permanent flags"...)
+	out.end()
+	if s.rev2 {
+		e := listed{name: v.folder.Name}
+		if v.folder.SpecialUse != "" {
+			e.attrs = append(e.attrs, v.folder.SpecialUse)
+		}
+		out.b = s.appendList(out.b, &listQuery{}, e)
+		out.flush()
 	}
-	return out
+	return out.done()
 }
 
-// Unselect implements imapserver.Session.
-func (s *session) Unselect() error {
-	s.view = nil
-	return nil
-}
-
-// Expunge implements imapserver.Session, for EXPUNGE, UID EXPUNGE and CLOSE.
-// Only messages the client knows of are removed, and only while they still
-// have \Deleted.
-func (s *session) Expunge(_ *imapserver.ExpungeWriter, set *imaplib.UIDSet) error {
-	v := s.view
-	if v == nil {
+// unselect answers UNSELECT (RFC 9051 §6.4.2).
+func (s *session) unselect(args []byte) error {
+	if len(args) > 0 {
+		return errSyntax
+	}
+	if s.view == nil {
 		return errNotSelected
 	}
-	// The library does the same for CLOSE, which removes nothing from a folder
-	// opened read-only and tells no EXPUNGE (RFC 9051 §6.4.1).
-	closing := s.c.now.verb == "CLOSE"
-	if v.readOnly {
-		if closing {
-			return nil
-		}
-		return errReadOnly
-	}
-	if err := s.Poll(nil, true); err != nil {
-		return err
-	}
-	all := []span{{0, len(v.uids)}}
-	if set != nil {
-		all, _ = v.resolve(fromLibrary(*set))
-	}
-	var uids []uint32
-	for _, sp := range all {
-		for i := sp.lo; i < sp.hi; i++ {
-			if v.deleted(i) {
-				uids = append(uids, v.uids[i])
-			}
-		}
-	}
-	if len(uids) == 0 {
-		return nil
-	}
-	op := &storage.Expunge{Folder: v.folder.ID, UIDs: uids, DeletedOnly: true}
-	if err := s.commit(op); err != nil {
-		return s.refuse(err)
-	}
-	if closing {
-		return nil
-	}
-	return s.tell(storage.Changes{Vanished: op.Expunged}, true)
-}
-
-// commit applies operations as one step.
-func (s *session) commit(ops ...storage.Op) error {
-	return s.store.Commit(s.ctx, (&storage.Step{}).Add(ops...))
-}
-
-// fromLibrary takes a set over from the library's form.
-func fromLibrary(set imaplib.NumSet) numSet {
-	if imaplib.IsSearchRes(set) {
-		return numSet{saved: true}
-	}
-	var out numSet
-	switch set := set.(type) {
-	case imaplib.SeqSet:
-		for _, r := range set {
-			out.ranges = append(out.ranges, numRange{r.Start, r.Stop})
-		}
-	case imaplib.UIDSet:
-		out.uid = true
-		for _, r := range set {
-			out.ranges = append(out.ranges, numRange{uint32(r.Start), uint32(r.Stop)})
-		}
-	}
-	return out
+	s.view = nil
+	return nil
 }

@@ -29,7 +29,6 @@ const tooManyGuesses = "troppi tentativi, riprovare piu' tardi / too many attemp
 type session struct {
 	srv   *Server
 	c     *conn
-	ic    *imapserver.Conn
 	log   *slog.Logger
 	store storage.Store
 	ctx   context.Context
@@ -40,20 +39,25 @@ type session struct {
 	view     *view         // nil while no folder is selected
 	learned  learned       // to be stored beside messages
 	code     string        // for the tagged OK of the command at work (own.go)
+
+	// What the client has enabled (RFC 5161), or shown to know.
+	utf8names bool // UTF8=ACCEPT
+	rev2      bool // IMAP4rev2
+	condstore bool // wants to hear of modseqs
+	qresync   bool // knows VANISHED
 }
 
 var (
 	_ imapserver.SessionNamespace    = (*session)(nil)
-	_ imapserver.SessionMove         = (*session)(nil)
 	_ imapserver.SessionSASL         = (*session)(nil)
 	_ imapserver.SessionAppendLimit  = (*session)(nil)
 	_ imapserver.SessionCapabilities = (*session)(nil)
 	_ imapserver.SessionID           = (*session)(nil)
 )
 
-func newSession(c *conn, ic *imapserver.Conn) *session {
+func newSession(c *conn) *session {
 	return &session{
-		srv: c.srv, c: c, ic: ic, store: c.srv.cfg.Store, ctx: c.ctx,
+		srv: c.srv, c: c, store: c.srv.cfg.Store, ctx: c.ctx,
 		log: c.srv.log.With("remote", c.remote.String()),
 	}
 }
@@ -64,8 +68,9 @@ func (s *session) open() bool { return s.grant.Mailbox != 0 }
 // readOnly tells whether the mailbox may only be read.
 func (s *session) readOnly() bool { return s.open() && s.grant.Permission&storage.MayWrite == 0 }
 
-// utf8 tells whether the client takes UTF-8 in quoted strings (RFC 6855).
-func (s *session) utf8() bool { return s.ic.EnabledCaps().Has(imaplib.CapUTF8Accept) }
+// utf8 tells whether the client takes UTF-8 in quoted strings, and names folders
+// in it (RFC 6855, RFC 9051 §5.1).
+func (s *session) utf8() bool { return s.utf8names }
 
 // Close implements imapserver.Session.
 func (s *session) Close() error {
@@ -241,26 +246,3 @@ func (s *session) quota() (int64, error) {
 	}
 	return 0, fault.New("imap.quota", fault.Internal, errors.New("mailbox without a tier"))
 }
-
-// Search, Fetch, Idle and Sort complete imapserver.Session. The first three
-// never run: the filter keeps their commands (see own).
-
-// Search implements imapserver.Session.
-func (s *session) Search(imapserver.NumKind, *imaplib.SearchCriteria, *imaplib.SearchOptions) (*imaplib.SearchData, error) {
-	return nil, errUnknown
-}
-
-// Fetch implements imapserver.Session.
-func (s *session) Fetch(*imapserver.FetchWriter, imaplib.NumSet, *imaplib.FetchOptions) error {
-	return errUnknown
-}
-
-// Idle implements imapserver.Session.
-func (s *session) Idle(*imapserver.UpdateWriter, <-chan struct{}) error { return errUnknown }
-
-// Sort implements imapserver.Session; SORT is not offered.
-func (s *session) Sort(imapserver.NumKind, []imaplib.SortCriterion, string, *imaplib.SearchCriteria, *imaplib.SortOptions) (*imaplib.SortData, error) {
-	return nil, errUnknown
-}
-
-var errUnknown = bad("comando sconosciuto / unknown command")

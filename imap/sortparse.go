@@ -59,6 +59,7 @@ func parseSort(args []byte) (q sortQuery, charset string, ok bool) {
 	charset = p.charset()
 	p.space()
 	q.key = p.conditions()
+	q.modseq = p.modseq
 	return q, charset, p.end()
 }
 
@@ -117,5 +118,6 @@ func parseThread(args []byte) (by threading, q searchQuery, charset string, ok b
 	charset = p.charset()
 	p.space()
 	q.key = p.conditions()
+	q.modseq = p.modseq
 	return by, q, charset, p.end()
 }

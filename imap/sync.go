@@ -34,6 +34,9 @@ func (s *session) sync(allowExpunge bool) error {
 		return nil
 	}
 	ch, err := s.store.Changes(s.ctx, v.folder.ID, v.modseq)
+	if err == nil && v.modseq < ch.Horizon {
+		ch.Vanished, err = s.lost(v)
+	}
 	if fault.Is(err, fault.NotFound) {
 		return errFolderGone
 	}
@@ -42,6 +45,23 @@ func (s *session) sync(allowExpunge bool) error {
 		return nil
 	}
 	return s.tell(ch, allowExpunge)
+}
+
+// lost returns which messages of the view are not there any more, for a session
+// that was silent for so long that the store has forgotten what went.
+func (s *session) lost(v *view) ([]uint32, error) {
+	var lost []uint32
+	i := 0
+	err := s.store.Flags(s.ctx, v.folder.ID, 1, v.last(), func(uid uint32, _ []string) error {
+		for ; i < len(v.uids) && v.uids[i] < uid; i++ {
+			lost = append(lost, v.uids[i])
+		}
+		if i < len(v.uids) && v.uids[i] == uid {
+			i++
+		}
+		return nil
+	})
+	return append(lost, v.uids[i:]...), err
 }
 
 // tell applies changes to the view and writes them.
@@ -53,13 +73,15 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 		}
 	}
 	grown := false
-	var flagged []uint32 // UIDs
+	var flagged []storage.Message
 	for _, m := range ch.Changed {
 		i, ok := v.index(m.UID)
 		switch {
 		case ok:
-			if v.set(i, m.Flags) {
-				flagged = append(flagged, m.UID)
+			// With CONDSTORE a message is told of also where its flags are what
+			// they were: its modseq is not.
+			if v.set(i, m.Flags) || s.condstore {
+				flagged = append(flagged, m)
 			}
 		case m.UID > v.last():
 			v.add(m.UID, m.Flags)
@@ -70,16 +92,13 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 
 	out := s.c.lines()
 	if allowExpunge {
-		seqs := v.remove()
-		for i := len(seqs) - 1; i >= 0; i-- {
-			out.expunge(seqs[i])
-		}
+		s.expunged(out)
 	}
 	out.keywords(v)
-	for _, uid := range flagged {
-		if i, ok := v.index(uid); ok {
-			if _, gone := v.gone[uid]; !gone {
-				out.flags(i+1, uid, v.flagsOf(i))
+	for _, m := range flagged {
+		if i, ok := v.index(m.UID); ok {
+			if _, gone := v.gone[m.UID]; !gone {
+				out.flags(i+1, m, s.condstore)
 			}
 		}
 	}
@@ -88,6 +107,24 @@ func (s *session) tell(ch storage.Changes, allowExpunge bool) error {
 	}
 	v.compact()
 	return out.done()
+}
+
+// expunged takes what is gone out of the view and tells it: by UIDs to who knows
+// VANISHED (RFC 7162 §3.2.10), otherwise by sequence numbers, from the highest.
+func (s *session) expunged(out *lines) {
+	v := s.view
+	uids, seqs := v.remove()
+	if s.qresync {
+		var gone []numRange
+		for _, uid := range uids {
+			gone = appendUID(gone, uid)
+		}
+		out.vanished("", gone)
+		return
+	}
+	for i := len(seqs) - 1; i >= 0; i-- {
+		out.expunge(seqs[i])
+	}
 }
 
 // lines gathers untagged responses and puts them out in larger pieces.
@@ -145,14 +182,57 @@ func (l *lines) keywords(v *view) {
 	l.end()
 }
 
-// flags writes a FETCH response with the flags of a message.
-func (l *lines) flags(seq int, uid uint32, flags []string) {
+// flags writes a FETCH response with the flags of a message, and its modseq
+// where the client wants to hear of it.
+func (l *lines) flags(seq int, m storage.Message, modseq bool) {
 	l.b = append(l.b, "* "...)
 	l.b = appendInt(l.b, seq)
 	l.b = append(l.b, " FETCH (UID "...)
-	l.b = appendInt(l.b, uid)
+	l.b = appendInt(l.b, m.UID)
 	l.b = append(l.b, " FLAGS "...)
-	l.b = appendFlags(l.b, flags)
+	l.b = appendFlags(l.b, m.Flags)
+	if modseq {
+		l.b = appendModSeq(l.b, m.ModSeq)
+	}
 	l.b = append(l.b, ')')
 	l.end()
+}
+
+// modseq writes a FETCH response with the modseq of a message alone.
+func (l *lines) modseq(seq int, m storage.Message) {
+	l.b = append(l.b, "* "...)
+	l.b = appendInt(l.b, seq)
+	l.b = append(l.b, " FETCH (UID "...)
+	l.b = appendInt(l.b, m.UID)
+	l.b = appendModSeq(l.b, m.ModSeq)
+	l.b = append(l.b, ')')
+	l.end()
+}
+
+// appendModSeq writes the MODSEQ item of a FETCH response (RFC 7162 §3.1.4).
+func appendModSeq(b []byte, n uint64) []byte {
+	b = append(b, " MODSEQ ("...)
+	b = appendInt(b, n)
+	return append(b, ')')
+}
+
+// vanishedRoom is how many octets of ranges one VANISHED has, about: a client
+// must be able to read the line.
+const vanishedRoom = 4096
+
+// vanished writes VANISHED responses (RFC 7162 §3.2.10) for ranges of UIDs.
+func (l *lines) vanished(earlier string, ranges []numRange) {
+	for len(ranges) > 0 {
+		l.b = append(l.b, "* VANISHED "...)
+		l.b = append(l.b, earlier...)
+		begin := len(l.b)
+		for len(ranges) > 0 && len(l.b)-begin < vanishedRoom {
+			if len(l.b) > begin {
+				l.b = append(l.b, ',')
+			}
+			l.b = appendRange(l.b, ranges[0])
+			ranges = ranges[1:]
+		}
+		l.end()
+	}
 }

@@ -68,20 +68,30 @@ func (v *view) flagsOf(i int) []string { return v.table.sets[v.flags[i]].flags }
 // flagText is flagsOf as a FETCH tells it.
 func (v *view) flagText(i int) string { return v.table.sets[v.flags[i]].text }
 
-func (v *view) seen(i int) bool    { return v.table.sets[v.flags[i]].seen }
+func (v *view) seen(i int) bool { return v.table.sets[v.flags[i]].seen }
+
+// firstUnseen finds the first message without \Seen.
+func (v *view) firstUnseen() (i int, ok bool) {
+	for i := range v.uids {
+		if !v.seen(i) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
 func (v *view) deleted(i int) bool { return v.table.sets[v.flags[i]].deleted }
 
-// remove takes the messages of gone out and returns their sequence numbers as
-// they were, ascending.
-func (v *view) remove() []uint32 {
+// remove takes the messages of gone out and returns their UIDs, and their
+// sequence numbers as they were, ascending.
+func (v *view) remove() (uids, seqs []uint32) {
 	if len(v.gone) == 0 {
-		return nil
+		return nil, nil
 	}
-	var seqs []uint32
 	k := 0
 	for i, uid := range v.uids {
 		if _, ok := v.gone[uid]; ok {
-			seqs = append(seqs, uint32(i+1))
+			uids, seqs = append(uids, uid), append(seqs, uint32(i+1))
 			continue
 		}
 		v.uids[k], v.flags[k] = uid, v.flags[i]
@@ -92,7 +102,7 @@ func (v *view) remove() []uint32 {
 		v.saved = slices.DeleteFunc(v.saved, func(uid uint32) bool { _, ok := v.gone[uid]; return ok })
 	}
 	clear(v.gone)
-	return seqs
+	return uids, seqs
 }
 
 // span is a range of message indexes, hi excluded.
@@ -106,6 +116,14 @@ type numSet struct {
 	ranges []numRange
 	saved  bool // "$"
 	uid    bool
+}
+
+// uids returns the ranges of a set of UIDs, nil for another.
+func (s numSet) uids() []numRange {
+	if !s.uid {
+		return nil
+	}
+	return s.ranges
 }
 
 // resolve returns the messages of a set as ascending, disjoint spans. ok is

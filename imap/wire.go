@@ -110,12 +110,18 @@ func appendSet(b []byte, nums []uint32) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendInt(b, nums[i])
-		if j > i {
-			b = append(b, ':')
-			b = appendInt(b, nums[j])
-		}
+		b = appendRange(b, numRange{nums[i], nums[j]})
 		i = j + 1
+	}
+	return b
+}
+
+// appendRange writes a range of a sequence set.
+func appendRange(b []byte, r numRange) []byte {
+	b = appendInt(b, r.from)
+	if r.to > r.from {
+		b = append(b, ':')
+		b = appendInt(b, r.to)
 	}
 	return b
 }

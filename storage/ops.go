@@ -102,6 +102,7 @@ type SetFlags struct {
 
 	Changed  []Message // set by Commit: every message found, with its flags afterwards
 	Modified []uint32  // set by Commit: left out by UnchangedSince
+	ModSeq   uint64    // set by Commit: of what was changed; 0 where no flag changed
 }
 
 // Expunge removes messages from a folder and records them as vanished.

@@ -147,6 +147,7 @@ type Changes struct {
 	Changed  []Message // new or with other flags, by UID
 	Vanished []uint32  // expunged, ascending
 	ModSeq   uint64    // the folder's sequence these changes lead up to
+	Horizon  uint64    // as in Folder: Vanished may lack some where the question was about an earlier sequence
 }
 
 // Body gives access to the exact bytes of a stored message: head, shared blob

@@ -24,7 +24,7 @@ func (s *Store) Changes(ctx context.Context, id storage.FolderID, since uint64) 
 	var c storage.Changes
 	// Prepared first: inside the transaction there may be no connection left to
 	// prepare them on.
-	modseq, err := s.read.stmt(ctx, "SELECT modseq FROM folders WHERE id = ?")
+	modseq, err := s.read.stmt(ctx, "SELECT modseq, horizon FROM folders WHERE id = ?")
 	if err != nil {
 		return c, failed(op, err)
 	}
@@ -38,7 +38,7 @@ func (s *Store) Changes(ctx context.Context, id storage.FolderID, since uint64) 
 		return c, failed(op, err)
 	}
 	err = s.read.snapshot(ctx, func(tx *sql.Tx) error {
-		err := tx.StmtContext(ctx, modseq).QueryRowContext(ctx, id).Scan(&c.ModSeq)
+		err := tx.StmtContext(ctx, modseq).QueryRowContext(ctx, id).Scan(&c.ModSeq, &c.Horizon)
 		if err != nil || c.ModSeq <= since {
 			return err
 		}

@@ -195,7 +195,12 @@ func setFlags(op *storage.SetFlags) (change, error) {
 			}
 			found = append(found, m.public())
 		}
-		r.after(func() { op.Changed, op.Modified = found, modified })
+		r.after(func() {
+			op.Changed, op.Modified, op.ModSeq = found, modified, 0
+			if changed {
+				op.ModSeq = modseq
+			}
+		})
 		if !changed {
 			return nil
 		}

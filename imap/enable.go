@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"bytes"
+	"strings"
+)
+
+// enable answers ENABLE (RFC 5161, RFC 9051 §6.3.1) but for its tagged response,
+// and returns the line by which the library gives that: it has to know of
+// UTF8=ACCEPT for the names in APPEND. What is no list of atoms is the library's
+// to refuse.
+func (c *conn) enable(line, rest []byte) []byte {
+	s := c.session
+	words := strings.Fields(string(rest))
+	for _, w := range words {
+		if strings.ContainsFunc(w, func(r rune) bool { return r > '~' || !isAtomChar(byte(r)) }) {
+			return line
+		}
+	}
+	if len(words) == 0 {
+		return []byte(c.now.tag + " ENABLE (")
+	}
+	out := c.lines()
+	out.b = append(out.b, "* ENABLED"...)
+	for _, w := range words {
+		if w = strings.ToUpper(w); s.turnOn(w) {
+			out.b = append(out.b, ' ')
+			out.b = append(out.b, strings.Replace(w, "IMAP4REV2", "IMAP4rev2", 1)...)
+		}
+	}
+	out.end()
+	if s.condstore && s.view != nil { // RFC 7162 §3.1.2: it may not know this yet
+		out.highest(s.view.modseq)
+	}
+	_ = out.done() // the library meets the same failure
+	if !s.utf8names {
+		return []byte(c.now.tag + " ENABLE")
+	}
+	return []byte(c.now.tag + " ENABLE UTF8=ACCEPT")
+}
+
+// turnOn enables an extension, if it is one that wants to be enabled.
+func (s *session) turnOn(name string) bool {
+	switch name {
+	case "IMAP4REV2":
+		s.rev2, s.utf8names = true, true
+	case "UTF8=ACCEPT":
+		s.utf8names = true
+	case "CONDSTORE":
+		s.condstore = true
+	case "QRESYNC":
+		s.condstore, s.qresync = true, true
+	default:
+		return false
+	}
+	return true
+}
+
+// libraryEnabled tells whether p is the library's list of what it has enabled.
+func (c *conn) libraryEnabled(p []byte) bool {
+	return c.now.verb == "ENABLE" && c.session != nil && c.session.open() && bytes.HasPrefix(p, []byte("* ENABLED"))
+}
