@@ -263,12 +263,7 @@ func TestViewsStayInStep(t *testing.T) {
 func TestManyMessages(t *testing.T) {
 	const n = manyMessages
 	f := newFixture(t)
-	body := &storage.NewBody{Head: []byte(message("x"))}
-	step := []storage.Op{body}
-	for range n {
-		step = append(step, &storage.Append{Mailbox: f.mailbox, Body: storage.BodyRef{New: body}, InternalDate: time.Unix(1e9, 0)})
-	}
-	f.commit(step...)
+	f.fill(n)
 	s := f.open("")
 	start := time.Now()
 	s.ok("SELECT INBOX")

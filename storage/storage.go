@@ -142,6 +142,10 @@ type Message struct {
 	SavedDate    time.Time
 }
 
+// MaxVanished is of how many ranges of expunged UIDs a folder is remembered at
+// most; the oldest are forgotten, and its Horizon moves.
+const MaxVanished = 10_000
+
 // Changes is what happened to a folder after a modification sequence.
 type Changes struct {
 	Changed  []Message // new or with other flags, by UID

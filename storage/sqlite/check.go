@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"pecd/storage"
 )
@@ -39,6 +40,10 @@ var invariants = [...]string{
 			v.last, v.modseq, f.uidnext, f.modseq)
 		FROM folders f JOIN vanished v ON v.folder = f.id
 		WHERE v.modseq > f.modseq OR v.last >= f.uidnext OR v.first > v.last`,
+	`SELECT 'folder ' || f.id, printf('horizon %d, modseq %d, with %d ranges of expunged UIDs, %d of them not above the horizon',
+			f.horizon, f.modseq, count(v.modseq), count(CASE WHEN v.modseq <= f.horizon THEN 1 END))
+		FROM folders f LEFT JOIN vanished v ON v.folder = f.id GROUP BY f.id
+		HAVING f.horizon > f.modseq OR count(v.modseq) > ` + strconv.Itoa(storage.MaxVanished) + ` OR count(CASE WHEN v.modseq <= f.horizon THEN 1 END) > 0`,
 	`SELECT 'folder ' || m.folder || ' uid ' || m.uid, printf('is recorded as vanished at modseq %d', v.modseq)
 		FROM vanished v JOIN messages m ON m.folder = v.folder AND m.uid BETWEEN v.first AND v.last`,
 	`SELECT 'folder ' || f.id, printf('counts %d messages, %d unseen, %d bytes; there are %d, %d, %d',

@@ -38,6 +38,8 @@ func TestCheckFinds(t *testing.T) {
 		{"UPDATE records SET data = x'01' WHERE seq = 2", "record 2: the chain breaks"},
 		{"UPDATE records SET hash = zeroblob(32) WHERE seq = 3", "record 3: the chain breaks"},
 		{"INSERT INTO vanished VALUES (1, 2, 1, 1)", "uid 1: is recorded as vanished"},
+		{"UPDATE folders SET horizon = 9", "horizon 9, modseq 3"},
+		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) INSERT INTO vanished SELECT 1, i, 0, 0 FROM n", "with 10001 ranges of expunged UIDs"},
 		{"INSERT INTO vanished VALUES (1, 99, 8, 9)", "vanished to 9 at modseq 99"},
 		{"DELETE FROM bodies WHERE id = 2", "refers to a row of bodies"},
 		{"file", "is missing"},

@@ -63,16 +63,8 @@ func (r *run) removeMessages(f storage.Folder, ms []message) error {
 		unseen += int64(1 - btoi(m.flags.seen()))
 		bytes += m.size
 	}
-	for i := 0; i < len(ms); {
-		first := ms[i].uid
-		last := first
-		for i++; i < len(ms) && ms[i].uid == last+1; i++ {
-			last++
-		}
-		_, err := r.exec("INSERT INTO vanished (folder, modseq, first, last) VALUES (?, ?, ?, ?)", f.ID, modseq, first, last)
-		if err != nil {
-			return err
-		}
+	if err := r.vanish(f.ID, modseq, ms); err != nil {
+		return err
 	}
 	_, err := r.exec("UPDATE folders SET messages = messages - ?, unseen = unseen - ?, bytes = bytes - ? WHERE id = ?",
 		len(ms), unseen, bytes, f.ID)

@@ -12,6 +12,7 @@ import (
 
 	"pecd/clock"
 	"pecd/fault"
+	"pecd/storage"
 )
 
 // Bounds of one commit of the engine.
@@ -55,6 +56,8 @@ type writer struct {
 	// Of the goroutine alone once it runs.
 	eng *engine  // nil after a failed transaction, until the next group
 	tip *logHead // end of the log; nil: to be read
+	// vanished is how many ranges of expunged UIDs folders have, at most.
+	vanished map[storage.FolderID]int
 	// careful is how many groups are yet to be run with savepoints.
 	careful int
 	// copying is the copy of the database that is being made, nil for none.
@@ -76,7 +79,8 @@ type request struct {
 }
 
 func newWriter(s *Store, path string) (*writer, error) {
-	w := &writer{Store: s, path: path, queue: make(chan *request, maxGroup), chores: make(chan *chore)}
+	w := &writer{Store: s, path: path, queue: make(chan *request, maxGroup), chores: make(chan *chore),
+		vanished: make(map[storage.FolderID]int)}
 	if err := w.connect(); err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"UIDLs", testUIDLs},
 		{"ExpungeAll", testExpungeAll},
 		{"Changes", testChanges},
+		{"Horizon", testHorizon},
 		{"Watch", testWatch},
 		{"BodySegments", testBodySegments},
 		{"BodyShared", testBodyShared},
