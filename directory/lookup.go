@@ -52,6 +52,18 @@ func (d *Directory) Grants(ctx context.Context, login string) ([]storage.Grant, 
 	return all, nil
 }
 
+// Shared reports whether several people may have access to the mailbox of an
+// address (S4-017): whether its tier allows it.
+func (d *Directory) Shared(ctx context.Context, address string) (bool, error) {
+	const op = "directory.Shared"
+	m, err := d.Mailbox(ctx, address)
+	if err != nil {
+		return false, fault.Wrap(op, err)
+	}
+	t, err := d.Tier(ctx, m.Tier)
+	return t.MultiUser, fault.Wrap(op, err)
+}
+
 // user returns a user by his canonical login, and whether the answer may be a few
 // seconds old. NotFound where there is none: that is never remembered.
 func (d *Directory) user(ctx context.Context, name string) (u storage.User, cached bool, err error) {

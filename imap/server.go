@@ -37,6 +37,7 @@ import (
 	"pecd/directory"
 	"pecd/fault"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // Authenticator checks who logs in: package directory's Directory. The error of
@@ -63,6 +64,8 @@ type Config struct {
 	// Guesses counts wrong passwords over all listeners of the node; nil: over
 	// those of this server.
 	Guesses *directory.Guesses
+	// Trail records who logs in and what he does; nil: nothing is recorded.
+	Trail *trail.Recorder
 }
 
 const defaultAppendLimit = 104857600

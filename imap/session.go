@@ -15,8 +15,10 @@ import (
 
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/sasl"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // maxFailures is how many wrong passwords one connection may try.
@@ -35,6 +37,7 @@ type session struct {
 
 	failures int
 	login    string
+	who      trail.Who     // who logged in, for the PEC log
 	grant    storage.Grant // Mailbox 0 before login
 	view     *view         // nil while no folder is selected
 	learned  learned       // to be stored beside messages
@@ -109,6 +112,10 @@ func (s *session) enter(ask func() (directory.Principal, error)) error {
 	if err == nil {
 		s.grant, err = s.choose(p.Grants, p.Login)
 		s.login = p.Login
+		s.who = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}
+	}
+	if err == nil {
+		err = s.srv.cfg.Trail.Access(s.ctx, s.who, s.grant.Address)
 	}
 	if err != nil {
 		s.grant = storage.Grant{}
@@ -162,6 +169,7 @@ func (s *session) failed(err error) error {
 	default:
 		return s.refuse(err)
 	}
+	s.recordRefusal(err)
 	s.failures++
 	after, stop := s.srv.cfg.Clock.After(s.srv.timing.failDelay * time.Duration(s.failures))
 	defer stop()
@@ -176,6 +184,16 @@ func (s *session) failed(err error) error {
 		return no(imaplib.ResponseCodeAuthorizationFailed, fault.CodesOf(err).Text)
 	}
 	return no(imaplib.ResponseCodeAuthenticationFailed, "nome utente o password errati / wrong user name or password")
+}
+
+// recordRefusal records a login that failed: by the name of a user there is, or
+// by the address it came from alone.
+func (s *session) recordRefusal(err error) {
+	r := directory.RefusalOf(err)
+	if r == nil { // the password was right
+		r = &directory.Refusal{Login: s.who.Login, Program: s.who.Program, Reason: fault.CodesOf(err).Text}
+	}
+	s.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}, r.Reason)
 }
 
 // AuthenticateMechanisms implements imapserver.SessionSASL.

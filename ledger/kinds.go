@@ -57,6 +57,20 @@ const (
 	TierChanged    Kind = "tier.changed"
 	IndexLoaded    Kind = "index.loaded" // another provider index is in use
 	UsageSample    Kind = "usage.sample" // daily: Size and Messages of a mailbox
+	UserDeleted    Kind = "user.deleted" // the login stays taken
+	MailboxOptions Kind = "mailbox.options"
+	ProgramCreated Kind = "app_password.created" // Program is its name
+	ProgramRevoked Kind = "app_password.revoked"
+)
+
+// What a user did with stored messages: UIDs of Folder in Mailbox.
+const (
+	MessageRead     Kind = "message.read"     // recorded for mailboxes that several people may read
+	MessageMoved    Kind = "message.moved"    // Detail is the folder they went to, To its mailbox
+	MessageCopied   Kind = "message.copied"   // as MessageMoved
+	MessageMarked   Kind = "message.marked"   // as deleted, to be expunged
+	MessageExpunged Kind = "message.expunged" // removed for good
+	MessageAppended Kind = "message.appended" // put there by a client
 )
 
 // The log itself, and who looked at what is kept.
@@ -86,7 +100,8 @@ func Kinds() []Kind {
 		QueueHeld, QueueReleased, QueueRetried, QueueFailed, QueueResumed, QueueDropped,
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
-		IndexLoaded, UsageSample,
+		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
+		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		StoreCopied, StoreRestored,

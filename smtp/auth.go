@@ -13,8 +13,10 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/sasl"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // maxLogins is how many failed logins one connection may have.
@@ -70,6 +72,9 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 	}
 	p, err := ask()
 	if err == nil {
+		err = c.srv.cfg.Trail.Access(c.ctx, trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.SMTP, Remote: c.remoteIP()}, "")
+	}
+	if err == nil {
 		return p, nil
 	}
 	switch fault.KindOf(err) {
@@ -81,6 +86,9 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 	// The login is not logged: people type their password into that field.
 	c.srv.cfg.Logger.Info("smtp: login refused", "remote", c.remote())
 	l.guesses.Failed(c.raw.RemoteAddr())
+	if r := directory.RefusalOf(err); r != nil {
+		c.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.SMTP, Remote: c.remoteIP()}, r.Reason)
+	}
 	l.wait(c)
 	if c.failed++; c.failed >= maxLogins {
 		return directory.Principal{}, authTooMany().err()

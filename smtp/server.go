@@ -17,6 +17,7 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/pipeline"
+	"pecd/trail"
 )
 
 // Defaults of ServerConfig; the figures of a message are S4-035's.
@@ -59,7 +60,9 @@ type ServerConfig struct {
 	// Turns are shared by the listeners of a node; nil makes some for this one.
 	Turns *Turns
 
-	// Of submission only. Guesses counts failed logins; listeners of one node
+	// Of submission only. Trail records who logs in; nil: nothing is recorded.
+	Trail *trail.Recorder
+	// Guesses counts failed logins; listeners of one node
 	// share it, nil makes one for this listener. AuthDelay is how long the
 	// answer to a wrong password is held back. LoginTimeout is how long a
 	// client may take from connecting to a login that succeeds.

@@ -172,7 +172,7 @@ func (s *session) Data(r io.Reader) error {
 	defer b.yield()
 	text, err := s.srv.door.deliver(s.c.ctx, envelope{
 		who: s.who, sender: s.sender, recipients: s.recipients,
-		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.remoteIP(), TLS: s.c.tlsName()},
+		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.c.remoteIP(), TLS: s.c.tlsName()},
 	}, b)
 	switch {
 	case b.err != nil:
@@ -198,10 +198,10 @@ func (s *session) Data(r io.Reader) error {
 	return a.err()
 }
 
-func (s *session) remoteIP() string {
-	host, _, err := net.SplitHostPort(s.c.remote())
+func (c *conn) remoteIP() string {
+	host, _, err := net.SplitHostPort(c.remote())
 	if err != nil {
-		return s.c.remote()
+		return c.remote()
 	}
 	return host
 }

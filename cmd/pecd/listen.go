@@ -45,7 +45,7 @@ func (n *node) listen() (out []listening, err error) {
 	mail := smtp.ServerConfig{
 		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
 		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
-		Guesses: guesses, Turns: smtp.NewTurns(runtime.GOMAXPROCS(0)),
+		Guesses: guesses, Trail: n.trail, Turns: smtp.NewTurns(runtime.GOMAXPROCS(0)),
 	}
 	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
 	exchange.MaxMessage += envelopeAllowance
@@ -53,7 +53,7 @@ func (n *node) listen() (out []listening, err error) {
 	box := imap.Config{
 		Store: summary.Store{Store: n.store}, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
-		Guesses: guesses,
+		Guesses: guesses, Trail: n.trail,
 	}
 	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
 	incoming := &pipeline.Incoming{Core: n.core}

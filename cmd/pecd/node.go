@@ -30,6 +30,7 @@ import (
 	"pecd/smtp"
 	"pecd/storage/sqlite"
 	"pecd/summary"
+	"pecd/trail"
 )
 
 // node is one provider's server: the rooms wired together.
@@ -40,6 +41,7 @@ type node struct {
 	zone    *time.Location
 	store   *sqlite.Store
 	users   *directory.Directory
+	trail   *trail.Recorder
 	index   *directory.LiveIndex
 	fetcher *directory.Fetcher // nil where the index is a file alone
 	// publisher serves our own record of the index; nil where it is not published.
@@ -170,6 +172,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	n.users = directory.New(n.store, n.clock)
+	n.trail = trail.New(trail.Config{Store: n.store, Clock: n.clock, Logger: n.log, Shared: n.users.Shared})
 	if err := n.users.Seed(ctx); err != nil {
 		err = errors.Join(err, n.store.Close())
 		n.store = nil

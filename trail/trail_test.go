@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package trail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"pecd/clock"
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/storage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var start = time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC)
+
+// log is a store of records.
+type log struct {
+	mu      sync.Mutex
+	broken  bool
+	commits int
+	events  []ledger.Event
+}
+
+func (l *log) Commit(_ context.Context, s *storage.Step) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken {
+		return errors.New("no disk")
+	}
+	l.commits++
+	for _, op := range s.Ops {
+		r := op.(*storage.AppendRecord).Record
+		e, err := ledger.Decode(r.Data)
+		if err != nil || string(e.Kind) != r.Event || e.Mailbox != r.Mailbox || !e.At.Equal(r.At) {
+			return fmt.Errorf("%+v: %w", r, err)
+		}
+		l.events = append(l.events, e)
+	}
+	return nil
+}
+
+// take returns what was written since, in a sorted line each.
+func (l *log) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lines []string
+	for _, e := range l.events {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s %s %s %s %s n%d %s %s %d", e.Kind, e.Protocol, e.User, e.Program, e.Peer, e.Mailbox, e.Count, e.Detail, e.UIDs, e.Messages), " "))
+	}
+	l.events = nil
+	slices.Sort(lines)
+	return lines
+}
+
+type fixture struct {
+	*Recorder
+	log *log
+	clk *clock.Manual
+}
+
+func newFixture(t *testing.T) fixture {
+	f := fixture{log: new(log), clk: clock.NewManual(start)}
+	f.Recorder = New(Config{Store: f.log, Clock: f.clk, Logger: slog.New(slog.DiscardHandler), Shared: func(_ context.Context, mailbox string) (bool, error) {
+		switch mailbox {
+		case "solo@a.example":
+			return false, nil
+		case "rotto@a.example":
+			return false, errors.New("no directory")
+		}
+		return true, nil
+	}})
+	return f
+}
+
+func (f fixture) pass(d time.Duration) {
+	f.clk.Advance(d)
+	f.flush(context.Background(), false)
+}
+
+var (
+	ctx   = context.Background()
+	anna  = Who{Login: "anna", Channel: ledger.IMAP, Remote: "192.0.2.1"}
+	robot = Who{Login: "anna", Program: "Protocollo", Channel: ledger.POP3, Remote: "192.0.2.7"}
+)
+
+func want(t *testing.T, got []string, lines ...string) {
+	t.Helper()
+	if !slices.Equal(got, lines) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(lines, "\n"))
+	}
+}
+
+func TestLoginsAreCountedExactly(t *testing.T) {
+	f := newFixture(t)
+	login := func(n int, who Who) {
+		t.Helper()
+		for range n {
+			if err := f.Access(ctx, who, "gruppo@a.example"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	login(1000, robot)
+	login(1, anna)
+	f.pass(time.Second)
+	want(t, f.log.take(), "access imap anna  192.0.2.1 gruppo@a.example n0   0", "access pop anna Protocollo 192.0.2.7 gruppo@a.example n0   0")
+	login(500, robot)
+	login(1, anna)
+	f.pass(58 * time.Second)
+	want(t, f.log.take())
+	f.pass(time.Second)
+	want(t, f.log.take(), "access imap anna  192.0.2.1 gruppo@a.example n0   0", "access pop anna Protocollo 192.0.2.7 gruppo@a.example n1499   0")
+	login(3, robot)
+	f.pass(time.Minute)
+	want(t, f.log.take(), "access pop anna Protocollo 192.0.2.7 gruppo@a.example n3   0")
+	f.pass(time.Minute) // nothing: forgotten
+	want(t, f.log.take())
+	if len(f.logins.of) != 0 {
+		t.Errorf("%d logins are remembered", len(f.logins.of))
+	}
+	login(2, robot)
+	f.flush(ctx, true) // the end: nothing is lost
+	want(t, f.log.take(), "access pop anna Protocollo 192.0.2.7 gruppo@a.example n0   0", "access pop anna Protocollo 192.0.2.7 gruppo@a.example n0   0")
+}
+
+func TestManyKindsOfLoginsAreAllWritten(t *testing.T) {
+	f := newFixture(t)
+	n := 0
+	for i := range maxAccesses + 100 {
+		for range 2 {
+			who := robot
+			who.Remote = fmt.Sprint("host", i)
+			if err := f.Access(ctx, who, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%1000 == 0 {
+			f.pass(time.Millisecond)
+		}
+	}
+	f.flush(ctx, true)
+	for _, e := range f.log.events {
+		n += int(max(e.Count, 1))
+	}
+	if n != 2*(maxAccesses+100) {
+		t.Errorf("%d logins counted", n)
+	}
+}
+
+func TestAnAttackDoesNotFillTheLog(t *testing.T) {
+	f := newFixture(t)
+	const attempts = 50_000
+	for i := range attempts {
+		f.Denied(Who{Channel: ledger.IMAP, Remote: fmt.Sprint("host", i)}, "why")
+		if i == attempts/2 {
+			f.flush(ctx, false)
+		}
+	}
+	if err := f.Access(ctx, anna, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.flush(ctx, true)
+	n, records := 0, len(f.log.events)
+	for _, e := range f.log.events {
+		if e.Kind == ledger.AccessDenied {
+			n += int(max(e.Count, 1))
+		}
+	}
+	if n != attempts || records > maxDenied+10 {
+		t.Errorf("%d attempts in %d records", n, records)
+	}
+	if got := f.log.take(); !slices.ContainsFunc(got, func(s string) bool { return strings.HasSuffix(s, others+"  0") }) {
+		t.Error("the others are not told")
+	}
+}
+
+func TestReadingsAreGathered(t *testing.T) {
+	f := newFixture(t)
+	read := func(mailbox string, uids ...uint32) {
+		t.Helper()
+		if err := f.Read(ctx, anna, Messages{mailbox, "INBOX", 7, uids}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read("solo@a.example", 1, 2)
+	read("rotto@a.example", 9) // when it is not known, it is recorded
+	for uid := uint32(10_000); uid > 0; uid-- {
+		read("gruppo@a.example", uid, uid)
+	}
+	read("gruppo@a.example")
+	f.pass(time.Second)
+	want(t, f.log.take(), "message.read imap anna  192.0.2.1 gruppo@a.example n0  1:10000 10000", "message.read imap anna  192.0.2.1 rotto@a.example n0  9 1")
+	if f.log.commits != 1 {
+		t.Errorf("%d commits", f.log.commits)
+	}
+	var nobody *Recorder
+	if err := errors.Join(nobody.Read(ctx, anna, Messages{}), nobody.Access(ctx, anna, "")); err != nil {
+		t.Error(err)
+	}
+	nobody.Denied(anna, "")
+}
+
+func TestWhatCannotBeWrittenWaits(t *testing.T) {
+	f := newFixture(t)
+	f.log.broken = true
+	for i := range maxWaiting {
+		if err := f.Access(ctx, Who{Login: fmt.Sprint(i)}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.pass(time.Second)
+	f.Denied(anna, "does not wait")
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if err := f.Access(short, anna, ""); !fault.Is(err, fault.Temporary) {
+		t.Errorf("%v", err)
+	}
+	in := make(chan error)
+	go func() { in <- f.Access(ctx, anna, "") }()
+	f.log.mu.Lock()
+	f.log.broken = false
+	f.log.mu.Unlock()
+	f.pass(time.Second)
+	if err := <-in; err != nil {
+		t.Error(err)
+	}
+	f.pass(time.Minute)
+	if got := f.log.take(); len(got) != maxWaiting+2 {
+		t.Errorf("%d records", len(got))
+	}
+}
+
+func TestRunWritesWhatIsLeft(t *testing.T) {
+	f := newFixture(t)
+	running, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { f.Run(running) })
+	for range 3 {
+		if err := f.Access(ctx, robot, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	wg.Wait()
+	want(t, f.log.take(), "access pop anna Protocollo 192.0.2.7  n0   0", "access pop anna Protocollo 192.0.2.7  n2   0")
+}
+
+func TestDone(t *testing.T) {
+	var uids []uint32
+	for i := range uint32(5000) {
+		uids = append(uids, 1_000_000_000+2*(4999-i))
+	}
+	ops := Done(start, ledger.MessageMoved, anna, Messages{"a@a.example", "INBOX", 7, uids}, Place{"b@a.example", "Fatture/2026"})
+	var all []string
+	n := int64(0)
+	for _, op := range ops {
+		e, err := ledger.Decode(op.(*storage.AppendRecord).Record.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind != ledger.MessageMoved || e.User != "anna" || e.Mailbox != "a@a.example" || e.To != "b@a.example" || e.Detail != "Fatture/2026" || e.Folder != "INBOX" || e.UIDValidity != 7 || len(e.UIDs) > 4000 {
+			t.Errorf("%+v", e)
+		}
+		all = append(all, strings.Split(e.UIDs, ",")...)
+		n += e.Messages
+	}
+	if len(ops) < 2 || len(all) != 5000 || n != 5000 || all[0] != "1000000000" || all[4999] != "1000009998" || slices.Contains(all, "") {
+		t.Errorf("%d records, %d UIDs, %d messages", len(ops), len(all), n)
+	}
+	if ops := Done(start, ledger.MessageRead, anna, Messages{}, Place{}); ops != nil {
+		t.Errorf("%v", ops)
+	}
+	if s, n := sequence(sorted([]uint32{9, 1, 2, 3, 7, 3, 10})); s != "1:3,7,9:10" || n != 6 {
+		t.Errorf("%q, %d", s, n)
+	}
+}
