@@ -206,7 +206,7 @@ func (d *Directory) addMailbox(ctx context.Context, step *storage.Step, n NewMai
 	}}
 	step.Add(put)
 	for _, f := range [...][2]string{
-		{"Bozze", `\Drafts`}, {"Posta inviata", `\Sent`}, {"Cestino", `\Trash`}, {"Posta indesiderata", `\Junk`},
+		{"Bozze", `\Drafts`}, {storage.SentName, storage.SentUse}, {"Cestino", `\Trash`}, {"Posta indesiderata", `\Junk`},
 	} {
 		step.Add(&storage.CreateFolderIn{New: put, Name: f[0], SpecialUse: f[1], Subscribed: true})
 	}
