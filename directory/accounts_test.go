@@ -156,7 +156,7 @@ func TestCreateMailbox(t *testing.T) {
 			t.Errorf("%s is not subscribed", f.Name)
 		}
 	}
-	want := map[string]string{"INBOX": "", "Bozze": `\Drafts`, "Posta inviata": `\Sent`, "Cestino": `\Trash`, "Posta indesiderata": `\Junk`}
+	want := map[string]string{"INBOX": "", "Bozze": `\Drafts`, "Posta inviata": `\Sent`, "Archivio": `\Archive`, "Cestino": `\Trash`, "Posta indesiderata": `\Junk`}
 	if fmt.Sprint(special) != fmt.Sprint(want) {
 		t.Errorf("folders %v", special)
 	}

@@ -101,10 +101,10 @@ func (d *Directory) CertifyDomain(ctx context.Context, name string) error {
 }
 
 // CreateMailbox creates a mailbox with its folders (INBOX, Bozze, Posta
-// inviata, Cestino, Posta indesiderata) and, where one is given, its user, in
-// one step. The mailbox is active when its domain is certified, provisioned
-// otherwise. Exists when the address is or ever was in use (D22) or the login
-// is taken; NotFound without the domain or the tier.
+// inviata, Archivio, Cestino, Posta indesiderata) and, where one is given, its
+// user, in one step. The mailbox is active when its domain is certified,
+// provisioned otherwise. Exists when the address is or ever was in use (D22) or
+// the login is taken; NotFound without the domain or the tier.
 func (d *Directory) CreateMailbox(ctx context.Context, n NewMailbox) (storage.Mailbox, error) {
 	const op = "directory.CreateMailbox"
 	d.writing.Lock()
@@ -206,7 +206,7 @@ func (d *Directory) addMailbox(ctx context.Context, step *storage.Step, n NewMai
 	}}
 	step.Add(put)
 	for _, f := range [...][2]string{
-		{"Bozze", `\Drafts`}, {"Posta inviata", `\Sent`}, {"Cestino", `\Trash`}, {"Posta indesiderata", `\Junk`},
+		{"Bozze", `\Drafts`}, {storage.SentName, storage.SentUse}, {"Archivio", `\Archive`}, {"Cestino", `\Trash`}, {"Posta indesiderata", `\Junk`},
 	} {
 		step.Add(&storage.CreateFolderIn{New: put, Name: f[0], SpecialUse: f[1], Subscribed: true})
 	}

@@ -53,12 +53,17 @@ func (s *session) Append(name string, r imaplib.LiteralReader, options *imaplib.
 		}
 		body.Blob = &storage.NewBlob{Spool: spool, Len: spool.Size()}
 	}
+	sent, err := s.sentCopy(folder, body)
+	if err != nil {
+		return nil, s.refuse(err)
+	}
 	at := options.Time
 	if at.IsZero() {
 		at = s.srv.cfg.Clock.Now()
 	}
 	op := &storage.Append{
 		Folder: folder.ID, Body: storage.BodyRef{New: body}, Flags: flags, InternalDate: at.UTC(), Quota: quota,
+		Sent: sent,
 	}
 	if err := s.commit(body, op); err != nil {
 		return nil, s.noTarget(err)

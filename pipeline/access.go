@@ -64,6 +64,8 @@ type accepted struct {
 	raw  []byte // header block as submitted
 	head int64  // length of the rewritten one in the spool
 
+	submitHeader rfc822.Header // raw, read
+
 	local *storage.NewBody // the envelope for own mailboxes; nil without any
 }
 
@@ -127,7 +129,7 @@ func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Viol
 		// The block goes on: what follows must not become the body.
 		rewritten = raw
 	}
-	m.raw, m.head = raw, int64(len(rewritten))
+	m.raw, m.head, m.submitHeader = raw, int64(len(rewritten)), header
 	if _, err := m.in.Write(rewritten); err != nil {
 		return nil, err
 	}
@@ -195,6 +197,10 @@ func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation)
 	if err := a.notify(ctx, step, m, draft); err != nil {
 		return "", fault.Wrap(op, err)
 	}
+	filed, err := a.fileSent(ctx, step, m, m.in.blob(0, m.in.spool.Size()))
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
 	step.Add(a.record(a.event(m, ledger.SubmissionRefused, func(e *ledger.Event) {
 		e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
 		e.Error, e.Detail = string(pec.OtherError), reason
@@ -202,7 +208,7 @@ func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation)
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + m.cert.ID, nil
+	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + m.cert.ID + a.notFiled(m, filed), nil
 }
 
 // notify adds to step the signed notice of non-acceptance in the sender's mailbox.
@@ -212,7 +218,9 @@ func (a *Access) notify(ctx context.Context, step *storage.Step, m *accepted, dr
 		return err
 	}
 	notice = prefixed(notice, returnPath(a.serviceAddress()))
-	step.Add(notice, &storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: notice}, InternalDate: m.at})
+	step.Add(notice, &storage.Append{
+		Mailbox: m.box.ID, Into: a.receiptsInto(m.box, m.at), Body: storage.BodyRef{New: notice}, InternalDate: m.at,
+	})
 	return nil
 }
 
@@ -242,8 +250,12 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	receipt = prefixed(receipt, returnPath(a.serviceAddress()))
 	step := new(storage.Step).Add(
 		receipt,
-		&storage.Append{Mailbox: m.box.ID, Body: storage.BodyRef{New: receipt}, InternalDate: m.at},
+		&storage.Append{Mailbox: m.box.ID, Into: a.receiptsInto(m.box, m.at), Body: storage.BodyRef{New: receipt}, InternalDate: m.at},
 	)
+	filed, err := a.fileSent(ctx, step, m, o.blob)
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
 	a.report(step, a.event(m, ledger.ScanReported, nil), m.found)
 	tx := storage.Transaction{
 		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject, ReplyTo: m.cert.ReplyTo,
@@ -265,7 +277,7 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	if err := a.commit(ctx, step, m, o, eightBit); err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	return "2.0.0 accettato / accepted " + m.cert.ID, nil
+	return "2.0.0 accettato / accepted " + m.cert.ID + a.notFiled(m, filed), nil
 }
 
 // commit stores what was accepted and tells the delivery point of the envelope.
@@ -274,7 +286,7 @@ func (a *Access) commit(ctx context.Context, step *storage.Step, m *accepted, o 
 		return a.Store.Commit(ctx, step)
 	}
 	stored := a.Delivery.envelopes.expect(envelopeKey{own: m.cert.ID})
-	e := &envelope{cert: m.cert.Certified(), primary: pec.Primaries(m.header), header: len(m.header.Raw()), n: o.n, eightBit: eightBit}
+	e := &envelope{cert: m.cert.Certified(), accepted: m.at, primary: pec.Primaries(m.header), header: len(m.header.Raw()), n: o.n, eightBit: eightBit}
 	if o.n <= keptOriginal {
 		e.bytes = make([]byte, o.n)
 		if _, err := readFullAt(o.r, e.bytes, 0); err != nil {

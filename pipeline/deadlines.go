@@ -145,7 +145,7 @@ func (c *Core) tellSilence(ctx context.Context, step *storage.Step, tx storage.T
 	e.Side, e.Mailbox, e.Provider = ledger.Own, tx.Sender, c.Builder.Provider.Name
 	e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
 	e.Error, e.Detail = string(pec.OtherError), c.Builder.TimeoutError(second)
-	ok, err := c.route(ctx, step, notice, tx.Sender, tx.ID, false, at)
+	ok, err := c.route(ctx, step, outgoing{body: notice, to: tx.Sender, id: tx.ID, accepted: tx.At}, at)
 	if err != nil {
 		return 0, err
 	}

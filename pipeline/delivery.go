@@ -179,7 +179,7 @@ func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayl
 // answer routes the receipt to the sender. A sender whose mailbox is gone is a
 // fact for the log, not a reason to keep the recipient's message back.
 func (d *DeliveryPoint) answer(ctx context.Context, step *storage.Step, receipt *storage.NewBody, env *envelope, p deliverPayload, eightBit bool, at time.Time) error {
-	ok, err := d.route(ctx, step, receipt, env.cert.Sender, p.ID, eightBit, at)
+	ok, err := d.route(ctx, step, outgoing{body: receipt, to: env.cert.Sender, id: p.ID, accepted: env.accepted, eightBit: eightBit}, at)
 	if err != nil {
 		return err
 	}

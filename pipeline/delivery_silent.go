@@ -71,7 +71,7 @@ func (d *DeliveryPoint) remembered(ctx context.Context, p deliverPayload) (*enve
 	if err != nil {
 		return nil, err
 	}
-	env.cert, env.size = messageOf(tx, p.ID), tx.Size
+	env.cert, env.accepted, env.size = messageOf(tx, p.ID), tx.At, tx.Size
 	if p.Own {
 		return env, nil
 	}

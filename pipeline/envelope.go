@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"pecd/fault"
 	"pecd/pec"
@@ -24,6 +25,7 @@ const (
 // need it: read once, used for every recipient.
 type envelope struct {
 	cert     pec.Message
+	accepted time.Time // when the sender's provider accepted it, as certified
 	size     int64
 	primary  func(recipient string) bool // To and Cc tell primary from copy
 	header   int                         // octets of the header that they are in
@@ -63,7 +65,7 @@ func readEnvelope(ctx context.Context, st storage.Store, id storage.BodyID) (*en
 	}
 	header := headerOf(rec.Original, scan)
 	e := &envelope{
-		cert: pec.MessageOf(*rec.CertData), size: body.Size(), primary: pec.Primaries(header), header: len(header.Raw()),
+		cert: pec.MessageOf(*rec.CertData), accepted: rec.CertData.At, size: body.Size(), primary: pec.Primaries(header), header: len(header.Raw()),
 		off: rec.Original.BodyOffset, n: rec.Original.End - rec.Original.BodyOffset, eightBit: rec.Original.Has8Bit,
 	}
 	if blob, off, n := body.Blob(); blob != 0 && off == e.off && n == e.n {

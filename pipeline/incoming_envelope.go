@@ -156,7 +156,7 @@ func (i *Incoming) tellProvider(ctx context.Context, step *storage.Step, m *arri
 	if err != nil {
 		return nil, err
 	}
-	ok, err := i.route(ctx, step, receipt, to, cert.ID, false, m.at)
+	ok, err := i.route(ctx, step, outgoing{body: receipt, to: to, id: cert.ID, accepted: m.rec.CertData.At}, m.at)
 	if err == nil && !ok {
 		lost := i.event(m, cert, ledger.DeliveryFailed)
 		concern(&lost, to)

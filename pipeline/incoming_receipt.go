@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"pecd/fault"
@@ -56,9 +57,17 @@ func (i *Incoming) receiptStep(ctx context.Context, step *storage.Step, m *arriv
 	if err != nil {
 		return err
 	}
+	accepted := m.at
+	if slices.ContainsFunc(fresh, func(r string) bool { return boxes[r].FileReceipts }) {
+		if accepted, err = i.accepted(ctx, m); err != nil {
+			return err
+		}
+	}
 	step.Add(body)
 	for _, r := range fresh {
-		step.Add(&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at})
+		step.Add(&storage.Append{
+			Mailbox: boxes[r].ID, Into: i.receiptsInto(boxes[r], accepted), Body: storage.BodyRef{New: body}, InternalDate: m.at,
+		})
 	}
 	cert := pec.MessageOf(*m.rec.CertData)
 	e := i.receiptEvent(m, cert, ledger.ReceiptReceived)
@@ -162,7 +171,7 @@ func (i *Incoming) tellVirus(ctx context.Context, step *storage.Step, m *arrived
 		e.Side, e.Mailbox, e.Provider = ledger.Own, tx.Sender, i.Builder.Provider.Name
 		e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
 		e.Error, e.Virus = string(pec.Virus), virus
-		ok, err := i.route(ctx, step, notice, tx.Sender, cert.ID, false, m.at)
+		ok, err := i.route(ctx, step, outgoing{body: notice, to: tx.Sender, id: cert.ID, accepted: tx.At}, m.at)
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,8 @@ type world struct {
 	stuck     map[string]bool     // kinds of jobs that nobody does, as "alfa.example deliver"
 	broke     map[string]bool     // own mailboxes that cannot be looked up
 	end       ending
-	ended     map[string]bool // jobs whose end was disturbed
+	ended     map[string]bool   // jobs whose end was disturbed
+	reads     map[string]string // the folder that inbox reads, by address; INBOX where there is none
 }
 
 type provider struct {
@@ -72,6 +73,7 @@ func newWorld(t testing.TB) *world {
 		t: t, clock: clock.NewManual(start), providers: make(map[string]*provider),
 		answers: make(map[string]error), broken: make(map[string]bool), replies: make(map[string]error),
 		attempts: make(map[string]int), stuck: make(map[string]bool), broke: make(map[string]bool), ended: make(map[string]bool),
+		reads: make(map[string]string),
 	}
 	keys, err := identities()
 	check(t, err)
@@ -204,6 +206,7 @@ func (w *world) submit(from string, to []string, message string) string {
 // got is a message in a mailbox, read as PEC message.
 type got struct {
 	raw []byte
+	row storage.Message
 	rec *pec.Recognised
 	msg *rfc822.Message
 }
@@ -215,23 +218,37 @@ func (g got) original() string {
 	return string(g.raw[g.rec.Original.BodyOffset:g.rec.Original.End])
 }
 
-// inbox reads a mailbox; every message in it that is signed must verify.
+// inbox reads INBOX of a mailbox, or what is read in its place.
 func (w *world) inbox(address string) []got {
+	w.t.Helper()
+	name, ok := w.reads[address]
+	if !ok {
+		name = "INBOX"
+	}
+	return w.folder(address, name)
+}
+
+// folder reads a folder; every message in it that is signed must verify. One that
+// is not there is empty.
+func (w *world) folder(address, name string) []got {
 	w.t.Helper()
 	ctx := context.Background()
 	p := w.at(address)
 	box, err := p.store.Mailbox(ctx, address)
 	check(w.t, err)
-	inbox, err := p.store.Folder(ctx, box.ID, "INBOX")
+	folder, err := p.store.Folder(ctx, box.ID, name)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
 	check(w.t, err)
 	var out []got
-	check(w.t, p.store.Messages(ctx, inbox.ID, 1, 0, func(m storage.Message) error {
+	check(w.t, p.store.Messages(ctx, folder.ID, 1, 0, func(m storage.Message) error {
 		b, err := p.store.OpenBody(ctx, m.Body)
 		if err != nil {
 			return err
 		}
 		defer b.Close()
-		g := got{raw: make([]byte, b.Size())}
+		g := got{raw: make([]byte, b.Size()), row: m}
 		if _, err := io.ReadFull(io.NewSectionReader(b, 0, b.Size()), g.raw); err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (s *settling) refuse(ctx context.Context, recipient string, no refusal, rep
 		return err
 	}
 	e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
-	reached, err := s.route(ctx, s.step, notice, cert.Sender, s.p.ID, false, s.at)
+	reached, err := s.route(ctx, s.step, outgoing{body: notice, to: cert.Sender, id: s.p.ID, accepted: s.tx.At}, s.at)
 	if err != nil {
 		return err
 	}

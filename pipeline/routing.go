@@ -34,30 +34,41 @@ func relayJob(body *storage.NewBody, domain string, p relayPayload, at time.Time
 	}
 }
 
+// outgoing is a receipt or notice of ours on its way to its addressee.
+type outgoing struct {
+	body     *storage.NewBody
+	to       string
+	id       string    // identificativo of the message it is about
+	accepted time.Time // when that message was accepted
+	eightBit bool
+}
+
 // route adds to step what brings a receipt or notice of ours to its addressee:
 // straight into an own mailbox, whose quota does not count for it (D23), or to
 // the relay. It reports false where the addressee does not exist any more.
-func (c *Core) route(ctx context.Context, step *storage.Step, receipt *storage.NewBody, to, id string, eightBit bool, at time.Time) (bool, error) {
-	local, err := c.isLocal(ctx, to)
+func (c *Core) route(ctx context.Context, step *storage.Step, o outgoing, at time.Time) (bool, error) {
+	local, err := c.isLocal(ctx, o.to)
 	if err != nil {
 		return false, err
 	}
 	if !local {
-		step.Add(receipt, relayJob(receipt, domainOf(to), relayPayload{
-			ID: id, Sender: c.serviceAddress(), Recipients: []string{to}, EightBit: eightBit,
-			Certified: c.Providers.Certified(domainOf(to)),
+		step.Add(o.body, relayJob(o.body, domainOf(o.to), relayPayload{
+			ID: o.id, Sender: c.serviceAddress(), Recipients: []string{o.to}, EightBit: o.eightBit,
+			Certified: c.Providers.Certified(domainOf(o.to)),
 		}, at))
 		return true, nil
 	}
-	box, err := c.Mailboxes.Mailbox(ctx, to)
+	box, err := c.Mailboxes.Mailbox(ctx, o.to)
 	if fault.Is(err, fault.NotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	kept := prefixed(receipt, returnPath(c.serviceAddress()))
-	step.Add(kept, &storage.Append{Mailbox: box.ID, Body: storage.BodyRef{New: kept}, InternalDate: at})
+	kept := prefixed(o.body, returnPath(c.serviceAddress()))
+	step.Add(kept, &storage.Append{
+		Mailbox: box.ID, Into: c.receiptsInto(box, o.accepted), Body: storage.BodyRef{New: kept}, InternalDate: at,
+	})
 	return true, nil
 }
 

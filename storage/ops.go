@@ -10,6 +10,9 @@ import "time"
 type NewBody struct {
 	Head []byte
 	Blob *NewBlob // nil: the message is Head followed by Tail
+	// Skip is how many octets at the start of the blob are not the message's: fewer
+	// than it has.
+	Skip int64
 	Tail []byte
 
 	// Summary is what readers want to know of the message without opening it, in
@@ -56,14 +59,16 @@ type BodyRef struct {
 
 // Append puts a message into a folder. It assigns the next UID and modseq under
 // the folder's lock. The folder is FolderID, or Name of Mailbox, or INBOX of
-// Mailbox where Name is empty; a missing one fails with NotFound. Flags are
-// system flags of RFC 9051 §2.3.2 but \Recent, and keywords (atoms, compared
-// without case); anything else fails with Invalid, here and in SetFlags. A zero
-// InternalDate is the present instant. A recoverable folder: Denied.
+// Mailbox where Name is empty; a missing one fails with NotFound, a recoverable
+// one with Denied. Into looks for a folder of Mailbox instead. Flags are system
+// flags of RFC 9051 §2.3.2 but \Recent, and keywords (atoms, compared without
+// case); anything else fails with Invalid, here and in SetFlags. A zero
+// InternalDate is the present instant.
 type Append struct {
 	Folder       FolderID
 	Mailbox      MailboxID
 	Name         string
+	Into         *Destination
 	Body         BodyRef
 	Flags        []string
 	InternalDate time.Time
@@ -73,6 +78,11 @@ type Append struct {
 	// UIDL is the identifier that POP3 clients know an imported message by (1 to
 	// MaxUIDL octets of printable ASCII without the space), "" for none.
 	UIDL string
+	// Optional leaves out a message that Quota forbids, and UID stays 0. It wants
+	// Mailbox.
+	Optional bool
+	// Sent marks the copy of a submission; it takes Folder or Into. nil: none.
+	Sent *SentCopy
 
 	UID         uint32   // set by Commit
 	UIDValidity uint32   // set by Commit

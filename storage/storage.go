@@ -161,7 +161,7 @@ type Body interface {
 	io.Closer
 	Size() int64
 	// Blob returns the blob's identifier and its range within the message;
-	// id is 0 when the message has none.
+	// id is 0 when the message has none, or not all of it.
 	Blob() (id BlobID, off, n int64)
 	// Intact reads the message once and compares it with the sum that was taken
 	// when it was stored. It fails with Internal where they differ: the disk

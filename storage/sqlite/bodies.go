@@ -5,6 +5,8 @@ package sqlite
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"slices"
 
 	"pecd/storage"
 )
@@ -26,6 +28,9 @@ type newBody struct {
 func (p *prepared) newBody(op *storage.NewBody) (change, error) {
 	if p.bodies[op] != nil {
 		return nil, invalid("sqlite.NewBody", "body added twice to one step")
+	}
+	if op.Skip != 0 && op.Blob == nil {
+		return nil, invalid("sqlite.NewBody", "%d bytes are skipped of no blob", op.Skip)
 	}
 	if len(op.Summary) > storage.MaxSummary {
 		return nil, invalid("sqlite.NewBody", "summary of %d bytes, at most %d are kept", len(op.Summary), storage.MaxSummary)
@@ -56,7 +61,7 @@ func (p *prepared) refer(op string, ref storage.BodyRef) (storage.BodyID, *newBo
 //
 // The sum of a body is SHA-256(head ‖ SHA-256(blob) ‖ tail), without the middle
 // term where there is no blob: a shared blob is hashed once, however many
-// messages are made of it.
+// messages are made of it. See sumOfBlob for what is skipped.
 func (s *Store) fillBody(ctx context.Context, p *prepared, b *newBody, bytes bool) error {
 	if b.refs == 0 {
 		return nil
@@ -69,15 +74,27 @@ func (s *Store) fillBody(ctx context.Context, p *prepared, b *newBody, bytes boo
 		if b.blob, err = s.blob(ctx, p, b.op.Blob, bytes); err != nil {
 			return err
 		}
+		if b.op.Skip < 0 || b.op.Skip > 0 && b.op.Skip >= b.blob.size {
+			return invalid("sqlite.NewBody", "%d of %d bytes of a blob are skipped", b.op.Skip, b.blob.size)
+		}
 		b.blob.users++
-		b.size += b.blob.size
-		h.Write(b.blob.sum[:])
+		b.size += b.blob.size - b.op.Skip
+		h.Write(sumOfBlob(b.blob.sum[:], b.op.Skip))
 	}
 	h.Write(b.op.Tail)
 	h.Sum(b.sum[:0])
 	b.head, b.tail = s.pack(b.op.Head), s.pack(b.op.Tail)
 	p.bytes += len(b.head.bytes) + len(b.tail.bytes) + len(b.op.Summary)
 	return nil
+}
+
+// sumOfBlob is what a body's sum has of its blob: the blob's, and what is skipped
+// of it, if anything is.
+func sumOfBlob(sum []byte, skip int64) []byte {
+	if skip == 0 {
+		return sum
+	}
+	return binary.BigEndian.AppendUint64(slices.Clone(sum), uint64(skip))
 }
 
 // apply stores the body.
@@ -100,9 +117,9 @@ func (b *newBody) apply(r *run) error {
 	if b.tail.deflated {
 		flags |= packedTail
 	}
-	id, err := r.insert(`INSERT INTO bodies (refs, size, blob, head_len, tail_len, packed, sum, head, tail)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		b.refs, b.size, blob, b.head.size, b.tail.size, flags, b.sum[:], b.head.bytes, b.tail.bytes)
+	id, err := r.insert(`INSERT INTO bodies (refs, size, blob, skip, head_len, tail_len, packed, sum, head, tail)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		b.refs, b.size, blob, b.op.Skip, b.head.size, b.tail.size, flags, b.sum[:], b.head.bytes, b.tail.bytes)
 	if err != nil {
 		return err
 	}

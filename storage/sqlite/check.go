@@ -217,7 +217,7 @@ func (c *contextReader) Read(p []byte) (int, error) {
 
 type checkedBody struct {
 	id               storage.BodyID
-	size             int64
+	size, skip       int64
 	headLen, tailLen int
 	flags            int
 	head, tail, sum  []byte
@@ -226,7 +226,7 @@ type checkedBody struct {
 }
 
 func scanCheckedBody(row scanner) (b checkedBody, err error) {
-	err = row.Scan(&b.id, &b.size, &b.headLen, &b.tailLen, &b.flags, &b.head, &b.tail, &b.sum, &b.blobSum, &b.blobSize)
+	err = row.Scan(&b.id, &b.size, &b.skip, &b.headLen, &b.tailLen, &b.flags, &b.head, &b.tail, &b.sum, &b.blobSum, &b.blobSize)
 	return b, err
 }
 
@@ -234,7 +234,7 @@ func scanCheckedBody(row scanner) (b checkedBody, err error) {
 func (s *Store) checkBodies(ctx context.Context, report func(storage.Problem) error) error {
 	var after storage.BodyID
 	for {
-		bs, err := all(ctx, s.read, scanCheckedBody, `SELECT b.id, b.size, b.head_len, b.tail_len, b.packed, b.head, b.tail, b.sum, l.sum, l.size
+		bs, err := all(ctx, s.read, scanCheckedBody, `SELECT b.id, b.size, b.skip, b.head_len, b.tail_len, b.packed, b.head, b.tail, b.sum, l.sum, l.size
 			FROM bodies b LEFT JOIN blobs l ON l.id = b.blob WHERE b.id > ? ORDER BY b.id LIMIT ?`, after, checkChunk)
 		if err != nil {
 			return err
@@ -263,12 +263,12 @@ func (b *checkedBody) wrong() string {
 	if err != nil {
 		return "tail: " + err.Error()
 	}
-	if n := int64(len(head)) + b.blobSize.Int64 + int64(len(tail)); n != b.size {
+	if n := int64(len(head)) + b.blobSize.Int64 - b.skip + int64(len(tail)); n != b.size {
 		return fmt.Sprintf("has %d bytes, not %d", n, b.size)
 	}
 	h := sha256.New()
 	h.Write(head)
-	h.Write(b.blobSum)
+	h.Write(sumOfBlob(b.blobSum, b.skip))
 	h.Write(tail)
 	if got := h.Sum(nil); string(got) != string(b.sum) {
 		return fmt.Sprintf("SHA-256 is %x, not %x", got, b.sum)

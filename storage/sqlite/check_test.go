@@ -22,6 +22,8 @@ func TestCheckFinds(t *testing.T) {
 		{"UPDATE bodies SET head = x'00000000' WHERE id = 1", "body 1: SHA-256 is"},
 		{"UPDATE bodies SET size = 1 WHERE id = 1", "folder 1 uid 1: size 300004, its body 1 has 1"},
 		{"UPDATE bodies SET packed = 1 WHERE id = 1", "body 1: head: segment of 4 bytes"},
+		{"UPDATE bodies SET skip = 1 WHERE id = 1", "body 1: has 300003 bytes, not 300004"},
+		{"UPDATE bodies SET skip = 1, size = size - 1 WHERE id = 1", "body 1: SHA-256 is"},
 		{"UPDATE blobs SET sum = zeroblob(32)", "blob 1: SHA-256 is"},
 		{"UPDATE blobs SET size = 10, off = 299995", "blob 1: has 5 bytes, not 10"},
 		{"UPDATE folders SET uidnext = 1", "uid 1: not below UIDNEXT 1"},

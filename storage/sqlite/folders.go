@@ -236,6 +236,7 @@ func (r *run) dropFolder(f storage.Folder) error {
 	for _, q := range []string{
 		"DELETE FROM messages WHERE folder = ?",
 		"DELETE FROM seen WHERE folder = ?",
+		"DELETE FROM sent_copies WHERE folder = ?",
 		"DELETE FROM uidls WHERE folder = ?",
 		"DELETE FROM vanished WHERE folder = ?",
 		"DELETE FROM folders WHERE id = ?",

@@ -67,6 +67,10 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 	if op.UIDL != "" && !validUIDL(op.UIDL) {
 		return nil, invalid(opName, "identifier %q of POP3", op.UIDL)
 	}
+	into, err := intoFolder(opName, op)
+	if err != nil {
+		return nil, err
+	}
 	return func(r *run) error {
 		bodyID, size, err := r.use(opName, id, body)
 		if err != nil {
@@ -76,12 +80,26 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 		if m.date = op.InternalDate.Unix(); op.InternalDate.IsZero() {
 			m.date = m.saved
 		}
-		in, err := r.receive(opName, op.Folder, op.Mailbox, name, &m)
+		folder := op.Folder
+		if into != nil {
+			if folder, err = r.destination(opName, op.Mailbox, *into); err != nil {
+				return err
+			}
+		}
+		if done, err := r.spared(opName, op, folder, m); done || err != nil {
+			return err
+		}
+		in, err := r.receive(opName, folder, op.Mailbox, name, &m)
 		if err != nil {
 			return err
 		}
 		if op.UIDL != "" {
 			if _, err := r.exec("INSERT INTO uidls (folder, uid, uidl) VALUES (?, ?, ?)", in.ID, m.uid, op.UIDL); err != nil {
+				return err
+			}
+		}
+		if op.Sent != nil {
+			if err := r.awaitOther(newSentCopy(op.Sent, in.ID), m.uid); err != nil {
 				return err
 			}
 		}

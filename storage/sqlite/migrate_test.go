@@ -51,10 +51,11 @@ func TestMigrateChainsOldRecords(t *testing.T) {
 
 // backToVersion2 takes away what the migrations after the second one added.
 const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
-	DROP TABLE app_passwords; DROP TABLE seen; DROP TABLE uidls;
+	DROP TABLE app_passwords; DROP TABLE seen; DROP TABLE uidls; DROP TABLE sent_copies;
 	ALTER TABLE mailboxes DROP COLUMN personal_seen;
 	ALTER TABLE mailboxes DROP COLUMN file_sent;
 	ALTER TABLE mailboxes DROP COLUMN file_receipts;
+	ALTER TABLE bodies DROP COLUMN skip;
 	ALTER TABLE folders DROP COLUMN recoverable;
 	ALTER TABLE folders DROP COLUMN horizon;
 	PRAGMA user_version = 2;`

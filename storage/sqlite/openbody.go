@@ -25,7 +25,8 @@ type body struct {
 	off                int64    // of the blob in the file
 
 	blob storage.BlobID
-	n    int64 // size of the blob
+	skip int64 // octets at the start of the blob that are not the message's
+	n    int64 // octets of the blob that are
 
 	id           storage.BodyID
 	sum, blobSum []byte
@@ -61,7 +62,7 @@ func (s *Store) OpenBody(ctx context.Context, id storage.BodyID) (storage.Body, 
 	}
 }
 
-const bodyQuery = `SELECT b.head_len, b.tail_len, b.packed, b.head, b.tail, b.sum, b.blob, l.size, l.off, l.data, l.sum, f.name
+const bodyQuery = `SELECT b.head_len, b.tail_len, b.packed, b.head, b.tail, b.sum, b.blob, b.skip, l.size, l.off, l.data, l.sum, f.name
 	FROM bodies b LEFT JOIN blobs l ON l.id = b.blob LEFT JOIN files f ON f.id = l.file WHERE b.id = ?`
 
 // loadBody reads a body's rows and returns the name of its file, "" for none.
@@ -72,19 +73,22 @@ func (s *Store) loadBody(ctx context.Context, id storage.BodyID, b *body) (file 
 	var name sql.NullString
 	b.inline = nil
 	err = s.read.row(ctx, bodyQuery, []any{id},
-		&headLen, &tailLen, &flags, &head, &tail, &b.sum, &blob, &size, &off, &b.inline, &b.blobSum, &name)
+		&headLen, &tailLen, &flags, &head, &tail, &b.sum, &blob, &b.skip, &size, &off, &b.inline, &b.blobSum, &name)
 	if err != nil {
 		return "", err
 	}
-	b.id, b.blob, b.n, b.off = id, storage.BlobID(blob.Int64), size.Int64, off.Int64
+	b.id, b.blob, b.n, b.off = id, storage.BlobID(blob.Int64), size.Int64-b.skip, off.Int64
 	if b.head, err = unpack(head, headLen, flags&packedHead != 0); err != nil {
 		return "", fmt.Errorf("body %d: head: %w", id, err)
 	}
 	if b.tail, err = unpack(tail, tailLen, flags&packedTail != 0); err != nil {
 		return "", fmt.Errorf("body %d: tail: %w", id, err)
 	}
-	if !name.Valid && int64(len(b.inline)) != b.n {
-		return "", fmt.Errorf("body %d: blob %d has %d bytes, not %d", id, b.blob, len(b.inline), b.n)
+	if b.skip < 0 || b.n < 0 {
+		return "", fmt.Errorf("body %d: skips %d of %d bytes of blob %d", id, b.skip, size.Int64, b.blob)
+	}
+	if !name.Valid && int64(len(b.inline)) != size.Int64 {
+		return "", fmt.Errorf("body %d: blob %d has %d bytes, not %d", id, b.blob, len(b.inline), size.Int64)
 	}
 	return name.String, nil
 }
@@ -94,7 +98,7 @@ func (b *body) Size() int64 { return int64(len(b.head)) + b.n + int64(len(b.tail
 
 // Blob implements storage.Body.
 func (b *body) Blob() (id storage.BlobID, off, n int64) {
-	if b.blob == 0 {
+	if b.blob == 0 || b.skip != 0 {
 		return 0, 0, 0
 	}
 	return b.blob, int64(len(b.head)), b.n
@@ -129,18 +133,7 @@ func (b *body) readSegment(p []byte, off int64) (int, error) {
 		off -= h
 	}
 	if off < b.n {
-		if b.file == nil {
-			return copy(p, b.inline[off:]), nil
-		}
-		p = p[:min(int64(len(p)), b.n-off)]
-		n, err := b.file.ReadAt(p, b.off+off)
-		if n == len(p) {
-			return n, nil
-		}
-		if err == io.EOF {
-			err = fmt.Errorf("file of blob %d: %w", b.blob, io.ErrUnexpectedEOF)
-		}
-		return n, err
+		return b.readBlob(p[:min(int64(len(p)), b.n-off)], b.skip+off)
 	}
 	off -= b.n
 	if off < int64(len(b.tail)) {
@@ -149,6 +142,27 @@ func (b *body) readSegment(p []byte, off int64) (int, error) {
 	return 0, io.EOF
 }
 
+// readBlob reads from the blob, of which off is not the end, as much as p has.
+func (b *body) readBlob(p []byte, off int64) (int, error) {
+	if b.file == nil {
+		return copy(p, b.inline[off:]), nil
+	}
+	n, err := b.file.ReadAt(p, b.off+off)
+	if n == len(p) {
+		return n, nil
+	}
+	if err == io.EOF {
+		err = fmt.Errorf("file of blob %d: %w", b.blob, io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
+// wholeBlob reads the blob from its start, also what is skipped of it.
+type wholeBlob struct{ *body }
+
+// ReadAt implements io.ReaderAt, for ranges within the blob.
+func (b wholeBlob) ReadAt(p []byte, off int64) (int, error) { return b.readBlob(p, off) }
+
 // Intact implements storage.Body. The sum is made as fillBody makes it.
 func (b *body) Intact() error {
 	const op = "sqlite.Body"
@@ -156,13 +170,13 @@ func (b *body) Intact() error {
 	whole.Write(b.head)
 	if b.blob != 0 {
 		h := sha256.New()
-		if _, err := io.Copy(h, io.NewSectionReader(b, int64(len(b.head)), b.n)); err != nil {
+		if _, err := io.Copy(h, io.NewSectionReader(wholeBlob{b}, 0, b.skip+b.n)); err != nil {
 			return failed(op, err)
 		}
 		if !bytes.Equal(h.Sum(nil), b.blobSum) {
 			return fault.New(op, fault.Internal, fmt.Errorf("blob %d of body %d is not what was stored: pecd verify", b.blob, b.id))
 		}
-		whole.Write(b.blobSum)
+		whole.Write(sumOfBlob(b.blobSum, b.skip))
 	}
 	whole.Write(b.tail)
 	if !bytes.Equal(whole.Sum(nil), b.sum) {

@@ -5,6 +5,7 @@ package storagetest
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -93,6 +94,40 @@ func testBodySegments(e *env) {
 }
 
 // randomReads compares reads at random places, also across segments and the end.
+func testBodySkip(e *env) {
+	in := e.box("a@x.it")
+	for i, size := range []int{1000, 300_000} {
+		data := noise(uint64(60+i), size)
+		shared := e.blobOf(data)
+		whole := &storage.NewBody{Head: []byte("w"), Blob: shared}
+		part := &storage.NewBody{Head: []byte("head"), Blob: shared, Skip: 700, Tail: []byte("tail")}
+		e.ok(whole, part, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: whole}}, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: part}})
+		equal(e, "size", part.Size, int64(len(data)-700+8))
+		e.wantBody(part.ID, part.Head, data[700:], part.Tail)
+		e.wantBody(whole.ID, whole.Head, data)
+		e.ok(&storage.Expunge{Folder: in.ID, UIDs: []uint32{e.now(in).UIDNext - 2}})
+		e.wantBody(part.ID, part.Head, data[700:], part.Tail)
+
+		// The same octets that come in again are the same blob.
+		again := &storage.NewBody{Head: []byte("a"), Blob: e.blobOf(data)}
+		e.ok(again, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: again}})
+		equal(e, "blob", again.Blob.ID, shared.ID)
+		body := must(e.OpenBody(e.ctx, part.ID))(e)
+		if id, _, _ := body.Blob(); id != 0 {
+			e.Errorf("blob %d, of which the message has a part", id)
+		}
+		if err := errors.Join(body.Intact(), body.Close()); err != nil {
+			e.Error(err)
+		}
+		for _, skip := range []int64{-1, int64(size), int64(size) + 1} {
+			b := &storage.NewBody{Blob: e.blobOf(data), Skip: skip}
+			e.fails(fault.Invalid, b, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: b}})
+		}
+	}
+	b := &storage.NewBody{Head: []byte("x"), Skip: 1}
+	e.fails(fault.Invalid, b, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: b}})
+}
+
 func randomReads(e *env, r io.ReaderAt, want []byte, reads int) {
 	e.Helper()
 	for range reads {

@@ -1,0 +1,20 @@
+-- SPDX-License-Identifier: EUPL-1.2
+--
+-- What is filed for the holder of a mailbox.
+
+-- Octets at the start of the blob that are not the message's.
+ALTER TABLE bodies ADD COLUMN skip INTEGER NOT NULL DEFAULT 0;
+
+-- Copies of submissions that were put into a folder a short while ago, by the
+-- provider or by the client, and have not met the other one's. sum is the
+-- beginning of the SHA-256 of the Message-ID. A row may outlive its message.
+
+CREATE TABLE sent_copies (
+  folder INTEGER NOT NULL REFERENCES folders (id),
+  sum    BLOB NOT NULL,
+  uid    INTEGER NOT NULL,
+  client INTEGER NOT NULL, -- 1: put there by the client
+  at     INTEGER NOT NULL,
+  PRIMARY KEY (folder, sum, uid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_copies_at ON sent_copies (at);
