@@ -4,6 +4,7 @@
 # make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
 # make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300), replay CRASH_IMAGES crashes
 #             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (5m)
+# make thunderbird  Thunderbird at work with the demo, configured by autoconfig alone; pictures in bin/thunderbird
 # make fuzz   every fuzz target for FUZZTIME (60s)
 # make imaptest IMAPTEST=/path/to/checkout  the scripts and the stress mode of imaptest (docs/imap-conformance.md)
 # make bench  measure (docs/performance.md); bench-short only checks that everything is delivered
@@ -24,7 +25,7 @@ TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=ope
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest packages clean
+.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest thunderbird packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -69,6 +70,12 @@ crash-short:
 
 imaptest:
 	IMAPTEST="$(IMAPTEST)" IMAPTEST_SECS=$(IMAPTEST_SECS) $(GO) test -tags imaptest -count=1 -v -timeout 1h -run IMAPTest ./test
+
+# Half a gigabyte of packages, of which the other tests need nothing.
+thunderbird:
+	@$(MAKE) --no-print-directory packages PERLMODS= ALWAYS=thunderbird-l10n-it \
+		TOOLS="thunderbird=thunderbird Xvfb=xvfb certutil=libnss3-tools import=imagemagick"
+	PECD_THUNDERBIRD=1 PECD_PICTURES=$(CURDIR)/bin/thunderbird $(GO) test -count=1 -v -timeout 10m ./test/thunderbird
 
 packages:
 	@missing=""; PATH="$$PATH:/usr/sbin"; \

@@ -78,7 +78,6 @@ func (s *indexServer) publish(t testing.TB, ldif string) {
 func TestIndexOverHTTPS(t *testing.T) {
 	var s *indexServer
 	var good string
-	https := freeAddress(t)
 	p := newPeer(t, func(p *peerProvider, config string) string {
 		s = newIndexServer(t, p)
 		good = string(p.read(t, "alfa/index.ldif"))
@@ -86,7 +85,6 @@ func TestIndexOverHTTPS(t *testing.T) {
 		ca := write(t, "index-ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.ca.cert.Raw}))
 		config = strings.Replace(config, "file = \"alfa/index.ldif\"\n", fmt.Sprintf("file = \"alfa/index.ldif.p7m\"\nauthorities = %q\nurl = %q\ntls_authorities = %q\nclient_certificate = %q\nclient_key = %q\n",
 			ca, s.URL+"/igpec.ldif.p7m", ca, p.signers["client"].cert, p.signers["client"].key), 1)
-		config = strings.Replace(config, "[listen]\n", fmt.Sprintf("[listen]\nhttps = %q\n", https), 1)
 		return config + fmt.Sprintf("\n[publish]\npath = \"/ldif/alfa.ldif.p7m\"\nurl = \"https://localhost/ldif/alfa.ldif.p7m\"\nclient_authorities = %q\nnext_certificates = [%q]\n",
 			ca, p.signers["renewed"].cert)
 	})
@@ -131,7 +129,8 @@ func TestIndexOverHTTPS(t *testing.T) {
 	if out := string(run(t, pecd(t), "ledger", "search", "--kind", "index.loaded", "--json", "--config", config)); !strings.Contains(out, "by hand: true") {
 		t.Errorf("log of the index taken over by hand: %s", out)
 	}
-	checkOwnRecord(t, p, s, https)
+	checkOwnRecord(t, p, s, p.demo.get(t, "ALFA_HTTPS"))
+	checkWhoIsAskedForACertificate(t, p.demo)
 }
 
 // checkOwnRecord reads what alfa publishes of itself.
@@ -168,13 +167,24 @@ func checkOwnRecord(t *testing.T, p *peerProvider, s *indexServer, https string)
 	}
 }
 
-// freeAddress is an address on loopback that nobody uses.
-func freeAddress(t testing.TB) string {
+// checkWhoIsAskedForACertificate: whoever fetches the record by the server's own
+// name is; a mail client that asks for its configuration is not.
+func checkWhoIsAskedForACertificate(t *testing.T, d *demo) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for name, want := range map[string]bool{"localhost": true, "autoconfig.alfa.example": false, "autodiscover.alfa.example": false} {
+		asked := false
+		cfg := d.tls(t, name)
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked = true
+			return new(tls.Certificate), nil
+		}
+		c, err := tls.Dial("tcp", d.get(t, "ALFA_HTTPS"), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if asked != want {
+			t.Errorf("%s: asked for a client certificate: %v, want %v", name, asked, want)
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
