@@ -92,10 +92,11 @@ func (t *tree) entry(f storage.Folder, patterns []string, options *imaplib.ListO
 	data := &imaplib.ListData{Delim: delimiter, Mailbox: f.Name}
 	chosen := (!options.SelectSubscribed || f.Subscribed) && (!options.SelectSpecialUse || f.SpecialUse != "")
 	if !chosen {
-		// Folders below that are chosen, and would not be listed themselves.
+		// Folders below that are chosen, and would not be listed themselves
+		// (RFC 9051 §6.3.9.6: no redundant CHILDINFO).
 		hidden := false
 		for _, child := range t.below[f.Name] {
-			hidden = hidden || !lsub || !matchAny(patterns, child.Name)
+			hidden = hidden || !matchAny(patterns, child.Name)
 		}
 		if !hidden || !lsub && !options.SelectRecursiveMatch {
 			return nil
