@@ -237,7 +237,7 @@ func (e *element) address() (a address, ok bool) {
 	} else {
 		a.name = e.comment // RFC 822 style: user@host (Name)
 	}
-	if spec == "" && a.name == "" {
+	if spec == "" && (a.name == "" || !e.isAngle) { // nothing, or a comment alone
 		return a, false
 	}
 	a.mailbox, a.host = spec, ""

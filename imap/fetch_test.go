@@ -22,7 +22,7 @@ import (
 const nested = "Date: Wed, 3 Jun 2026 12:15:05 +0200\r\n" +
 	"From: =?utf-8?Q?Citt=C3=A0?= <comune@alfa.example>\r\n" +
 	"Sender: \"Ufficio, Protocollo\" <@route.example:uff@alfa.example>\r\n" +
-	"To: uno@x.example (Primo), Gruppo: due@x.example, \"tre \\\"3\\\"\" <tre@x.example>;,\r\n undisclosed-recipients:;\r\n" +
+	"To: uno@x.example (Primo), Gruppo: due@x.example, \"tre \\\"3\\\"\" <tre@x.example>;,\r\n undisclosed-recipients: (nessuno) ;\r\n" +
 	"Subject: =?utf-8?Q?Citt=C3=A0?=\r\n piegato\r\n" +
 	"Message-ID: <nested@alfa.example>\r\n" +
 	"In-Reply-To: <prima@x.example>\r\n" +

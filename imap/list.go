@@ -123,10 +123,11 @@ func (t *tree) entry(f storage.Folder, q *listQuery) (e listed, ok bool) {
 	e.name = f.Name
 	chosen := (!q.subscribed || f.Subscribed) && (!q.specialUse || f.SpecialUse != "")
 	if !chosen {
-		// Folders below that are chosen, and would not be listed themselves.
+		// Folders below that are chosen, and would not be listed themselves
+		// (RFC 9051 §6.3.9.6: no redundant CHILDINFO).
 		hidden := false
 		for _, child := range t.below[f.Name] {
-			hidden = hidden || !q.lsub || !matchAny(q.patterns, child.Name)
+			hidden = hidden || !matchAny(q.patterns, child.Name)
 		}
 		if !hidden || !q.lsub && !q.recursive {
 			return e, false

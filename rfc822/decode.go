@@ -101,8 +101,9 @@ func base64Digit(c byte) (uint32, bool) {
 
 // NewQuotedPrintableReader returns a reader of what the quoted-printable text of
 // r stands for (RFC 2045 §6.7). An equals sign that begins neither an octet nor
-// a soft line break stands for itself; white space at the end of a line stays.
-// The only errors are those of r.
+// a soft line break stands for itself. White space at the end of a line was
+// added on the way and is left out, as rule 3 has it; where it is longer than a
+// line may be, its beginning stays. The only errors are those of r.
 func NewQuotedPrintableReader(r io.Reader) io.Reader {
 	return &quotedPrintable{bufio.NewReaderSize(r, decodeBuffer)}
 }
@@ -119,9 +120,14 @@ func (q *quotedPrintable) Read(p []byte) (int, error) {
 			}
 			return n, err
 		}
-		if c == '=' {
+		switch c {
+		case '=':
 			var soft bool
 			if c, soft = q.escape(); soft {
+				continue
+			}
+		case ' ', '\t':
+			if q.padded() {
 				continue
 			}
 		}
@@ -129,6 +135,29 @@ func (q *quotedPrintable) Read(p []byte) (int, error) {
 		n++
 	}
 	return len(p), nil
+}
+
+// longestBlank is how many octets of white space are looked past.
+const longestBlank = 80
+
+// padded reports whether nothing but white space comes before the line end, and
+// then leaves it out.
+func (q *quotedPrintable) padded() bool {
+	next, _ := q.r.Peek(longestBlank)
+	for i, c := range next {
+		switch {
+		case c == ' ' || c == '\t' || c == '\r' && i+1 < len(next) && next[i+1] == '\n':
+			continue
+		case c == '\n':
+			if i > 0 && next[i-1] == '\r' {
+				i--
+			}
+			_, _ = q.r.Discard(i) // in the buffer
+			return true
+		}
+		return false
+	}
+	return false
 }
 
 // escape reads what follows an equals sign: two digits, or a line end that white
@@ -143,8 +172,7 @@ func (q *quotedPrintable) escape() (c byte, soft bool) {
 			return hi<<4 | lo, false
 		}
 	}
-	const longest = 80 // octets of white space looked past
-	next, _ = q.r.Peek(longest)
+	next, _ = q.r.Peek(longestBlank)
 	for i, c := range next {
 		switch c {
 		case ' ', '\t', '\r':
@@ -155,7 +183,7 @@ func (q *quotedPrintable) escape() (c byte, soft bool) {
 		}
 		return '=', false
 	}
-	if len(next) < longest { // the text ends here
+	if len(next) < longestBlank { // the text ends here
 		_, _ = q.r.Discard(len(next))
 		return 0, true
 	}

@@ -61,8 +61,11 @@ func TestRFC2045_6_7_QuotedPrintableReader(t *testing.T) {
 		{"ci= ", "ci"},
 		{"a=ZZb=4", "a=ZZb=4"},
 		{"a==3D", "a=="},
-		{"a=" + strings.Repeat(" ", 100) + "\r\nb", "a=" + strings.Repeat(" ", 100) + "\r\nb"},
-		{"a  \r\nb", "a  \r\nb"},
+		{"a=" + strings.Repeat(" ", 100) + "\r\nb", "a=" + strings.Repeat(" ", 21) + "\r\nb"},
+		{"a  \r\nb", "a\r\nb"},
+		{"a \t\nb \rc ", "a\nb \rc "},
+		{"a =\r\n \r\nb=20\r\n", "a \r\nb \r\n"},
+		{"a" + strings.Repeat(" ", 100) + "\r\nb", "a" + strings.Repeat(" ", 21) + "\r\nb"},
 	} {
 		for name, wrap := range pieces {
 			got, err := io.ReadAll(NewQuotedPrintableReader(wrap(strings.NewReader(c.in))))
