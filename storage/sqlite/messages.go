@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -76,12 +77,24 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 		if m.date = op.InternalDate.Unix(); op.InternalDate.IsZero() {
 			m.date = m.saved
 		}
+		own := false // \Seen is that of the viewer alone
+		if r.viewer != "" && m.flags.seen() {
+			if own, err = r.personalSeen(op.Folder, op.Mailbox); err != nil {
+				return err
+			}
+			m.flags = m.flags.toggled(own)
+		}
 		in, err := r.receive(opName, op.Folder, op.Mailbox, name, &m)
 		if err != nil {
 			return err
 		}
 		if op.UIDL != "" {
 			if _, err := r.exec("INSERT INTO uidls (folder, uid, uidl) VALUES (?, ?, ?)", in.ID, m.uid, op.UIDL); err != nil {
+				return err
+			}
+		}
+		if own {
+			if err := errors.Join(r.differ(opName, m.folder, m.uid, true), r.countSeen(m.folder, r.viewer, m.contrary())); err != nil {
 				return err
 			}
 		}
