@@ -62,7 +62,7 @@ type Mailbox struct {
 	Used     int64 // bytes held; set by the store
 	Messages int64 // set by the store
 
-	PersonalSeen bool // each user has \Seen flags of his own
+	PersonalSeen bool // each user has \Seen flags of his own (Viewing)
 	FileSent     bool // a copy of each submission is filed in the \Sent folder
 	FileReceipts bool // receipts go into a folder for the year of their message
 }

@@ -101,7 +101,8 @@ const (
 )
 
 // SetFlags changes the flags of messages. Absent UIDs are passed over.
-// Messages whose flags do not change keep their modseq.
+// Messages whose flags do not change keep their modseq. In a mailbox with
+// PersonalSeen \Seen is the viewer's (Viewing); without one it stays as it is.
 type SetFlags struct {
 	Folder FolderID
 	UIDs   []uint32
@@ -129,8 +130,9 @@ type Expunge struct {
 }
 
 // CopyMessages copies messages, or moves them, to another folder of the same
-// mailbox or of another one. Flags and dates are kept. Into a recoverable folder:
-// Denied.
+// mailbox or of another one. Flags and dates are kept, and what each user has seen
+// where both mailboxes have PersonalSeen; where the receiving one has not, \Seen
+// is the viewer's. Into a recoverable folder: Denied.
 type CopyMessages struct {
 	From  FolderID
 	UIDs  []uint32
@@ -170,7 +172,8 @@ type DeleteFolder struct {
 	Name    string
 }
 
-// Subscribe sets or clears the subscription of a folder.
+// Subscribe sets or clears the subscription of a folder: the viewer's own where his
+// login is not the mailbox's address (Viewing), that of the mailbox otherwise.
 type Subscribe struct {
 	Mailbox    MailboxID
 	Name       string

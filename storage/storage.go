@@ -125,6 +125,8 @@ type Folder struct {
 	// Recoverable marks the folder of what POP3 clients deleted, see the interface
 	// of that name.
 	Recoverable bool
+	// PersonalSeen is that of its mailbox: \Seen and Unseen are the viewer's.
+	PersonalSeen bool
 	// Horizon is the modification sequence up to which expunges may have been
 	// forgotten: Changes since an earlier one may lack some of them.
 	Horizon uint64

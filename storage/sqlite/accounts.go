@@ -120,6 +120,9 @@ func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
 		created = coalesce(nullif(?, 0), created) WHERE id = ? AND address = ?`,
 		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, m.PersonalSeen, m.FileSent, m.FileReceipts,
 		nanos(m.Created), m.ID, m.Address)
+	if err == nil && n > 0 && !m.PersonalSeen {
+		err = r.endPersonalSeen(m.ID)
+	}
 	if err != nil || n > 0 {
 		return err
 	}

@@ -24,7 +24,8 @@ func (s *Store) Changes(ctx context.Context, id storage.FolderID, since uint64) 
 	var c storage.Changes
 	// Prepared first: inside the transaction there may be no connection left to
 	// prepare them on.
-	modseq, err := s.read.stmt(ctx, "SELECT modseq, horizon FROM folders WHERE id = ?")
+	modseq, err := s.read.stmt(ctx, `SELECT modseq, horizon, (SELECT personal_seen FROM mailboxes WHERE mailboxes.id = folders.mailbox)
+		FROM folders WHERE id = ?`)
 	if err != nil {
 		return c, failed(op, err)
 	}
@@ -33,16 +34,30 @@ func (s *Store) Changes(ctx context.Context, id storage.FolderID, since uint64) 
 	if err != nil {
 		return c, failed(op, err)
 	}
+	args := []any{id, int64(since)}
+	viewed, viewedArgs := changed, args
+	if who := viewer(ctx); who != "" {
+		viewed, err = s.read.stmt(ctx, "SELECT folder, uid, body, size, "+viewedFlags+
+			", keywords, modseq, date, saved FROM messages WHERE folder = ? AND modseq > ? ORDER BY uid")
+		if err != nil {
+			return c, failed(op, err)
+		}
+		viewedArgs = []any{who, id, int64(since)}
+	}
 	vanished, err := s.read.stmt(ctx, "SELECT first, last FROM vanished WHERE folder = ? AND modseq > ?")
 	if err != nil {
 		return c, failed(op, err)
 	}
 	err = s.read.snapshot(ctx, func(tx *sql.Tx) error {
-		err := tx.StmtContext(ctx, modseq).QueryRowContext(ctx, id).Scan(&c.ModSeq, &c.Horizon)
+		var personal bool
+		err := tx.StmtContext(ctx, modseq).QueryRowContext(ctx, id).Scan(&c.ModSeq, &c.Horizon, &personal)
 		if err != nil || c.ModSeq <= since {
 			return err
 		}
-		ms, err := collect(ctx, tx.StmtContext(ctx, changed), scanMessage, id, int64(since))
+		if personal {
+			changed, args = viewed, viewedArgs
+		}
+		ms, err := collect(ctx, tx.StmtContext(ctx, changed), scanMessage, args...)
 		if err != nil {
 			return err
 		}

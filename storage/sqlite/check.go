@@ -59,6 +59,16 @@ var invariants = [...]string{
 		GROUP BY mailbox HAVING count(*) > 1`,
 	`SELECT 'folder ' || u.folder || ' uid ' || u.uid, 'has an identifier of POP3, but is not there' FROM uidls u
 		WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.folder = u.folder AND m.uid = u.uid)`,
+	`SELECT 'folder ' || s.folder || ' uid ' || s.uid, 'what ' || s.login || ' has seen is of no message, or of a mailbox where that is not kept'
+		FROM seen s WHERE NOT EXISTS (SELECT 1 FROM messages m JOIN folders f ON f.id = m.folder JOIN mailboxes b ON b.id = f.mailbox
+			WHERE m.folder = s.folder AND m.uid = s.uid AND b.personal_seen)`,
+	`SELECT 'folder ' || folder, printf('counts %d unseen more for %s; there are %d', counted, login, n) FROM (
+		SELECT u.folder, u.login, coalesce(c.unseen, 0) AS counted,
+			(SELECT count(*) FILTER (WHERE m.flags & 8) - count(*) FILTER (WHERE NOT m.flags & 8) FROM seen s
+				JOIN messages m ON m.folder = s.folder AND m.uid = s.uid WHERE s.folder = u.folder AND s.login = u.login) AS n
+		FROM (SELECT DISTINCT folder, login FROM seen UNION SELECT folder, login FROM seen_counts) u
+			LEFT JOIN seen_counts c ON c.folder = u.folder AND c.login = u.login)
+		WHERE counted <> n`,
 	`SELECT 'folder ' || f.id, printf('UIDVALIDITY %d is above the mailbox''s %d', f.uidvalidity, b.uidvalidity)
 		FROM folders f JOIN mailboxes b ON b.id = f.mailbox WHERE f.uidvalidity > b.uidvalidity`,
 	`SELECT 'mailbox ' || b.id, 'has no INBOX' FROM mailboxes b

@@ -49,7 +49,7 @@ func (s *Store) Commit(ctx context.Context, step *storage.Step) error {
 func (s *Store) commitOnce(ctx context.Context, step *storage.Step, bytes bool) error {
 	p := newPrepared()
 	err := s.prepare(ctx, p, step, bytes)
-	q := &request{changes: p.changes, bytes: p.bytes, alone: p.rows > maxSharedRows, done: make(chan struct{})}
+	q := &request{changes: p.changes, viewer: viewer(ctx), bytes: p.bytes, alone: p.rows > maxSharedRows, done: make(chan struct{})}
 	if err == nil {
 		err = s.submit(ctx, q)
 	}
@@ -189,6 +189,9 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 	case *storage.PutDomain:
 		return putDomain(op)
 	case *storage.PutMailbox:
+		if op.Mailbox.ID != 0 {
+			p.rows += maxSharedRows // may end what each user has seen
+		}
 		return p.putMailbox(op)
 	case *storage.PutUser:
 		return putUser(op)

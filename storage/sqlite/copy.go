@@ -33,7 +33,7 @@ func copyMessages(op *storage.CopyMessages) change {
 		if op.Move && from.Mailbox == to.Mailbox && !from.Recoverable {
 			quota = 0
 		}
-		dest, err := r.insertCopies(opName, ms, to)
+		dest, err := r.insertCopies(opName, from, ms, to)
 		if err != nil {
 			return err
 		}
@@ -72,9 +72,10 @@ func (r *run) messages(folder storage.FolderID, uids []uint32) ([]message, error
 	return out, nil
 }
 
-// insertCopies puts copies of messages into a folder and returns their UIDs.
-// All of them share one modseq.
-func (r *run) insertCopies(op string, ms []message, to storage.Folder) ([]uint32, error) {
+// insertCopies puts copies of messages of a folder into another one and returns
+// their UIDs. All of them share one modseq. Each user has seen of the copies what
+// he has seen of the messages; where \Seen is not personal it is the viewer's.
+func (r *run) insertCopies(op string, from storage.Folder, ms []message, to storage.Folder) ([]uint32, error) {
 	if len(ms) == 0 {
 		return nil, nil
 	}
@@ -85,6 +86,11 @@ func (r *run) insertCopies(op string, ms []message, to storage.Folder) ([]uint32
 	var unseen, bytes int64
 	for i, m := range ms {
 		dest[i] = to.UIDNext + uint32(i)
+		if from.PersonalSeen {
+			if err := r.seenOf(&m, to, dest[i]); err != nil {
+				return nil, err
+			}
+		}
 		m.folder, m.uid, m.modseq, m.saved = to.ID, dest[i], to.ModSeq+1, r.now.Unix()
 		if err := r.insertMessage(m); err != nil {
 			return nil, err

@@ -52,12 +52,14 @@ func (r *run) removeMessages(f storage.Folder, ms []message) error {
 	for _, m := range ms {
 		for _, q := range [...]string{
 			"DELETE FROM messages WHERE folder = ? AND uid = ?",
-			"DELETE FROM seen WHERE folder = ? AND uid = ?",
 			"DELETE FROM uidls WHERE folder = ? AND uid = ?",
 		} {
 			if _, err := r.exec(q, f.ID, m.uid); err != nil {
 				return err
 			}
+		}
+		if err := r.forgetSeen(m); err != nil {
+			return err
 		}
 		r.refBody(m.body, -1)
 		unseen += int64(1 - btoi(m.flags.seen()))

@@ -167,7 +167,7 @@ func setFlags(op *storage.SetFlags) (change, error) {
 		}
 		var found []storage.Message
 		var modified []uint32
-		modseq, unseen, changed := f.ModSeq+1, 0, false
+		modseq, unseen, own, changed := f.ModSeq+1, 0, 0, false
 		for _, uid := range uids {
 			m, err := r.message(op.Folder, uid)
 			if noRows(err) {
@@ -180,19 +180,39 @@ func setFlags(op *storage.SetFlags) (change, error) {
 				modified = append(modified, uid)
 				continue
 			}
-			after := m.flags.change(op.Mode, flags)
-			if !after.equal(m.flags) {
+			before := m.flags // as the viewer has them
+			if f.PersonalSeen {
+				contrary, err := r.differs(f.ID, uid)
+				if err != nil {
+					return err
+				}
+				before = before.toggled(contrary)
+			}
+			after := before.change(op.Mode, flags)
+			if f.PersonalSeen && r.viewer == "" {
+				after = after.seenAs(before)
+			}
+			if !after.equal(before) {
 				if len(after.keywords) > maxKeywords {
 					return invalid(opName, "uid %d would have %d keywords, at most %d are kept", uid, len(after.keywords), maxKeywords)
 				}
-				unseen += btoi(m.flags.seen()) - btoi(after.seen())
-				m.flags, m.modseq, changed = after, modseq, true
+				shared, turned := after, btoi(before.seen())-btoi(after.seen())
+				if !f.PersonalSeen {
+					unseen += turned
+				} else if shared = after.seenAs(m.flags); turned != 0 {
+					own += turned
+					if err := r.differ(opName, f.ID, uid, after.seen() != shared.seen()); err != nil {
+						return err
+					}
+				}
+				m.modseq, changed = modseq, true
 				_, err := r.exec("UPDATE messages SET flags = ?, keywords = ?, modseq = ? WHERE folder = ? AND uid = ?",
-					after.system, after.joined(), modseq, op.Folder, uid)
+					shared.system, shared.joined(), modseq, op.Folder, uid)
 				if err != nil {
 					return err
 				}
 			}
+			m.flags = after
 			found = append(found, m.public())
 		}
 		r.after(func() {
@@ -205,6 +225,9 @@ func setFlags(op *storage.SetFlags) (change, error) {
 			return nil
 		}
 		r.touched(f.ID)
+		if err := r.countSeen(f.ID, r.viewer, own); err != nil {
+			return err
+		}
 		_, err = r.exec("UPDATE folders SET modseq = ?, unseen = unseen + ? WHERE id = ?", modseq, unseen, f.ID)
 		return err
 	}, nil

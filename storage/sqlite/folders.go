@@ -11,11 +11,18 @@ import (
 	"pecd/storage"
 )
 
-const folderColumns = "id, mailbox, name, special_use, subscribed, uidvalidity, uidnext, modseq, messages, unseen, bytes, recoverable, horizon"
+const (
+	folderColumns = "id, mailbox, name, special_use, subscribed, uidvalidity, uidnext, modseq, messages, unseen" + moreFolderColumns
+	// viewedFolder is folderColumns as the viewer ?1 has them.
+	viewedFolder = "id, mailbox, name, special_use, " + viewedSubscribed + ", uidvalidity, uidnext, modseq, messages, " +
+		viewedUnseen + moreFolderColumns
+
+	moreFolderColumns = ", bytes, recoverable, horizon, (SELECT personal_seen FROM mailboxes WHERE mailboxes.id = folders.mailbox)"
+)
 
 func scanFolder(row scanner) (f storage.Folder, err error) {
 	err = row.Scan(&f.ID, &f.Mailbox, &f.Name, &f.SpecialUse, &f.Subscribed,
-		&f.UIDValidity, &f.UIDNext, &f.ModSeq, &f.Messages, &f.Unseen, &f.Bytes, &f.Recoverable, &f.Horizon)
+		&f.UIDValidity, &f.UIDNext, &f.ModSeq, &f.Messages, &f.Unseen, &f.Bytes, &f.Recoverable, &f.Horizon, &f.PersonalSeen)
 	return f, err
 }
 
@@ -23,7 +30,7 @@ func scanFolder(row scanner) (f storage.Folder, err error) {
 func (s *Store) Folders(ctx context.Context, m storage.MailboxID) ([]storage.Folder, error) {
 	const op = "sqlite.Folders"
 	fs, err := all(ctx, s.read, scanFolder,
-		"SELECT "+folderColumns+" FROM folders WHERE mailbox = ? ORDER BY name <> 'INBOX', name", m)
+		"SELECT "+viewedFolder+" FROM folders WHERE mailbox = ? ORDER BY name <> 'INBOX', name", viewer(ctx), m)
 	if err == nil && len(fs) == 0 { // every mailbox has an INBOX
 		return nil, absent(op, "mailbox %d", m)
 	}
@@ -37,15 +44,13 @@ func (s *Store) Folder(ctx context.Context, m storage.MailboxID, name string) (s
 	if err != nil {
 		return storage.Folder{}, err
 	}
-	return s.folder(ctx, op, "SELECT "+folderColumns+" FROM folders WHERE mailbox = ? AND name = ?", m, name)
+	return s.folder(ctx, op, "SELECT "+viewedFolder+" FROM folders WHERE mailbox = ? AND name = ?", viewer(ctx), m, name)
 }
 
 // FolderByID implements storage.Mail.
 func (s *Store) FolderByID(ctx context.Context, id storage.FolderID) (storage.Folder, error) {
-	return s.folder(ctx, "sqlite.FolderByID", folderByID, id)
+	return s.folder(ctx, "sqlite.FolderByID", "SELECT "+viewedFolder+" FROM folders WHERE id = ?", viewer(ctx), id)
 }
-
-const folderByID = "SELECT " + folderColumns + " FROM folders WHERE id = ?"
 
 func (s *Store) folder(ctx context.Context, op, query string, args ...any) (storage.Folder, error) {
 	st, err := s.read.stmt(ctx, query)
@@ -54,14 +59,14 @@ func (s *Store) folder(ctx context.Context, op, query string, args ...any) (stor
 	}
 	f, err := scanFolder(st.QueryRowContext(ctx, args...))
 	if noRows(err) {
-		return storage.Folder{}, absent(op, "folder %v", args)
+		return storage.Folder{}, absent(op, "folder %v", args[1:])
 	}
 	return f, failed(op, err)
 }
 
 // folder reads a folder inside the step.
 func (r *run) folder(op string, id storage.FolderID) (storage.Folder, error) {
-	f, err := scanFolder(r.row(folderByID, id))
+	f, err := scanFolder(r.row("SELECT "+folderColumns+" FROM folders WHERE id = ?", id))
 	if noRows(err) {
 		return f, absent(op, "folder %d", id)
 	}
@@ -103,9 +108,9 @@ func (r *run) makeFolder(op string, f storage.Folder) (storage.Folder, error) {
 	if f.UIDValidity, err = r.nextValidity(op, f.Mailbox); err != nil {
 		return f, err
 	}
-	id, err := r.insert("INSERT INTO folders (mailbox, name, special_use, subscribed, uidvalidity, recoverable) VALUES (?, ?, ?, ?, ?, ?)",
-		f.Mailbox, f.Name, f.SpecialUse, f.Subscribed, f.UIDValidity, f.Recoverable)
-	f.ID = storage.FolderID(id)
+	err = r.row(`INSERT INTO folders (mailbox, name, special_use, subscribed, uidvalidity, recoverable) VALUES (?, ?, ?, ?, ?, ?)
+		RETURNING id, (SELECT personal_seen FROM mailboxes WHERE mailboxes.id = folders.mailbox)`,
+		f.Mailbox, f.Name, f.SpecialUse, f.Subscribed, f.UIDValidity, f.Recoverable).Scan(&f.ID, &f.PersonalSeen)
 	return f, err
 }
 
@@ -185,7 +190,19 @@ func subscribe(op *storage.Subscribe) (change, error) {
 		return nil, err
 	}
 	return func(r *run) error {
-		n, err := r.affected("UPDATE folders SET subscribed = ? WHERE mailbox = ? AND name = ?", op.Subscribed, op.Mailbox, name)
+		var holder string
+		err := r.row("SELECT address FROM mailboxes WHERE id = ?", op.Mailbox).Scan(&holder)
+		if err != nil && !noRows(err) {
+			return err
+		}
+		var n int64
+		if r.viewer == "" || r.viewer == holder {
+			n, err = r.affected("UPDATE folders SET subscribed = ? WHERE mailbox = ? AND name = ?", op.Subscribed, op.Mailbox, name)
+		} else {
+			n, err = r.affected(`INSERT OR REPLACE INTO subscriptions (folder, login, subscribed)
+				SELECT f.id, u.login, ? FROM folders f, users u WHERE f.mailbox = ? AND f.name = ? AND u.login = ?`,
+				op.Subscribed, op.Mailbox, name, r.viewer)
+		}
 		if err == nil && n == 0 {
 			err = absent(opName, "folder %q in mailbox %d", name, op.Mailbox)
 		}
@@ -237,6 +254,8 @@ func (r *run) dropFolder(f storage.Folder) error {
 		"DELETE FROM messages WHERE folder = ?",
 		"DELETE FROM seen WHERE folder = ?",
 		"DELETE FROM sent_copies WHERE folder = ?",
+		"DELETE FROM seen_counts WHERE folder = ?",
+		"DELETE FROM subscriptions WHERE folder = ?",
 		"DELETE FROM uidls WHERE folder = ?",
 		"DELETE FROM vanished WHERE folder = ?",
 		"DELETE FROM folders WHERE id = ?",

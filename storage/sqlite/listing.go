@@ -53,11 +53,12 @@ func (s *Store) Flags(ctx context.Context, id storage.FolderID, from, to uint32,
 	}
 	shared := make(flagLists)
 	read := func(c cells) (row, int) { return row{uint32(c.int(0)), shared.list(c.int(1), c.text(2))}, 0 }
-	return list(ctx, s, "sqlite.Flags", "uid, flags, keywords", "messages", flagChunk, read, id, from, to,
+	return list(ctx, s, "sqlite.Flags", "keywords", "messages", flagChunk, read, id, from, to,
 		func(r row) uint32 { return r.uid }, func(r row) error { return fn(r.uid, r.flags) })
 }
 
-const listedColumns = "uid, flags, keywords, messages.body, size, modseq, date, saved"
+// listedColumns are what Messages reads after UID and flags.
+const listedColumns = "keywords, messages.body, size, modseq, date, saved"
 
 // cells are the columns of a row as the driver gives them, their byte strings the
 // receiver's. The tables are STRICT: a column has its type, or is NULL.
@@ -73,7 +74,7 @@ func (c cells) text(i int) string {
 	return s
 }
 
-// message makes a message of listedColumns.
+// message makes a message of UID, flags and listedColumns.
 func (c cells) message(id storage.FolderID, shared flagLists) storage.Message {
 	return storage.Message{
 		Folder: id, UID: uint32(c.int(0)), Flags: shared.list(c.int(1), c.text(2)),
@@ -82,22 +83,36 @@ func (c cells) message(id storage.FolderID, shared flagLists) storage.Message {
 	}
 }
 
-// list calls fn for the rows of a folder from UID from to UID to (0: no end).
-// They are read in chunks, so that no read is open while fn takes its time. read
-// makes a T of a row and tells how many octets there are to it.
+// list calls fn for the rows of a folder from UID from to UID to (0: no end): UID,
+// flags as the viewer has them, and columns. They are read in chunks, so that no
+// read is open while fn takes its time. read makes a T of a row and tells how many
+// octets there are to it.
 func list[T any](ctx context.Context, s *Store, op, columns, tables string, chunk int, read func(cells) (T, int),
 	id storage.FolderID, from, to uint32, uid func(T) uint32, fn func(T) error) error {
-	if _, err := s.FolderByID(ctx, id); err != nil {
+	f, err := s.FolderByID(ctx, id)
+	if err != nil {
 		return err
 	}
-	query := "SELECT " + columns + " FROM " + tables + " WHERE folder = ? AND uid BETWEEN ? AND ? ORDER BY uid LIMIT ?"
+	query := "SELECT uid, flags, " + columns + " FROM " + tables + " WHERE folder = ? AND uid BETWEEN ? AND ? ORDER BY uid LIMIT ?"
 	if to == 0 {
 		to = math.MaxUint32
 	}
+	own := ownSeen{to: math.MaxUint32}
+	if who := viewer(ctx); f.PersonalSeen && who != "" {
+		own = ownSeen{s: s, folder: id, login: who}
+	}
+	viewed := func(c cells) (T, int) {
+		own.apply(c)
+		return read(c)
+	}
 	var rows []T
-	for more := true; more && from <= to; {
-		var err error
-		if rows, more, err = readCells(ctx, s.read.db, query, read, rows[:0], int64(id), int64(from), int64(to), int64(chunk)); err != nil {
+	for from <= to {
+		if err := own.load(ctx, from); err != nil {
+			return failed(op, err)
+		}
+		last := min(to, own.to)
+		var more bool
+		if rows, more, err = readCells(ctx, s.read.db, query, viewed, rows[:0], int64(id), int64(from), int64(last), int64(chunk)); err != nil {
 			return failed(op, err)
 		}
 		for _, r := range rows {
@@ -106,7 +121,10 @@ func list[T any](ctx context.Context, s *Store, op, columns, tables string, chun
 			}
 		}
 		if more = more || len(rows) == chunk; more {
-			from = uid(rows[len(rows)-1]) + 1 // below MaxUint32, see receive
+			last = uid(rows[len(rows)-1])
+		}
+		if from = last + 1; last == math.MaxUint32 {
+			return nil
 		}
 	}
 	return nil
@@ -115,7 +133,7 @@ func list[T any](ctx context.Context, s *Store, op, columns, tables string, chun
 // readCells appends what read makes of the rows of a query, until listRoom is
 // used up: more is true then. It asks the driver itself: the engine needs less
 // for such a row than database/sql.
-func readCells[T any](ctx context.Context, db *sql.DB, query string, read func(cells) (T, int), out []T, args ...int64) (all []T, more bool, err error) {
+func readCells[T any](ctx context.Context, db *sql.DB, query string, read func(cells) (T, int), out []T, args ...driver.Value) (all []T, more bool, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return out, false, err
@@ -144,7 +162,7 @@ func readCells[T any](ctx context.Context, db *sql.DB, query string, read func(c
 }
 
 // queryDriver runs a query on a connection of the driver; done ends it.
-func queryDriver(ctx context.Context, conn any, query string, args []int64) (rows driver.Rows, done func(), err error) {
+func queryDriver(ctx context.Context, conn any, query string, args []driver.Value) (rows driver.Rows, done func(), err error) {
 	p, ok := conn.(driver.ConnPrepareContext)
 	if !ok {
 		return nil, nil, fmt.Errorf("connection %T", conn)

@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -89,6 +90,13 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 		if done, err := r.spared(opName, op, folder, m); done || err != nil {
 			return err
 		}
+		own := false // \Seen is that of the viewer alone
+		if r.viewer != "" && m.flags.seen() {
+			if own, err = r.personalSeen(folder, op.Mailbox); err != nil {
+				return err
+			}
+			m.flags = m.flags.toggled(own)
+		}
 		in, err := r.receive(opName, folder, op.Mailbox, name, &m)
 		if err != nil {
 			return err
@@ -100,6 +108,11 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 		}
 		if op.Sent != nil {
 			if err := r.awaitOther(newSentCopy(op.Sent, in.ID), m.uid); err != nil {
+				return err
+			}
+		}
+		if own {
+			if err := errors.Join(r.differ(opName, m.folder, m.uid, true), r.countSeen(m.folder, r.viewer, m.contrary())); err != nil {
 				return err
 			}
 		}

@@ -42,7 +42,7 @@ func discard(op *storage.Discard) (change, error) {
 		if err != nil {
 			return err
 		}
-		dest, err := r.insertCopies(opName, ms, to)
+		dest, err := r.insertCopies(opName, from, ms, to)
 		if err != nil {
 			return err
 		}

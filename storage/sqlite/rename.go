@@ -87,7 +87,7 @@ func (r *run) emptyInbox(op string, from storage.Folder, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.insertCopies(op, ms, to); err != nil {
+	if _, err := r.insertCopies(op, from, ms, to); err != nil {
 		return err
 	}
 	return r.removeMessages(from, ms)

@@ -18,8 +18,9 @@ type change func(*run) error
 // run is one step being applied by the writer. What it collects takes effect
 // only once the engine's commit has succeeded.
 type run struct {
-	w   *writer
-	now time.Time
+	w      *writer
+	now    time.Time
+	viewer string // whose step it is, "" for nobody's
 
 	// Reference counts to be moved at the end of the step, so that a body may
 	// go from a job to a folder without being deleted in between.

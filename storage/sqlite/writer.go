@@ -67,6 +67,7 @@ type writer struct {
 // request is one step waiting for its turn.
 type request struct {
 	changes []change
+	viewer  string // storage.Viewer of the step
 	bytes   int
 	alone   bool        // too large to share a transaction
 	taken   atomic.Bool // by the writer, or by a caller that gave up: theirs alone from then on
@@ -371,7 +372,7 @@ func (w *writer) guarded(q *request) (r *run, alive bool, err error) {
 
 // perform runs the changes of one step.
 func (w *writer) perform(q *request) (*run, error) {
-	r := &run{w: w, now: w.opts.Clock.Now()}
+	r := &run{w: w, now: w.opts.Clock.Now(), viewer: q.viewer}
 	for _, change := range q.changes {
 		if err := change(r); err != nil {
 			return nil, failed("sqlite.Commit", err)
