@@ -29,6 +29,9 @@ func (s *session) capabilities() []string {
 		}
 		return caps
 	}
+	if !s.c.inflating {
+		caps = append(caps, "COMPRESS=DEFLATE")
+	}
 	return append(caps,
 		"IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "UTF8=ACCEPT", "CHILDREN",
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",

@@ -216,6 +216,9 @@ func (c *conn) nextCommand() error {
 	if !wellFormed(line) {
 		return c.refuse(line, "virgolette non chiuse o controlli / unbalanced quotes or control characters")
 	}
+	if c.now.verb == "COMPRESS" {
+		return c.compress(line, rest)
+	}
 	if run := own(c.now.verb); run != nil && c.session != nil {
 		return c.ownCommand(run, rest)
 	}

@@ -54,8 +54,10 @@ type conn struct {
 	net         net.Conn // raw, or TLS above it
 	implicitTLS bool
 	remote      netip.Addr
-	network     netip.Prefix // what MaxConnsPerIP counts
-	in          *bufio.Reader
+	network     netip.Prefix  // what MaxConnsPerIP counts
+	src         *bufio.Reader // from net
+	in          *bufio.Reader // src, or what a client has compressed
+	inflating   bool
 	session     *session
 
 	reader // commands.go
@@ -67,10 +69,11 @@ type conn struct {
 	shaking         atomic.Bool // in the TLS handshake
 	closed          sync.Once
 
-	wmu  sync.Mutex
-	out  *[]byte // from the pool while something is held
-	dead bool    // nothing goes out any more
-	skip bool    // the next write is the library's greeting and is dropped
+	wmu       sync.Mutex
+	out       *[]byte // from the pool while something is held
+	dead      bool    // nothing goes out any more
+	deflating bool    // output is compressed
+	skip      bool    // the next write is the library's greeting and is dropped
 }
 
 func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *conn {
@@ -80,7 +83,8 @@ func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *
 		c.remote = ap.Addr().Unmap()
 	}
 	c.network = directory.ClientNetwork(raw.RemoteAddr())
-	c.in = bufio.NewReaderSize(beforeRead{c}, inBuffer)
+	c.src = bufio.NewReaderSize(beforeRead{c}, inBuffer)
+	c.in = c.src
 	c.loginBy = c.after(srv.timing.login)
 	c.readBy.Store(c.loginBy)
 	return c
@@ -163,7 +167,7 @@ var errOutput = errors.New("imap: output failed")
 func (c *conn) copyRange(r io.ReaderAt, off, n int64) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if n >= largeLiteral && c.socket != nil {
+	if n >= largeLiteral && c.socket != nil && !c.deflating {
 		select {
 		case l := <-c.srv.large:
 			defer func() { c.srv.large <- l }()
@@ -251,11 +255,26 @@ func (c *conn) flushLocked() error {
 		return net.ErrClosed
 	}
 	c.writeBy.Store(c.after(c.srv.timing.progress))
-	_, err := c.net.Write(*b)
+	var err error
+	if c.deflating {
+		err = c.deflate(*b)
+	} else {
+		_, err = c.net.Write(*b)
+	}
 	c.writeBy.Store(0)
 	if err != nil {
 		c.dead = true
 	}
+	return err
+}
+
+// ahead waits for the client to say something more, or to leave. Unlike a read it
+// may be broken off by wake and called again.
+func (c *conn) ahead() error {
+	if c.in.Buffered() > 0 {
+		return nil
+	}
+	_, err := c.src.Peek(1)
 	return err
 }
 

@@ -18,6 +18,7 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -101,6 +102,7 @@ type Server struct {
 	lib        *imapserver.Server
 	structures *scanned
 	buffers    *sync.Pool    // of *[]byte, outBuffer octets
+	deflated   *sync.Pool    // of *bytes.Buffer
 	large      chan *large   // for large literals; filled in when first used
 	scans      chan struct{} // one slot for each message being read through
 	orders     chan struct{} // one slot for each SORT or THREAD that gathers what it orders
@@ -138,6 +140,7 @@ func NewServer(cfg Config) *Server {
 		log:       log,
 		timing:    defaultTiming(),
 		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }},
+		deflated:  &sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		scans:     make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		orders:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		stopping:  make(chan struct{}),

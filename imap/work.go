@@ -50,7 +50,7 @@ func (s *session) work() *work {
 				s.c.cut()
 			}
 		}()
-		_, err := s.c.in.Peek(1)
+		err := s.c.ahead()
 		if err != nil && w.ctx.Err() == nil {
 			w.cancel(io.EOF)
 		}
