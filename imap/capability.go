@@ -34,6 +34,7 @@ func (s *session) capabilities() []string {
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
 		"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "QRESYNC",
 		"SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES",
+		"WITHIN", "PREVIEW", "SAVEDATE",
 		"APPENDLIMIT="+strconv.FormatUint(uint64(s.AppendLimit()), 10),
 	)
 }

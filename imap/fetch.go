@@ -90,7 +90,7 @@ func (s *session) changedSince(q *fetchQuery, spans []span) ([]span, error) {
 // asksSummary tells whether an item may be answered by the summary of a message.
 func asksSummary(it fetchItem) bool {
 	switch it.kind {
-	case itemEnvelope, itemBody, itemBodyStructure:
+	case itemEnvelope, itemBody, itemBodyStructure, itemPreview:
 		return true
 	case itemSection, itemBinary, itemBinarySize:
 		return len(it.part) > 0 || it.spec == specFields
@@ -275,6 +275,15 @@ func (f *fetcher) item(b []byte, i int, it *fetchItem, mm *fetched) ([]byte, pie
 		return w.b, piece{}, nil
 	case itemBinary, itemBinarySize:
 		return f.binary(b, it, mm)
+	case itemPreview:
+		b, err := appendPreview(b, it, mm, f.utf8)
+		return b, piece{}, err
+	case itemEmailID:
+		return append(append(append(b, '('), emailID(mm.m.Body)...), ')'), piece{}, nil
+	case itemThreadID:
+		return append(b, "NIL"...), piece{}, nil
+	case itemSaveDate:
+		return appendDate(b, mm.m.SavedDate), piece{}, nil
 	}
 	if raw, ok := mm.keptFields(it); ok {
 		return appendLiteral(b, raw, it), piece{}, nil

@@ -25,6 +25,7 @@ type fetched struct {
 	body storage.Body
 
 	summary *rfc822.Summary // kept, read; nil before, and where it is of no use
+	stored  []byte          // the summary that the store has or is given
 	head    *head
 	full    *rfc822.Header
 	parsed  *rfc822.Message
@@ -49,7 +50,7 @@ func (f *fetched) close() {
 func (f *fetched) summarized() (s *rfc822.Summary, ok bool) {
 	if f.summary == nil && f.kept != nil {
 		if s, err := rfc822.ReadSummary(f.kept, f.m.Size); err == nil {
-			f.summary = &s
+			f.summary, f.stored = &s, f.kept
 		}
 		f.kept = nil
 	}
@@ -120,7 +121,8 @@ func (f *fetched) tree() (*rfc822.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.s.learn(f.m.Body, t.Summary())
+	f.stored = t.Summary()
+	f.s.learn(f.m.Body, f.stored)
 	f.parsed = t
 	return t, nil
 }

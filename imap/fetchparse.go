@@ -21,6 +21,10 @@ const (
 	itemSection       // BODY[…], RFC822…
 	itemBinary        // BINARY[…]
 	itemBinarySize    // BINARY.SIZE[…]
+	itemPreview       // RFC 8970
+	itemEmailID       // RFC 8474; the next one as well
+	itemThreadID
+	itemSaveDate // RFC 8514
 )
 
 // specifier is what of a part a section names.
@@ -40,6 +44,7 @@ type fetchItem struct {
 	kind   itemKind
 	name   string // as it stands before the value in the response
 	peek   bool   // does not set \Seen
+	lazy   bool   // a preview only if it is known
 	part   []int
 	spec   specifier
 	fields []string
@@ -175,6 +180,14 @@ func (p *parser) fetchItem() fetchItem {
 		p.path(&it)
 		p.want(']')
 		it.name += "[" + pathText(it.part) + "]"
+	case "PREVIEW":
+		it.kind, it.lazy = itemPreview, p.lazy()
+	case "EMAILID":
+		it.kind = itemEmailID
+	case "THREADID":
+		it.kind = itemThreadID
+	case "SAVEDATE":
+		it.kind = itemSaveDate
 	default:
 		p.fail()
 	}

@@ -90,7 +90,7 @@ const (
 
 func cost(op searchOp) int {
 	switch op {
-	case opLarger, opSmaller, opSince, opBefore, opOn, opModSeq:
+	case opLarger, opSmaller, opSince, opBefore, opOn, opModSeq, opOlder, opYounger, opSavedSince, opSavedBefore, opSavedOn, opEmailID:
 		return needsRow
 	case opSentSince, opSentBefore, opSentOn, opHeader:
 		return needsHeader
@@ -244,6 +244,13 @@ func (c *candidate) compare(k *prepared) bool {
 		return m.Size < k.n
 	case opModSeq:
 		return m.ModSeq >= uint64(k.n)
+	case opOlder, opYounger:
+		age := c.s.srv.cfg.Clock.Now().Unix() - m.InternalDate.Unix()
+		return age == k.n || (age > k.n) == (k.op == opOlder)
+	case opSavedSince, opSavedBefore, opSavedOn:
+		return compareDate(k.op, dayOf(m.SavedDate.UTC()), k.date)
+	case opEmailID:
+		return emailID(m.Body) == k.text
 	}
 	return compareDate(k.op, dayOf(m.InternalDate.UTC()), k.date)
 }
@@ -251,9 +258,9 @@ func (c *candidate) compare(k *prepared) bool {
 // compareDate compares days; the time and its zone count for nothing.
 func compareDate(op searchOp, day, date time.Time) bool {
 	switch op {
-	case opSince, opSentSince:
+	case opSince, opSavedSince, opSentSince:
 		return !day.Before(date)
-	case opBefore, opSentBefore:
+	case opBefore, opSavedBefore, opSentBefore:
 		return day.Before(date)
 	}
 	return day.Equal(date)

@@ -20,6 +20,12 @@ const (
 	opSince   // date, of the arrival; the next two as well
 	opBefore
 	opOn
+	opOlder      // n seconds; the next one as well
+	opYounger    //
+	opSavedSince // date, of when it was put into the folder; the next two as well
+	opSavedBefore
+	opSavedOn
+	opEmailID   // text
 	opSentSince // date, of the Date field
 	opSentBefore
 	opSentOn
@@ -227,8 +233,7 @@ func (p *searchParser) named(name string) searchKey {
 		p.space()
 		return searchKey{op: opOr, keys: []searchKey{first, p.nested()}}
 	}
-	p.fail()
-	return searchKey{}
+	return p.ofExtension(name)
 }
 
 // text reads a string to search for, folded.

@@ -10,7 +10,7 @@ import (
 // ReadSummary reads a summary of a message of size octets. It keeps b, which the
 // caller must not change afterwards. The only error is ErrSummary.
 func ReadSummary(b []byte, size int64) (Summary, error) {
-	if len(b) < 6 || b[0] != summaryVersion {
+	if len(b) < 6 || b[0] != summaryVersion && b[0] != previewVersion {
 		return Summary{}, ErrSummary
 	}
 	body := b[:len(b)-4]
@@ -21,6 +21,10 @@ func ReadSummary(b []byte, size int64) (Summary, error) {
 	r := summaryReader{b: body[2:], size: size}
 	s := Summary{Clean: flags&summaryClean != 0, size: size, BodyOffset: r.offset(0)}
 	s.Header = r.header()
+	s.head = len(body) - len(r.b)
+	if b[0] == previewVersion {
+		s.preview = r.octets()
+	}
 	if r.bad || flags&summaryTree == 0 && len(r.b) > 0 {
 		return Summary{}, ErrSummary
 	}
@@ -32,6 +36,23 @@ func ReadSummary(b []byte, size int64) (Summary, error) {
 
 // HasTree tells whether the summary has the MIME tree.
 func (s *Summary) HasTree() bool { return s.tree != nil }
+
+// Preview returns the preview, which may be empty; ok is false where it is not
+// known.
+func (s *Summary) Preview() (text string, ok bool) { return string(s.preview), s.preview != nil }
+
+// WithPreview returns the summary b of a message of size octets with a preview in
+// place of the one it may have. The only error is ErrSummary.
+func WithPreview(b []byte, size int64, text string) ([]byte, error) {
+	s, err := ReadSummary(b, size)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, len(b)+len(text)+binary.MaxVarintLen64)
+	out = append(append(out, previewVersion), b[1:s.head]...)
+	out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
+	return endSummary(append(out, s.tree...)), nil
+}
 
 // Tree returns the MIME tree, made anew by every call: that of a Scanner, but
 // that its headers hold kept fields alone (KeptField) and that defects and what a

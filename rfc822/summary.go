@@ -9,9 +9,14 @@ import (
 	"slices"
 )
 
-// summaryVersion is the first octet of a summary. It grows with every change of
-// the encoding or of what is kept: a summary of another version is made anew.
-const summaryVersion = 1
+// The first octet of a summary is its version. It grows with every change of the
+// encoding or of what is kept: a summary of a version that is not known is made
+// anew. The two that are differ in the preview alone, so that what was stored
+// before there were previews goes on being read.
+const (
+	summaryVersion = 1
+	previewVersion = 2 // a preview stands before the tree
+)
 
 const (
 	summaryTree  = 1 << iota // the MIME tree follows
@@ -23,7 +28,8 @@ const (
 var ErrSummary = errors.New("rfc822: no usable summary")
 
 // Summary is what a mail store keeps of a message so as to answer for it without
-// opening it: the header fields that clients ask for, and the MIME tree.
+// opening it: the header fields that clients ask for, the MIME tree, and the
+// beginning of its text.
 type Summary struct {
 	// Header holds the fields for which KeptField is true, exactly as received,
 	// with the blank line that ends the header.
@@ -34,8 +40,10 @@ type Summary struct {
 	// BodyOffset is where the header ends, in octets.
 	BodyOffset int64
 
-	size int64
-	tree []byte // nil: not known
+	size    int64
+	head    int    // octets of the encoding before the preview
+	preview []byte // nil: not known
+	tree    []byte // nil: not known
 }
 
 // Summary encodes what is kept of m. The result holds no reference to m.

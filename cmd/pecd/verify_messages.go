@@ -101,6 +101,12 @@ func summarizes(kept []byte, scan *rfc822.Message) bool {
 		return true
 	}
 	whole := scan.Summary()
+	if text, ok := have.Preview(); ok && have.HasTree() {
+		// Only for show, and made by the rules of the day it was made: taken as it is.
+		if whole, err = rfc822.WithPreview(whole, scan.Size, text); err != nil {
+			return true
+		}
+	}
 	if have.HasTree() {
 		return bytes.Equal(kept, whole)
 	}
