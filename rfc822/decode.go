@@ -4,6 +4,7 @@ package rfc822
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 )
 
@@ -101,13 +102,24 @@ func base64Digit(c byte) (uint32, bool) {
 
 // NewQuotedPrintableReader returns a reader of what the quoted-printable text of
 // r stands for (RFC 2045 §6.7). An equals sign that begins neither an octet nor
-// a soft line break stands for itself; white space at the end of a line stays.
-// The only errors are those of r.
+// a soft line break stands for itself; white space at the end of a line stays, as
+// many mail readers have it. The only errors are those of r.
 func NewQuotedPrintableReader(r io.Reader) io.Reader {
-	return &quotedPrintable{bufio.NewReaderSize(r, decodeBuffer)}
+	return &quotedPrintable{r: bufio.NewReaderSize(r, decodeBuffer)}
 }
 
-type quotedPrintable struct{ r *bufio.Reader }
+// NewTrimmingQuotedPrintableReader is NewQuotedPrintableReader without the white
+// space at the end of a line, up to 1,000 octets of it: something else has put it
+// there (RFC 2045 §6.7, rule 3).
+func NewTrimmingQuotedPrintableReader(r io.Reader) io.Reader {
+	return &quotedPrintable{r: bufio.NewReaderSize(r, decodeBuffer), trims: true}
+}
+
+type quotedPrintable struct {
+	r     *bufio.Reader
+	trims bool
+	white int // octets of white space to come that are known to stay
+}
 
 // Read implements io.Reader.
 func (q *quotedPrintable) Read(p []byte) (int, error) {
@@ -119,6 +131,9 @@ func (q *quotedPrintable) Read(p []byte) (int, error) {
 			}
 			return n, err
 		}
+		if q.trims && (c == ' ' || c == '\t') && q.trailing() {
+			continue
+		}
 		if c == '=' {
 			var soft bool
 			if c, soft = q.escape(); soft {
@@ -129,6 +144,28 @@ func (q *quotedPrintable) Read(p []byte) (int, error) {
 		n++
 	}
 	return len(p), nil
+}
+
+// trailing tells whether the white space just read ends its line, and reads past
+// the rest of it if so.
+func (q *quotedPrintable) trailing() bool {
+	if q.white > 0 {
+		q.white--
+		return false
+	}
+	const longest = 1000
+	next, _ := q.r.Peek(longest + 2) // with a line end
+	n := 0
+	for n < len(next) && (next[n] == ' ' || next[n] == '\t') {
+		n++
+	}
+	rest := next[n:]
+	if n <= longest && (len(rest) == 0 || rest[0] == '\n' || bytes.HasPrefix(rest, []byte("\r\n"))) {
+		_, _ = q.r.Discard(n)
+		return true
+	}
+	q.white = n
+	return false
 }
 
 // escape reads what follows an equals sign: two digits, or a line end that white
