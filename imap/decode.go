@@ -30,7 +30,7 @@ func decodedBody(b storage.Body, p *rfc822.Part) (r io.Reader, ok bool) {
 	case "base64":
 		return lenient{base64.NewDecoder(base64.StdEncoding, alphabet{r})}, true
 	case "quoted-printable":
-		return rfc822.NewQuotedPrintableReader(r), true
+		return rfc822.NewTrimmingQuotedPrintableReader(r), true
 	}
 	return nil, false
 }

@@ -4,6 +4,7 @@ package rfc822
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 )
 
@@ -101,14 +102,24 @@ func base64Digit(c byte) (uint32, bool) {
 
 // NewQuotedPrintableReader returns a reader of what the quoted-printable text of
 // r stands for (RFC 2045 §6.7). An equals sign that begins neither an octet nor
-// a soft line break stands for itself. White space at the end of a line was
-// added on the way and is left out, as rule 3 has it; where it is longer than a
-// line may be, its beginning stays. The only errors are those of r.
+// a soft line break stands for itself; white space at the end of a line stays, as
+// many mail readers have it. The only errors are those of r.
 func NewQuotedPrintableReader(r io.Reader) io.Reader {
-	return &quotedPrintable{bufio.NewReaderSize(r, decodeBuffer)}
+	return &quotedPrintable{r: bufio.NewReaderSize(r, decodeBuffer)}
 }
 
-type quotedPrintable struct{ r *bufio.Reader }
+// NewTrimmingQuotedPrintableReader is NewQuotedPrintableReader without the white
+// space at the end of a line, up to 1,000 octets of it: something else has put it
+// there (RFC 2045 §6.7, rule 3).
+func NewTrimmingQuotedPrintableReader(r io.Reader) io.Reader {
+	return &quotedPrintable{r: bufio.NewReaderSize(r, decodeBuffer), trims: true}
+}
+
+type quotedPrintable struct {
+	r     *bufio.Reader
+	trims bool
+	white int // octets of white space to come that are known to stay
+}
 
 // Read implements io.Reader.
 func (q *quotedPrintable) Read(p []byte) (int, error) {
@@ -120,14 +131,12 @@ func (q *quotedPrintable) Read(p []byte) (int, error) {
 			}
 			return n, err
 		}
-		switch c {
-		case '=':
+		if q.trims && (c == ' ' || c == '\t') && q.trailing() {
+			continue
+		}
+		if c == '=' {
 			var soft bool
 			if c, soft = q.escape(); soft {
-				continue
-			}
-		case ' ', '\t':
-			if q.padded() {
 				continue
 			}
 		}
@@ -137,26 +146,25 @@ func (q *quotedPrintable) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// longestBlank is how many octets of white space are looked past.
-const longestBlank = 80
-
-// padded reports whether nothing but white space comes before the line end, and
-// then leaves it out.
-func (q *quotedPrintable) padded() bool {
-	next, _ := q.r.Peek(longestBlank)
-	for i, c := range next {
-		switch {
-		case c == ' ' || c == '\t' || c == '\r' && i+1 < len(next) && next[i+1] == '\n':
-			continue
-		case c == '\n':
-			if i > 0 && next[i-1] == '\r' {
-				i--
-			}
-			_, _ = q.r.Discard(i) // in the buffer
-			return true
-		}
+// trailing tells whether the white space just read ends its line, and reads past
+// the rest of it if so.
+func (q *quotedPrintable) trailing() bool {
+	if q.white > 0 {
+		q.white--
 		return false
 	}
+	const longest = 1000
+	next, _ := q.r.Peek(longest + 2) // with a line end
+	n := 0
+	for n < len(next) && (next[n] == ' ' || next[n] == '\t') {
+		n++
+	}
+	rest := next[n:]
+	if n <= longest && (len(rest) == 0 || rest[0] == '\n' || bytes.HasPrefix(rest, []byte("\r\n"))) {
+		_, _ = q.r.Discard(n)
+		return true
+	}
+	q.white = n
 	return false
 }
 
@@ -172,7 +180,8 @@ func (q *quotedPrintable) escape() (c byte, soft bool) {
 			return hi<<4 | lo, false
 		}
 	}
-	next, _ = q.r.Peek(longestBlank)
+	const longest = 80 // octets of white space looked past
+	next, _ = q.r.Peek(longest)
 	for i, c := range next {
 		switch c {
 		case ' ', '\t', '\r':
@@ -183,7 +192,7 @@ func (q *quotedPrintable) escape() (c byte, soft bool) {
 		}
 		return '=', false
 	}
-	if len(next) < longestBlank { // the text ends here
+	if len(next) < longest { // the text ends here
 		_, _ = q.r.Discard(len(next))
 		return 0, true
 	}
