@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -49,7 +50,10 @@ func (d *Directory) CreateDomain(ctx context.Context, name string, state storage
 		return fault.Wrap(op, err)
 	}
 	var step storage.Step
-	step.Add(&storage.PutDomain{Domain: storage.Domain{Name: n, State: state, Created: d.clk.Now().UTC()}})
+	step.Add(
+		&storage.PutDomain{Domain: storage.Domain{Name: n, State: state, Created: d.clk.Now().UTC()}},
+		d.recorded(ctx, ledger.Event{Kind: ledger.DomainState, Domain: n, To: string(state)}),
+	)
 	if err := d.st.Commit(ctx, &step); err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -68,6 +72,7 @@ func (d *Directory) CertifyDomain(ctx context.Context, name string) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
+	before := dom.State
 	dom.State = storage.DomainCertified
 	var waiting []storage.Mailbox
 	err = d.st.Mailboxes(ctx, dom.Name, func(m storage.Mailbox) error {
@@ -80,9 +85,13 @@ func (d *Directory) CertifyDomain(ctx context.Context, name string) error {
 		return fault.Wrap(op, err)
 	}
 	step := new(storage.Step).Add(&storage.PutDomain{Domain: dom})
+	if before != dom.State {
+		step.Add(d.recorded(ctx, ledger.Event{Kind: ledger.DomainState, Domain: dom.Name, From: string(before), To: string(dom.State)}))
+	}
 	for {
 		n := min(len(waiting), mailboxesPerStep)
 		for _, m := range waiting[:n] {
+			step.Add(d.recorded(ctx, ledger.Event{Kind: ledger.MailboxState, Mailbox: m.Address, From: string(m.State), To: string(storage.MailboxActive)}))
 			m.State = storage.MailboxActive
 			step.Add(&storage.PutMailbox{Mailbox: m})
 		}
@@ -138,11 +147,12 @@ func (d *Directory) CreateMailboxes(ctx context.Context, all []NewMailbox) error
 		logins := make(map[string]bool, n) // the store does not know those of this step yet
 		for _, m := range all[done : done+n] {
 			put, err := d.addMailbox(ctx, &step, m)
-			if user, ok := step.Ops[len(step.Ops)-1].(*storage.PutGrant); ok && err == nil {
-				if logins[user.Login] {
+			if granted := grantees(step.Ops); err == nil && m.User != nil {
+				login := granted[len(granted)-1]
+				if logins[login] {
 					err = fault.Say(op, fault.Exists, loginTaken)
 				}
-				logins[user.Login] = true
+				logins[login] = true
 			}
 			if err != nil {
 				return fault.Wrap(op, fmt.Errorf("%s (%d of %d created): %w", m.Address, done, len(all), err))
@@ -204,7 +214,7 @@ func (d *Directory) addMailbox(ctx context.Context, step *storage.Step, n NewMai
 		Address: address, Domain: dom.Name, Tier: tier.Code, State: state, Holder: n.Holder,
 		Ordinary: n.Ordinary, Service: n.Service, Created: d.clk.Now().UTC(),
 	}}
-	step.Add(put)
+	step.Add(put, d.recorded(ctx, ledger.Event{Kind: ledger.MailboxCreated, Mailbox: address, To: string(state), Detail: tier.Code}))
 	for _, f := range [...][2]string{
 		{"Bozze", `\Drafts`}, {storage.SentName, storage.SentUse}, {"Archivio", `\Archive`}, {"Cestino", `\Trash`}, {"Posta indesiderata", `\Junk`},
 	} {
@@ -224,81 +234,10 @@ func (d *Directory) addMailbox(ctx context.Context, step *storage.Step, n NewMai
 	if err := mayHold(tier, user.Login, address); err != nil {
 		return nil, err
 	}
-	step.Add(&storage.PutUser{User: user}, &storage.PutGrant{Login: user.Login, New: put, Permission: storage.MayAll})
+	step.Add(
+		&storage.PutUser{User: user}, &storage.PutGrant{Login: user.Login, New: put, Permission: storage.MayAll},
+		d.recorded(ctx, ledger.Event{Kind: ledger.UserCreated, User: user.Login}),
+		d.recorded(ctx, ledger.Event{Kind: ledger.UserGrant, User: user.Login, Mailbox: address, To: PermissionNames(storage.MayAll)}),
+	)
 	return put, nil
-}
-
-// SetMailboxState moves a mailbox along its life (requirements 2.4.d). Conflict
-// where there is no such way: a closed mailbox stays closed (D22), one is
-// closed only after it was deactivated, and none is active in a domain that is
-// not certified.
-func (d *Directory) SetMailboxState(ctx context.Context, address string, to storage.MailboxState) error {
-	const op = "directory.SetMailboxState"
-	return fault.Wrap(op, d.change(ctx, address, func(m *storage.Mailbox) error {
-		if m.State == to {
-			return nil
-		}
-		if !reachable(m.State, to) {
-			return fault.Say(op, fault.Conflict, fmt.Sprintf("passaggio di stato non previsto: %s → %s / no such change of state", m.State, to))
-		}
-		if to == storage.MailboxActive {
-			ok, err := d.IsLocalDomain(ctx, m.Domain)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				return fault.Say(op, fault.Conflict, "il dominio non è certificato / the domain is not certified")
-			}
-		}
-		m.State = to
-		return nil
-	}))
-}
-
-func reachable(from, to storage.MailboxState) bool {
-	switch from {
-	case storage.MailboxProvisioned, storage.MailboxBlocked:
-		return to == storage.MailboxActive
-	case storage.MailboxActive:
-		return to == storage.MailboxBlocked || to == storage.MailboxDeactivated
-	case storage.MailboxDeactivated:
-		return to == storage.MailboxActive || to == storage.MailboxClosed
-	}
-	return false
-}
-
-// SetOrdinary opens a mailbox to ordinary mail or closes it (S4-037).
-func (d *Directory) SetOrdinary(ctx context.Context, address string, open bool) error {
-	return fault.Wrap("directory.SetOrdinary", d.change(ctx, address, func(m *storage.Mailbox) error {
-		m.Ordinary = open
-		return nil
-	}))
-}
-
-// change reads a mailbox from the store, lets edit alter it and writes it back.
-func (d *Directory) change(ctx context.Context, address string, edit func(*storage.Mailbox) error) error {
-	const op = "directory.change"
-	a, _, why := canonicalAddress(address)
-	if why != "" {
-		return fault.New(op, fault.NotFound, nil)
-	}
-	d.writing.Lock()
-	defer d.writing.Unlock()
-	m, err := d.st.Mailbox(ctx, a)
-	if err != nil {
-		return err
-	}
-	before := m
-	if err := edit(&m); err != nil {
-		return err
-	}
-	if m == before {
-		return nil
-	}
-	var step storage.Step
-	if err := d.st.Commit(ctx, step.Add(&storage.PutMailbox{Mailbox: m})); err != nil {
-		return err
-	}
-	d.boxes.drop(a)
-	return nil
 }

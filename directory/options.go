@@ -4,8 +4,10 @@ package directory
 
 import (
 	"context"
+	"strings"
 
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -22,7 +24,7 @@ type Options struct {
 // moved. NotFound without the mailbox. Another node learns of it when what it
 // remembers of the mailbox ends.
 func (d *Directory) SetOptions(ctx context.Context, address string, o Options) (before, after storage.Mailbox, err error) {
-	err = d.change(ctx, address, func(m *storage.Mailbox) error {
+	err = d.change(ctx, address, func(m *storage.Mailbox) (ledger.Event, error) {
 		before = *m
 		for _, c := range [...]struct{ to, option *bool }{
 			{o.PersonalSeen, &m.PersonalSeen}, {o.FileSent, &m.FileSent}, {o.FileReceipts, &m.FileReceipts},
@@ -32,7 +34,21 @@ func (d *Directory) SetOptions(ctx context.Context, address string, o Options) (
 			}
 		}
 		after = *m
-		return nil
+		return ledger.Event{Kind: ledger.MailboxOptions, From: optionNames(before), To: optionNames(after)}, nil
 	})
 	return before, after, fault.Wrap("directory.SetOptions", err)
+}
+
+// optionNames are the options that are on.
+func optionNames(m storage.Mailbox) string {
+	var on []string
+	for _, o := range []struct {
+		set  bool
+		name string
+	}{{m.PersonalSeen, "personal_seen"}, {m.FileSent, "file_sent"}, {m.FileReceipts, "file_receipts"}} {
+		if o.set {
+			on = append(on, o.name)
+		}
+	}
+	return strings.Join(on, ",")
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -108,7 +109,8 @@ func (d *Directory) CreateProgram(ctx context.Context, n NewProgram) (a storage.
 		}
 	}
 	put := &storage.PutAppPassword{AppPassword: a}
-	if err := d.st.Commit(ctx, new(storage.Step).Add(put)); err != nil {
+	created := ledger.Event{Kind: ledger.ProgramCreated, User: u.Login, Program: n.Name, Mailbox: strings.ToLower(n.Mailbox), To: programScope(a)}
+	if err := d.st.Commit(ctx, new(storage.Step).Add(put, d.recorded(ctx, created))); err != nil {
 		return a, "", fault.Wrap(op, err)
 	}
 	a.ID = put.ID
@@ -166,6 +168,20 @@ func (d *Directory) granted(ctx context.Context, login, address string) (storage
 	return g.Mailbox, nil
 }
 
+// programScope tells for the log what an application password is good for.
+func programScope(a storage.AppPassword) string {
+	scope := ProtocolNames(a.Protocols) + ": " + PermissionNames(a.Permission)
+	if !a.Expires.IsZero() {
+		scope += ", " + a.Expires.UTC().Format(time.RFC3339)
+	}
+	return scope
+}
+
+// revoked records the end of an application password.
+func (d *Directory) revoked(ctx context.Context, a storage.AppPassword) *storage.AppendRecord {
+	return d.recorded(ctx, ledger.Event{Kind: ledger.ProgramRevoked, User: a.Login, Program: a.Name, From: programScope(a)})
+}
+
 // Programs lists a user's application passwords, those that have ended too, by
 // ID. NotFound without the user.
 func (d *Directory) Programs(ctx context.Context, login string) ([]storage.AppPassword, error) {
@@ -197,19 +213,9 @@ func (d *Directory) RevokeProgram(ctx context.Context, login string, id int64) e
 			continue
 		}
 		a.Revoked = d.clk.Now().UTC()
-		err := d.st.Commit(ctx, new(storage.Step).Add(&storage.PutAppPassword{AppPassword: a}))
+		err := d.st.Commit(ctx, new(storage.Step).Add(&storage.PutAppPassword{AppPassword: a}, d.revoked(ctx, a)))
 		d.programs.drop(string(a.Sum[:]))
 		return fault.Wrap(op, err)
 	}
 	return fault.Say(op, fault.NotFound, "nessuna password per applicazione in uso con questo numero / no application password in use of this number")
-}
-
-// present reads a user from the store by his login.
-func (d *Directory) present(ctx context.Context, login string) (storage.User, error) {
-	name, ok := canonicalLogin(login)
-	if !ok {
-		return storage.User{}, fault.Say("directory.user", fault.NotFound, unknownUser)
-	}
-	u, err := d.st.User(ctx, name)
-	return u, sayUnknownUser(err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -121,10 +122,25 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
+	d.tiers.drop("")
+	before, err := d.Tier(ctx, t.Code)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return fault.Wrap(op, err)
+	}
+	changed := ledger.Event{Kind: ledger.TierChanged, Detail: t.Code, To: figures(t)}
+	if err == nil {
+		changed.From = figures(before)
+	}
 	var step storage.Step
-	if err := d.st.Commit(ctx, step.Add(&storage.PutTier{Tier: t})); err != nil {
+	if err := d.st.Commit(ctx, step.Add(&storage.PutTier{Tier: t}, d.recorded(ctx, changed))); err != nil {
 		return fault.Wrap(op, err)
 	}
 	d.tiers.drop("")
 	return nil
+}
+
+// figures tells a tier for the log.
+func figures(t storage.Tier) string {
+	return fmt.Sprintf("quota=%d day=%d minute=%d recipients=%d message=%d multi_user=%t application=%t",
+		t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage, t.MultiUser, t.Application)
 }

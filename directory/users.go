@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -34,7 +35,7 @@ func (d *Directory) CreateUser(ctx context.Context, n NewUser) error {
 		return fault.Wrap(op, err)
 	}
 	var step storage.Step
-	return fault.Wrap(op, d.st.Commit(ctx, step.Add(&storage.PutUser{User: u})))
+	return fault.Wrap(op, d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: ledger.UserCreated, User: u.Login}))))
 }
 
 // newUser validates n and hashes its password.
@@ -85,29 +86,40 @@ func (d *Directory) SetPassword(ctx context.Context, login, password string) err
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	return fault.Wrap(op, d.changeUser(ctx, login, func(u *storage.User) { u.Hash = hash }))
+	return fault.Wrap(op, d.changeUser(ctx, login, func(u *storage.User) ledger.Kind {
+		u.Hash = hash
+		return ledger.UserPassword
+	}))
 }
 
 // SetUserDisabled shuts a user out, or lets him in again.
 func (d *Directory) SetUserDisabled(ctx context.Context, login string, disabled bool) error {
-	return fault.Wrap("directory.SetUserDisabled", d.changeUser(ctx, login, func(u *storage.User) { u.Disabled = disabled }))
+	return fault.Wrap("directory.SetUserDisabled", d.changeUser(ctx, login, func(u *storage.User) ledger.Kind {
+		u.Disabled = disabled
+		if disabled {
+			return ledger.UserDisabled
+		}
+		return ledger.UserEnabled
+	}))
 }
 
-func (d *Directory) changeUser(ctx context.Context, login string, edit func(*storage.User)) error {
-	name, ok := canonicalLogin(login)
-	if !ok {
-		return fault.Say("directory.changeUser", fault.NotFound, unknownUser)
-	}
+// changeUser lets edit alter a user; the event that edit returns is recorded, if
+// anything changed.
+func (d *Directory) changeUser(ctx context.Context, login string, edit func(*storage.User) ledger.Kind) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.st.User(ctx, name)
+	u, err := d.present(ctx, login)
 	if err != nil {
-		return sayUnknownUser(err)
+		return err
 	}
-	edit(&u)
+	before := u
+	kind := edit(&u)
+	if u == before {
+		return nil
+	}
 	var step storage.Step
-	err = d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}))
-	d.users.drop(name)
+	err = d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: kind, User: u.Login})))
+	d.users.drop(u.Login)
 	return err
 }
 
@@ -127,17 +139,14 @@ func sayUnknownUser(err error) error {
 // granting it to another is Denied (S4-011).
 func (d *Directory) Grant(ctx context.Context, login, address string, p storage.Permission) error {
 	const op = "directory.Grant"
-	name, ok := canonicalLogin(login)
-	if !ok {
-		return fault.Say(op, fault.NotFound, unknownUser)
-	}
 	if p&^storage.MayAll != 0 {
 		return fault.Say(op, fault.Invalid, "permesso sconosciuto / unknown permission")
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	if _, err := d.st.User(ctx, name); err != nil {
-		return fault.Wrap(op, sayUnknownUser(err))
+	u, err := d.present(ctx, login)
+	if err != nil {
+		return fault.Wrap(op, err)
 	}
 	m, err := d.Mailbox(ctx, address)
 	if err != nil {
@@ -148,14 +157,32 @@ func (d *Directory) Grant(ctx context.Context, login, address string, p storage.
 		if err != nil {
 			return fault.Wrap(op, err)
 		}
-		if err := mayHold(tier, name, m.Address); err != nil {
+		if err := mayHold(tier, u.Login, m.Address); err != nil {
 			return fault.Wrap(op, err)
 		}
 	}
+	had, err := d.permission(ctx, u.Login, m.ID)
+	if err != nil || had == p {
+		return fault.Wrap(op, err)
+	}
 	var step storage.Step
-	err = d.st.Commit(ctx, step.Add(&storage.PutGrant{Login: name, Mailbox: m.ID, Permission: p}))
-	d.grants.drop(name)
+	err = d.st.Commit(ctx, step.Add(
+		&storage.PutGrant{Login: u.Login, Mailbox: m.ID, Permission: p},
+		d.recorded(ctx, ledger.Event{Kind: ledger.UserGrant, User: u.Login, Mailbox: m.Address, From: PermissionNames(had), To: PermissionNames(p)}),
+	))
+	d.grants.drop(u.Login)
 	return fault.Wrap(op, err)
+}
+
+// permission reads what a user may do with a mailbox now.
+func (d *Directory) permission(ctx context.Context, login string, m storage.MailboxID) (storage.Permission, error) {
+	grants, err := d.st.Grants(ctx, login)
+	for _, g := range grants {
+		if g.Mailbox == m {
+			return g.Permission, err
+		}
+	}
+	return 0, err
 }
 
 // mayHold enforces that a mailbox of a tier for one user has one: its own login.

@@ -74,6 +74,7 @@ type User struct {
 	Hash     string // PHC string of argon2id
 	Disabled bool
 	Created  time.Time
+	Deleted  time.Time // zero: not. The row stays: a login is never given out again
 }
 
 // Permission is a set of what a user may do with a mailbox.
@@ -139,7 +140,7 @@ type Accounts interface {
 	Grants(ctx context.Context, login string) ([]Grant, error)
 	// GrantsOn lists who may do what with a mailbox, by login.
 	GrantsOn(ctx context.Context, m MailboxID) ([]Grant, error)
-	// Users calls fn for every user by login.
+	// Users calls fn for every user by login, deleted ones too.
 	Users(ctx context.Context, fn func(User) error) error
 	// AppPasswords lists those of a user, revoked and expired ones too, by ID.
 	AppPasswords(ctx context.Context, login string) ([]AppPassword, error)

@@ -59,6 +59,7 @@ const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
 	ALTER TABLE bodies DROP COLUMN skip;
 	ALTER TABLE folders DROP COLUMN recoverable;
 	ALTER TABLE folders DROP COLUMN horizon;
+	ALTER TABLE users DROP COLUMN deleted;
 	PRAGMA user_version = 2;`
 
 // TestMigrateAddsSummaries: a store from before the summaries has none, and

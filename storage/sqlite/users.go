@@ -16,19 +16,19 @@ func putUser(op *storage.PutUser) (change, error) {
 	}
 	return func(r *run) error {
 		// Not REPLACE, which would delete the row that grants refer to.
-		_, err := r.exec(`INSERT INTO users (login, name, hash, disabled, created) VALUES (?1, ?2, ?3, ?4, coalesce(nullif(?5, 0), ?6))
-			ON CONFLICT DO UPDATE SET name = ?2, hash = ?3, disabled = ?4, created = coalesce(nullif(?5, 0), created)`,
-			u.Login, u.Name, u.Hash, u.Disabled, nanos(u.Created), nanos(r.now))
+		_, err := r.exec(`INSERT INTO users (login, name, hash, disabled, created, deleted) VALUES (?1, ?2, ?3, ?4, coalesce(nullif(?5, 0), ?6), ?7)
+			ON CONFLICT DO UPDATE SET name = ?2, hash = ?3, disabled = ?4, created = coalesce(nullif(?5, 0), created), deleted = ?7`,
+			u.Login, u.Name, u.Hash, u.Disabled, nanos(u.Created), nanos(r.now), nanos(u.Deleted))
 		return err
 	}, nil
 }
 
-const userColumns = "login, name, hash, disabled, created"
+const userColumns = "login, name, hash, disabled, created, deleted"
 
 func scanUser(row scanner) (u storage.User, err error) {
-	var created int64
-	err = row.Scan(&u.Login, &u.Name, &u.Hash, &u.Disabled, &created)
-	u.Created = instant(created)
+	var created, deleted int64
+	err = row.Scan(&u.Login, &u.Name, &u.Hash, &u.Disabled, &created, &deleted)
+	u.Created, u.Deleted = instant(created), instant(deleted)
 	return u, err
 }
 
