@@ -85,7 +85,7 @@ func TestForKinds_6_3(t *testing.T) {
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
 		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
-		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended,
+		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 	}
 	if all := append(slices.Clone(messages), others...); len(all) != len(Kinds()) {
 		t.Errorf("%d kinds are classified, there are %d", len(all), len(Kinds()))

@@ -71,6 +71,8 @@ const (
 	MessageMarked   Kind = "message.marked"   // as deleted, to be expunged
 	MessageExpunged Kind = "message.expunged" // removed for good
 	MessageAppended Kind = "message.appended" // put there by a client
+
+	RecoverablePurged Kind = "recoverable.purged" // what POP3 clients had deleted was removed after its time of keeping: Messages and Size of Mailbox
 )
 
 // The log itself, and who looked at what is kept.
@@ -101,7 +103,7 @@ func Kinds() []Kind {
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
-		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended,
+		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		StoreCopied, StoreRestored,

@@ -84,7 +84,7 @@ func TestBeforeTLS(t *testing.T) {
 	s.ok("STLS")
 	secure := tls.Client(s.conn, f.client)
 	s = newScript(t, secure)
-	if got := s.multi("CAPA"); strings.Contains(got, "STLS") || !strings.Contains(got, "USER\r\nSASL PLAIN\r\n") {
+	if got := s.multi("CAPA"); strings.Contains(got, "STLS") || !strings.Contains(got, "USER\r\nSASL PLAIN LOGIN\r\n") {
 		t.Errorf("%q", got)
 	}
 	s.fails("TLS e' gia' attivo", "STLS")

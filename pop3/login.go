@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-sasl"
-
+	"pecd/directory"
 	"pecd/fault"
+	"pecd/sasl"
 	"pecd/storage"
 )
 
@@ -48,25 +48,8 @@ func (s *session) password(args string) error {
 	}
 	user := s.user
 	s.user = ""
-	return s.login(user, args)
-}
-
-// mechanismNames are the SASL mechanisms offered.
-func mechanismNames() []string { return []string{sasl.Plain} }
-
-// mechanism returns the server side of a SASL mechanism, which gives try what the
-// client presents; nil where there is none of that name.
-func mechanism(name string, try func(login, password string) error) sasl.Server {
-	switch strings.ToUpper(name) {
-	case sasl.Plain:
-		return sasl.NewPlainServer(func(identity, login, password string) error {
-			if identity != "" && !strings.EqualFold(identity, login) {
-				return fault.New("pop3.AUTH", fault.Denied, nil)
-			}
-			return try(login, password)
-		})
-	}
-	return nil
+	p, err := s.byPassword(user, args)
+	return s.enter(p, err)
 }
 
 // auth is AUTH (RFC 5034). Without a mechanism it lists them, as clients from
@@ -76,12 +59,24 @@ func (s *session) auth(args string) error {
 		return s.mistake(tlsFirst)
 	}
 	if args == "" {
-		return s.text("+OK\r\n" + strings.Join(mechanismNames(), "\r\n") + "\r\n.\r\n")
+		return s.text("+OK\r\n" + strings.Join(s.mechanisms(), "\r\n") + "\r\n.\r\n")
 	}
 	name, initial, given := strings.Cut(args, " ")
-	var login, password string
-	presented := false
-	server := mechanism(name, func(l, p string) error { login, password, presented = l, p, true; return nil })
+	var who directory.Principal
+	asked := false
+	checks := sasl.Checks{Password: func(login, password string) (err error) {
+		asked = true
+		who, err = s.byPassword(login, password)
+		return err
+	}}
+	if s.srv.cfg.Directory.TakesTokens() {
+		checks.Token = func(login, token string) (err error) {
+			asked = true
+			who, err = s.byToken(login, token)
+			return err
+		}
+	}
+	server := checks.New(name)
 	if server == nil {
 		return s.mistake("meccanismo non disponibile / mechanism not supported")
 	}
@@ -89,18 +84,16 @@ func (s *session) auth(args string) error {
 	if given {
 		var ok bool
 		if response, ok = decoded(strings.TrimPrefix(initial, "=")); !ok {
-			return s.mistake("risposta non valida / malformed response")
+			return s.mistake(malformed)
 		}
 	}
 	for range maxRounds {
 		challenge, done, err := server.Next(response)
 		switch {
-		case err != nil:
-			return s.mistake("risposta non valida / malformed response")
-		case done && presented:
-			return s.login(login, password)
-		case done:
-			return s.mistake("risposta non valida / malformed response")
+		case (done || err != nil) && asked:
+			return s.enter(who, err)
+		case done || err != nil:
+			return s.mistake(malformed)
 		}
 		if err := s.text("+ " + base64.StdEncoding.EncodeToString(challenge) + "\r\n"); err != nil {
 			return err
@@ -114,32 +107,48 @@ func (s *session) auth(args string) error {
 		}
 		var ok bool
 		if response, ok = decoded(string(line)); !ok {
-			return s.mistake("risposta non valida / malformed response")
+			return s.mistake(malformed)
 		}
 	}
 	return s.mistake("troppi passaggi / too many steps")
 }
 
-// decoded undoes base64. An empty response is not nil: the library takes nil for
-// none given.
+const malformed = "risposta non valida / malformed response"
+
+// mechanisms are the SASL mechanisms offered.
+func (s *session) mechanisms() []string { return sasl.Names(s.srv.cfg.Directory.TakesTokens()) }
+
+// decoded undoes base64. An empty response is not nil: that would be none.
 func decoded(s string) ([]byte, bool) {
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(s)))
 	n, err := base64.StdEncoding.Strict().Decode(b, []byte(s))
 	return b[:n], err == nil
 }
 
-// login checks who it is and opens the maildrop. Who has guessed wrong too often
-// is turned away before the password is looked at, on every connection.
-func (s *session) login(login, password string) error {
+// errGuessing refuses a client that has tried too many passwords before the next
+// one is looked at, on every connection.
+var errGuessing = fault.New("pop3.login", fault.TooMany, nil)
+
+func (s *session) byPassword(login, password string) (directory.Principal, error) {
 	if !s.srv.cfg.Guesses.Allowed(s.raw.RemoteAddr()) {
-		s.log.Info("pop3: login refused, too many wrong passwords")
-		s.ended = true
-		return s.refuse(tooManyGuesses)
+		return directory.Principal{}, errGuessing
 	}
 	if err := s.flush(); err != nil { // answers to what came before must not wait for the hash
-		return err
+		return directory.Principal{}, err
 	}
-	p, err := s.srv.cfg.Directory.Authenticate(s.ctx, login, password)
+	return s.srv.cfg.Directory.Authenticate(s.ctx, login, password, storage.ByPOP3)
+}
+
+func (s *session) byToken(login, token string) (directory.Principal, error) {
+	if !s.srv.cfg.Guesses.Allowed(s.raw.RemoteAddr()) {
+		return directory.Principal{}, errGuessing
+	}
+	return s.srv.cfg.Directory.AuthenticateToken(s.ctx, login, token, storage.ByPOP3)
+}
+
+// enter opens the maildrop of whoever was admitted, err nil, or answers why nobody
+// was.
+func (s *session) enter(p directory.Principal, err error) error {
 	if err != nil {
 		return s.failed(err, wrongPassword)
 	}
@@ -158,7 +167,7 @@ func (s *session) login(login, password string) error {
 	if err != nil {
 		return s.failed(err, "")
 	}
-	s.grant, s.drop, s.loginBy = grant, drop, 0
+	s.who, s.grant, s.drop, s.loginBy = p, grant, drop, 0
 	s.log = s.log.With("login", p.Login)
 	s.log.Info("pop3: login", "mailbox", m.Address, "messages", len(drop.uids))
 	s.srv.cfg.Counters.logins.Add(1)
@@ -190,6 +199,10 @@ func (s *session) choose(grants []storage.Grant, login string) (chosen storage.G
 func (s *session) failed(err error, why string) error {
 	kind := fault.KindOf(err)
 	switch kind {
+	case fault.TooMany:
+		s.log.Info("pop3: login refused, too many wrong passwords")
+		s.ended = true
+		return s.refuse(tooManyGuesses)
 	case fault.Denied, fault.NotFound, fault.Invalid:
 		s.log.Info("pop3: login failed", "kind", kind.String())
 		s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())

@@ -32,10 +32,15 @@ import (
 	"pecd/storage"
 )
 
-// Authenticator checks who logs in. The error of a refusal is of kind
-// fault.Denied.
+// Authenticator checks who logs in: package directory's Directory. The error of
+// a refusal is of kind fault.Denied.
 type Authenticator interface {
-	Authenticate(ctx context.Context, login, password string) (directory.Principal, error)
+	Authenticate(ctx context.Context, login, password string, by storage.Protocol) (directory.Principal, error)
+	AuthenticateToken(ctx context.Context, login, token string, by storage.Protocol) (directory.Principal, error)
+	// TakesTokens reports whether there is anybody to verify tokens.
+	TakesTokens() bool
+	// Still is Denied once a login that was admitted is no longer good.
+	Still(ctx context.Context, p directory.Principal) error
 }
 
 // Config is what a Server needs.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"pecd/directory"
+	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -21,6 +23,7 @@ type session struct {
 	mistakes int
 	failures int    // of logins
 	user     string // named by USER
+	who      directory.Principal
 	grant    storage.Grant
 	drop     *maildrop // nil before login
 	ended    bool
@@ -108,7 +111,23 @@ func (s *session) do(line []byte) error {
 	case s.drop != nil && !v.after:
 		return s.mistake("accesso gia' fatto / already logged in")
 	}
+	if s.drop != nil {
+		if err := s.srv.cfg.Directory.Still(s.ctx, s.who); err != nil {
+			return s.revoked(err)
+		}
+	}
 	return v.run(s, string(args))
+}
+
+// revoked ends a session whose login is no longer good: what was marked stays.
+func (s *session) revoked(err error) error {
+	s.ended = true
+	if fault.Is(err, fault.Denied) {
+		s.log.Info("pop3: login is no longer good")
+		return s.refuse("[AUTH] accesso revocato o modificato: collegarsi di nuovo / access was revoked or changed: log in again")
+	}
+	s.log.Error("pop3: login not checked", "error", err)
+	return s.refuse(tryAgain)
 }
 
 // mistake answers a command that the client should not have sent.
@@ -137,7 +156,7 @@ func (s *session) capa(string) error {
 	case !s.isSecure():
 		return s.text("STLS\r\n.\r\n")
 	default: // also after a login: clients compare both lists
-		return s.text("USER\r\nSASL " + strings.Join(mechanismNames(), " ") + "\r\n.\r\n")
+		return s.text("USER\r\nSASL " + strings.Join(s.mechanisms(), " ") + "\r\n.\r\n")
 	}
 }
 

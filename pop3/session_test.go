@@ -302,26 +302,58 @@ func TestLogins(t *testing.T) {
 }
 
 func TestSASL(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(c *Config, _ *timing) { c.Directory.(*users).token = "a-token" })
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	good := b64("\x00" + testUser + "\x00" + testPassword)
+	plain := b64("\x00" + testUser + "\x00" + testPassword)
 	s := f.script()
-	if got := s.multi("AUTH"); got != "PLAIN\r\n" {
+	if got := s.multi("AUTH"); got != "PLAIN\r\nLOGIN\r\nXOAUTH2\r\nOAUTHBEARER\r\n" {
 		t.Errorf("%q", got)
 	}
 	s.fails("meccanismo", "AUTH CRAM-MD5")
 	s.fails("risposta non valida", "AUTH PLAIN x")
 	s.fails("risposta non valida", "AUTH PLAIN %s", b64("one\x00two"))
-	s.fails(`risposta non valida`, "AUTH PLAIN %s", b64("altro@alfa.example\x00"+testUser+"\x00"+testPassword))
+	s.fails(`\[AUTH\]`, "AUTH PLAIN %s", b64("altro@alfa.example\x00"+testUser+"\x00"+testPassword))
 	s.send("AUTH plain\r\n")
 	s.expect(`^\+ $`)
 	s.fails("annullato", "*")
-	s.send("AUTH PLAIN =\r\n")
-	s.expect(`^-ERR`)
-	s.send("AUTH PLAIN\r\n")
-	s.expect(`^\+ $`)
-	s.ok("%s", good)
-	s.ok("STAT")
+	s.fails("risposta", "AUTH PLAIN =")
+	oauth := func(token string) string {
+		return b64("n,a=" + testUser + ",\x01host=h\x01port=995\x01auth=Bearer " + token + "\x01\x01")
+	}
+	x := func(token string) string { return b64("user=" + testUser + "\x01auth=Bearer " + token + "\x01\x01") }
+	s.send("AUTH XOAUTH2 %s\r\n", x("stolen"))
+	s.expect(`^\+ [A-Za-z0-9+/=]+$`) // says why; the client answers with nothing
+	s.fails(`\[AUTH\]`, "")
+	for _, dialogue := range [][]string{
+		{"AUTH PLAIN", plain}, {"AUTH PLAIN " + plain}, {"AUTH LOGIN", b64(testUser), b64(testPassword)}, {"AUTH LOGIN " + b64(testUser), b64(testPassword)},
+		{"AUTH XOAUTH2 " + x("a-token")}, {"AUTH XOAUTH2", x("a-token")}, {"AUTH OAUTHBEARER " + oauth("a-token")},
+	} {
+		s := f.script()
+		for i, l := range dialogue {
+			s.send("%s\r\n", l)
+			if i < len(dialogue)-1 {
+				s.expect(`^\+ `)
+			}
+		}
+		s.expect(`^\+OK anna`)
+		s.ok("STAT")
+	}
+}
+
+// TestRevoked: a session does not outlive its login, and then deletes nothing.
+func TestRevoked(t *testing.T) {
+	f := newFixture(t)
+	f.deliver(message("uno"))
+	s := f.login()
+	s.ok("DELE 1")
+	f.users.mu.Lock()
+	f.users.revoked = true
+	f.users.mu.Unlock()
+	s.fails(`\[AUTH\] accesso revocato`, "QUIT")
+	s.closed()
+	if got := f.texts("INBOX"); len(got) != 1 {
+		t.Errorf("%d left", len(got))
+	}
 }
 
 // TestGuesses: wrong passwords end the connection, and then the client's tries.

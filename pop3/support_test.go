@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -41,12 +42,37 @@ const (
 
 // users is an Authenticator over a table.
 type users struct {
-	mu     sync.Mutex
-	grants map[string][]storage.Grant
-	err    error // answered instead
+	mu      sync.Mutex
+	grants  map[string][]storage.Grant
+	err     error  // answered instead
+	token   string // that is good, "" where none are taken
+	revoked bool
 }
 
-func (u *users) Authenticate(_ context.Context, login, password string) (directory.Principal, error) {
+func (u *users) TakesTokens() bool { return u.token != "" }
+
+func (u *users) AuthenticateToken(ctx context.Context, login, token string, by storage.Protocol) (directory.Principal, error) {
+	if token != u.token {
+		token = "wrong"
+	} else {
+		token = testPassword
+	}
+	return u.Authenticate(ctx, login, token, by)
+}
+
+func (u *users) Still(context.Context, directory.Principal) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.revoked {
+		return fault.New("test.Still", fault.Denied, nil)
+	}
+	return nil
+}
+
+func (u *users) Authenticate(_ context.Context, login, password string, by storage.Protocol) (directory.Principal, error) {
+	if by != storage.ByPOP3 {
+		return directory.Principal{}, fault.New("test.Authenticate", fault.Internal, errors.New("another protocol"))
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.err != nil {

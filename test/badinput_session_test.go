@@ -260,7 +260,7 @@ func TestProtocolNoise(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for _, p := range []string{"ALFA", "BETA"} {
-		for _, key := range []string{"SUBMISSION", "SMTPS", "MX", "IMAP", "IMAPS", "HTTP", "METRICS"} {
+		for _, key := range []string{"SUBMISSION", "SMTPS", "MX", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "METRICS"} {
 			addr := d.get(t, p+"_"+key)
 			all.Go(func() {
 				for _, b := range noise {

@@ -65,7 +65,7 @@ func TestDemoFirstStart(t *testing.T) {
 func checkEnv(t *testing.T, d *demo) {
 	keys := []string{"CA_FILE", "PASSWORD"}
 	for _, p := range []string{"ALFA", "BETA"} {
-		for _, k := range []string{"DOMAIN", "SUBMISSION", "SMTPS", "MX", "IMAP", "IMAPS", "POP3S", "HTTP", "HTTPS", "METRICS", "CERT", "INDEX",
+		for _, k := range []string{"DOMAIN", "SUBMISSION", "SMTPS", "MX", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS", "METRICS", "CERT", "INDEX",
 			"STANDARD", "STRUTTURATA", "SMALL", "MEDIUM", "LARGE", "XL"} {
 			keys = append(keys, p+"_"+k)
 		}

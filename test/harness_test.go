@@ -235,6 +235,7 @@ func run(t testing.TB, name string, args ...string) []byte {
 var packages = map[string]string{
 	"swaks": "swaks libio-socket-ssl-perl libnet-ssleay-perl", "mbsync": "isync", "xmllint": "libxml2-utils",
 	"curl": "curl", "openssl": "openssl", "perl": "perl", "python3": "python3",
+	"fetchmail": "fetchmail", "getmail": "getmail6", "mpop": "mpop",
 }
 
 // need fails the test with the installing command when a client is missing.

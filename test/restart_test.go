@@ -78,6 +78,8 @@ func (d *demo) doors(t *testing.T, side string) []door {
 		{"imap", d.get(t, side+"_IMAP"), "* OK ", nil},
 		{"imaps", d.get(t, side+"_IMAPS"), "* OK ", cfg},
 		{"smtps", d.get(t, side+"_SMTPS"), "220 ", cfg},
+		{"pop3", d.get(t, side+"_POP3"), "+OK ", nil},
+		{"pop3s", d.get(t, side+"_POP3S"), "+OK ", cfg},
 	}
 }
 

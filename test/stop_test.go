@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -139,6 +140,13 @@ func idleSessions(t *testing.T, d *demo) map[string]func() error {
 	say(t, idle, idleLines, fmt.Sprintf("a LOGIN %s %s", a.address, d.password(t)), "a OK")
 	say(t, idle, idleLines, "b SELECT INBOX", "b OK")
 	say(t, idle, idleLines, "c IDLE", "+ ")
+	dial("ALFA_POP3S") // says nothing
+	rawDrop, _ := dial("ALFA_POP3S")
+	drop := tls.Client(rawDrop, d.tls(t, host))
+	dropLines := bufio.NewReader(drop)
+	say(t, drop, dropLines, "USER "+a.address, "+OK pecd")
+	say(t, drop, dropLines, "PASS "+d.password(t), "+OK ")
+	say(t, drop, dropLines, "STAT", "+OK ")
 	resp, err := http.Get("http://" + d.get(t, "ALFA_HTTP") + "/healthz") // the connection is kept
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +157,12 @@ func idleSessions(t *testing.T, d *demo) map[string]func() error {
 		"mx":            smtp(envelope),
 		"imap":          bye(plainLines),
 		"imaps in IDLE": bye(idleLines),
+		"pop3s": func() error { // RFC 1939 §3: without a word
+			if rest, err := io.ReadAll(dropLines); err != nil || len(rest) > 0 {
+				return fmt.Errorf("%q, %v", rest, err)
+			}
+			return nil
+		},
 	}
 }
 

@@ -69,7 +69,7 @@ func freeBase() (int, error) {
 	for base := 10007; base < 14000; base += 113 {
 		free := true
 		for _, side := range []int{0, 10000} {
-			for _, port := range []int{587, 465, 25, 143, 993, 7080, 7443, 8180} {
+			for _, port := range []int{587, 465, 25, 143, 993, 110, 995, 7080, 7443, 8180} {
 				l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+side+port)))
 				if err != nil {
 					free = false

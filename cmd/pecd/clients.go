@@ -36,8 +36,8 @@ func (c *Config) site() (autoconf.Site, error) {
 		{"smtps", c.Clients.SMTPS, c.Listen.SMTPS, &s.SMTPS},
 		{"imap", c.Clients.IMAP, c.Listen.IMAP, &s.IMAP},
 		{"imaps", c.Clients.IMAPS, c.Listen.IMAPS, &s.IMAPS},
-		{"pop3", c.Clients.POP3, "", &s.POP3},
-		{"pop3s", c.Clients.POP3S, "", &s.POP3S},
+		{"pop3", c.Clients.POP3, c.Listen.POP3, &s.POP3},
+		{"pop3s", c.Clients.POP3S, c.Listen.POP3S, &s.POP3S},
 		{"https", c.Clients.HTTPS, c.Listen.HTTPS, &s.HTTPS},
 	} {
 		at, err := publicEndpoint("clients."+service.key, service.said, host, service.listener)

@@ -16,9 +16,8 @@ func TestSiteOfAConfiguration(t *testing.T) {
 	s, err := c.site()
 	want := autoconf.Site{
 		Provider: "Gestore", MX: c.Hostname,
-		IMAPS: at(c.Hostname, 993), IMAP: at(c.Hostname, 143), SMTPS: at(c.Hostname, 465), Submission: at(c.Hostname, 587),
+		IMAPS: at(c.Hostname, 993), IMAP: at(c.Hostname, 143), POP3S: at(c.Hostname, 995), POP3: at(c.Hostname, 110), SMTPS: at(c.Hostname, 465), Submission: at(c.Hostname, 587),
 	}
-	s.POP3, s.POP3S = autoconf.Endpoint{}, autoconf.Endpoint{} // whether there are listeners by default is not this test's subject
 	if err != nil || s != want {
 		t.Errorf("from the listeners: %+v, %v", s, err)
 	}
@@ -28,9 +27,8 @@ func TestSiteOfAConfiguration(t *testing.T) {
 	s, err = c.site()
 	want = autoconf.Site{
 		Provider: "Gestore", MX: "mx.gestore.example", IMAPS: at("pec.gestore.example", 993), SMTPS: at("smtps.gestore.example", 465),
-		POP3S: at("pop.gestore.example", 995), HTTPS: at("pec.gestore.example", 443),
+		POP3S: at("pop.gestore.example", 995), POP3: at("pec.gestore.example", 110), HTTPS: at("pec.gestore.example", 443),
 	}
-	s.POP3 = autoconf.Endpoint{}
 	if err != nil || s != want {
 		t.Errorf("from [clients]: %+v, %v", s, err)
 	}

@@ -29,7 +29,7 @@ func defaultConfig() Config {
 		Quarantine: QuarantineConfig{Months: 30},
 		Ledger:     LedgerConfig{Months: 30},
 		Time:       TimeConfig{Tolerance: time.Second, Every: 5 * time.Minute},
-		Listen:     ListenConfig{Submission: ":587", SMTPS: ":465", MX: ":25", IMAP: ":143", IMAPS: ":993"},
+		Listen:     ListenConfig{Submission: ":587", SMTPS: ":465", MX: ":25", IMAP: ":143", IMAPS: ":993", POP3: ":110", POP3S: ":995"},
 		Limits: LimitsConfig{
 			MessageBytes: 104857600, Recipients: 1000, Connections: 2000, ConnectionsPerIP: 200,
 			RelayWorkers: 128, RelayPerDomain: 16, MessagesAtOnce: 256, Backlog: 5000, FreeBytes: 1 << 30,

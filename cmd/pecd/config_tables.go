@@ -153,6 +153,8 @@ type ListenConfig struct {
 	MX         string `toml:"mx" doc:"Incoming point (25)."`
 	IMAP       string `toml:"imap" doc:"IMAP with STARTTLS (143)."`
 	IMAPS      string `toml:"imaps" doc:"IMAP with implicit TLS (993)."`
+	POP3       string `toml:"pop3" doc:"POP3 with STLS (110)."`
+	POP3S      string `toml:"pop3s" doc:"POP3 with implicit TLS (995)."`
 	HTTP       string `toml:"http" doc:"Health check, redirection of mail clients to listen.https (80) and, in the demo, the authority's certificate and revocation list."`
 	HTTPS      string `toml:"https" doc:"Configuration of mail clients (autoconfig, autodiscover, profiles; see [clients]) and our own record of the index (443)."`
 	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`

@@ -128,11 +128,12 @@ func (d *demo) welcome(ctx context.Context, greet bool) error {
 Collegare un client di posta / connect a mail client:
   utente / user        %s     password %s
   IMAPS                %s
+  POP3S                %s
   SMTPS                %s
   autorità / CA        %s
   variabili / env      %s
 Due gestori pronti / both providers ready. Ctrl-C per terminare / to stop.
-`, alfa["ALFA_STANDARD"], alfa["PASSWORD"], alfa["ALFA_IMAPS"], alfa["ALFA_SMTPS"], alfa["CA_FILE"], filepath.Join(d.dir, "demo.env"))
+`, alfa["ALFA_STANDARD"], alfa["PASSWORD"], alfa["ALFA_IMAPS"], alfa["ALFA_POP3S"], alfa["ALFA_SMTPS"], alfa["CA_FILE"], filepath.Join(d.dir, "demo.env"))
 	return nil
 }
 

@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// demoServices are the ports of a side relative to its base. POP3S is
-// reserved: the address is told, nothing listens there yet.
+// demoServices are the ports of a side relative to its base.
 func demoServices() []struct {
 	key    string
 	offset int
@@ -22,7 +21,7 @@ func demoServices() []struct {
 		key    string
 		offset int
 	}{
-		{"SUBMISSION", 587}, {"SMTPS", 465}, {"MX", 25}, {"IMAP", 143}, {"IMAPS", 993}, {"POP3S", 995},
+		{"SUBMISSION", 587}, {"SMTPS", 465}, {"MX", 25}, {"IMAP", 143}, {"IMAPS", 993}, {"POP3", 110}, {"POP3S", 995},
 		{"HTTP", 7080}, {"HTTPS", 7443}, {"METRICS", 8180},
 	}
 }

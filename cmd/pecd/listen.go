@@ -16,6 +16,7 @@ import (
 	"pecd/directory"
 	"pecd/imap"
 	"pecd/pipeline"
+	"pecd/pop3"
 	"pecd/smtp"
 	"pecd/summary"
 )
@@ -55,6 +56,10 @@ func (n *node) listen() (out []listening, err error) {
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
 		Guesses: guesses, Trail: n.trail,
 	}
+	drop := pop3.Config{
+		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
+		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: guesses, Counters: &n.drops,
+	}
 	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
 	incoming := &pipeline.Incoming{Core: n.core}
 	for _, s := range []struct {
@@ -67,6 +72,8 @@ func (n *node) listen() (out []listening, err error) {
 		{"mx", c.Listen.MX, false, false, func() server { return smtp.NewMX(exchange, incoming) }},
 		{"imap", c.Listen.IMAP, false, false, func() server { return imap.NewServer(box) }},
 		{"imaps", c.Listen.IMAPS, true, false, func() server { return imap.NewServer(box) }},
+		{"pop3", c.Listen.POP3, false, false, func() server { return pop3.NewServer(drop) }},
+		{"pop3s", c.Listen.POP3S, true, false, func() server { return pop3.NewServer(drop) }},
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
 		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer() }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},

@@ -61,7 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	code := exitDone
 	parser, err := kong.New(&cli{}, kong.Name("pecd"), kong.Writers(stdout, stderr),
-		kong.Description("Posta elettronica certificata: punto di accesso, di ricezione e di consegna, archivio, IMAP."),
+		kong.Description("Posta elettronica certificata: punto di accesso, di ricezione e di consegna, archivio, IMAP, POP3."),
 		kong.Exit(func(c int) { code = c }), kong.UsageOnError())
 	if err != nil {
 		fmt.Fprintln(stderr, "pecd:", err)

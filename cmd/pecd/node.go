@@ -23,6 +23,7 @@ import (
 	"pecd/directory"
 	"pecd/pec"
 	"pecd/pipeline"
+	"pecd/pop3"
 	"pecd/quarantine"
 	"pecd/scan"
 	"pecd/seal"
@@ -73,6 +74,7 @@ type node struct {
 	// room is what is left on the disk above limits.free_bytes, in octets.
 	room  atomic.Int64
 	gates struct{ submission, mx *admission.Gate }
+	drops pop3.Counters
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
