@@ -114,6 +114,8 @@ func TestAnswers(t *testing.T) {
 		"discovery odd":      {"GET", "https://a.example/autodiscover/autodiscover.json/v1.0/%E2%84%AA?Protocol=AutodiscoverV1", "", 400, ""},
 		"profile":            {"GET", "https://mail.gestore.example/mail.mobileconfig?emailaddress=a%26b@alfa.example", "", 200, "<string>a&amp;b@alfa.example</string>"},
 		"profile of anybody": {"GET", "https://mail.gestore.example/mail.mobileconfig", "", 200, "signed:<?xml"},
+		"page":               {"GET", "https://mail.gestore.example/client", "", 200, "<td>mail.gestore.example</td><td>993</td><td>SSL/TLS</td>"},
+		"page by name":       {"GET", "https://mail.gestore.example/client", "", 200, "Gestore &lt;Uno&gt; &amp; Figli, posta"},
 		"profile foreign":    {"GET", "https://mail.gestore.example/mail.mobileconfig?emailaddress=x@beta.example", "", 404, ""},
 	} {
 		r := h.ask(c.method, c.target, c.body)
