@@ -23,6 +23,7 @@ const (
 	pathAutodiscover = "/autodiscover/autodiscover.xml"
 	pathDiscovery    = "/autodiscover/autodiscover.json" // also followed by /v1.0/ADDRESS
 	pathProfile      = "/mail.mobileconfig"
+	pathPage         = "/client"
 )
 
 // maxRequest bounds a posted question, in octets: Outlook's have some 400.
@@ -69,6 +70,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.allow(w, r, h.discovery, http.MethodGet, http.MethodHead)
 	case path == pathProfile:
 		h.allow(w, r, h.profile, http.MethodGet)
+	case path == pathPage:
+		h.allow(w, r, h.page, http.MethodGet, http.MethodHead)
 	default:
 		http.NotFound(w, r)
 	}
@@ -170,6 +173,13 @@ func (h *Handler) discovery(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// page serves what people read.
+func (h *Handler) page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	doc, err := h.Site.page()
+	h.send(w, "text/html; charset=utf-8", doc, err)
+}
+
 // profile serves the configuration profile of Apple's devices. Each costs a
 // signature: the connection ends with it, so that asking again costs the one
 // who asks a handshake, too.
@@ -262,7 +272,7 @@ func (s Site) Redirect(w http.ResponseWriter, r *http.Request) {
 		if !q.Has("emailaddress") {
 			q.Set("domain", askedDomain(r)) // the name goes with the redirection
 		}
-	case pathAutodiscover, pathDiscovery, pathProfile:
+	case pathAutodiscover, pathDiscovery, pathProfile, pathPage:
 	default:
 		path = ""
 	}

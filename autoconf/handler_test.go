@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,6 +116,8 @@ func TestAnswers(t *testing.T) {
 		"discovery odd":      {"GET", "https://a.example/autodiscover/autodiscover.json/v1.0/%E2%84%AA?Protocol=AutodiscoverV1", "", 400, ""},
 		"profile":            {"GET", "https://mail.gestore.example/mail.mobileconfig?emailaddress=a%26b@alfa.example", "", 200, "<string>a&amp;b@alfa.example</string>"},
 		"profile of anybody": {"GET", "https://mail.gestore.example/mail.mobileconfig", "", 200, "signed:<?xml"},
+		"page":               {"GET", "https://mail.gestore.example/client", "", 200, "<td>mail.gestore.example</td><td>993</td><td>SSL/TLS</td>"},
+		"page by name":       {"GET", "https://mail.gestore.example/client", "", 200, "Gestore &lt;Uno&gt; &amp; Figli, posta"},
 		"profile foreign":    {"GET", "https://mail.gestore.example/mail.mobileconfig?emailaddress=x@beta.example", "", 404, ""},
 	} {
 		r := h.ask(c.method, c.target, c.body)
@@ -159,6 +163,41 @@ func TestProfileIsServedUnsignedWhereTheKeyCannotSign(t *testing.T) {
 	s.IMAP, s.IMAPS = Endpoint{}, Endpoint{}
 	if r := newTestHandler(s).ask("GET", "https://mail.gestore.example/mail.mobileconfig", ""); r.StatusCode != 404 {
 		t.Errorf("without IMAP: %d", r.StatusCode)
+	}
+}
+
+func TestProfilesAreSignedOneAtATime(t *testing.T) {
+	h := newTestHandler(testSite())
+	var atOnce, most atomic.Int32
+	begun, goOn := make(chan struct{}, 3), make(chan struct{})
+	h.Sign = func(p []byte) ([]byte, error) {
+		most.Store(max(most.Load(), atOnce.Add(1)))
+		begun <- struct{}{}
+		<-goOn
+		atOnce.Add(-1)
+		return p, nil
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if r := h.ask("GET", "https://mail.gestore.example/mail.mobileconfig", ""); r.StatusCode != 200 || r.Header.Get("Connection") != "close" {
+				t.Errorf("%d, the connection ends: %q", r.StatusCode, r.Header.Get("Connection"))
+			}
+		})
+	}
+	<-begun
+	// Who gives up while others are signed for goes away with nothing.
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "https://mail.gestore.example/mail.mobileconfig", nil).WithContext(gone))
+	if w.Body.Len() != 0 {
+		t.Errorf("got %d octets", w.Body.Len())
+	}
+	close(goOn)
+	wg.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d at once", most.Load())
 	}
 }
 

@@ -176,6 +176,23 @@ func TestAppleProfile(t *testing.T) {
 	}
 }
 
+// TestPageForPeople: the form on the page leads to a profile, and the table names
+// what listens.
+func TestPageForPeople(t *testing.T) {
+	need(t, "curl", "xmllint")
+	d := sharedDemo(t)
+	status, page := d.https(t, "https://localhost/client")
+	_, imaps := d.hostPort(t, "ALFA_IMAPS")
+	action, field, port := xpath(t, page, "string(//*[local-name()='form']/@action)"), xpath(t, page, "string(//*[local-name()='input']/@name)"),
+		xpath(t, page, "string(//*[local-name()='tbody']/*[1]/*[3])")
+	if status != "200" || port != imaps {
+		t.Errorf("%s, the port of IMAP is %s, want %s", status, port, imaps)
+	}
+	if status, doc := d.https(t, "https://localhost"+action+"?"+field+"=x%40alfa.example"); status != "200" {
+		t.Errorf("the form leads to %s %s", status, doc)
+	}
+}
+
 // TestDomainDNS: the records are lines that a resolver's tools would take, and
 // lead to what listens.
 func TestDomainDNS(t *testing.T) {
