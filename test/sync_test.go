@@ -21,7 +21,9 @@ import (
 func TestSyncIsync(t *testing.T) {
 	need(t, "mbsync")
 	syncBothWays(t, "strutturata041", func(s *syncWorld) []string {
-		s.write("mbsyncrc", `IMAPAccount pec
+		s.write("mbsyncrc", `FSync no
+
+IMAPAccount pec
 Host `+s.proxy.host+`
 Port `+s.proxy.port+`
 User `+s.user.address+`
