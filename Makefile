@@ -7,6 +7,7 @@
 # make thunderbird  Thunderbird at work with the demo, configured by autoconfig alone; pictures in bin/thunderbird
 # make fuzz   every fuzz target for FUZZTIME (60s)
 # make imaptest IMAPTEST=/path/to/checkout  the scripts and the stress mode of imaptest (docs/imap-conformance.md)
+# make sync   isync and offlineimap against a local Maildir with SYNC_MESSAGES (20000); a short form is among the tests
 # make bench  measure (docs/performance.md); bench-short only checks that everything is delivered
 # Also: build, lint, check, packages, clean.
 
@@ -18,14 +19,16 @@ CRASH_KILLS ?= 300
 CRASH_SHORT ?= 5m
 CRASH_IMAGES ?= 300
 IMAPTEST_SECS ?= 600
+SYNC_MESSAGES ?= 20000
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
-TOOLS    := swaks=swaks mbsync=isync xmllint=libxml2-utils curl=curl openssl=openssl perl=perl python3=python3 gcc=gcc strace=strace \
-	fetchmail=fetchmail getmail=getmail6 mpop=mpop slapd=slapd ldapsearch=ldap-utils clamd=clamav-daemon softhsm2-util=softhsm2
+TOOLS    := swaks=swaks mbsync=isync offlineimap=offlineimap3 xmllint=libxml2-utils curl=curl openssl=openssl perl=perl python3=python3 \
+	gcc=gcc strace=strace fetchmail=fetchmail getmail=getmail6 mpop=mpop slapd=slapd ldapsearch=ldap-utils clamd=clamav-daemon \
+	softhsm2-util=softhsm2
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest thunderbird packages clean
+.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest sync thunderbird packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -76,6 +79,9 @@ thunderbird:
 	@$(MAKE) --no-print-directory packages PERLMODS= ALWAYS=thunderbird-l10n-it \
 		TOOLS="thunderbird=thunderbird Xvfb=xvfb certutil=libnss3-tools import=imagemagick"
 	PECD_THUNDERBIRD=1 PECD_PICTURES=$(CURDIR)/bin/thunderbird $(GO) test -count=1 -v -timeout 10m ./test/thunderbird
+
+sync: packages
+	SYNC_MESSAGES=$(SYNC_MESSAGES) $(GO) test -count=1 -v -timeout 2h -run TestSync ./test
 
 packages:
 	@missing=""; PATH="$$PATH:/usr/sbin"; \

@@ -234,7 +234,7 @@ func run(t testing.TB, name string, args ...string) []byte {
 // packages says where the clients come from.
 var packages = map[string]string{
 	"swaks": "swaks libio-socket-ssl-perl libnet-ssleay-perl", "mbsync": "isync", "xmllint": "libxml2-utils",
-	"curl": "curl", "openssl": "openssl", "perl": "perl", "python3": "python3",
+	"curl": "curl", "openssl": "openssl", "perl": "perl", "python3": "python3", "offlineimap": "offlineimap3",
 	"fetchmail": "fetchmail", "getmail": "getmail6", "mpop": "mpop",
 }
 

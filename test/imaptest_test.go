@@ -5,6 +5,7 @@
 package blackbox
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +70,12 @@ func TestIMAPTestStress(t *testing.T) {
 	r := it.run(t, time.Duration(secs)*time.Second+2*minute, "mbox="+box, "clients=10", "secs="+strconv.Itoa(secs), "seed=1", "msgs=60", "checkpoint=5")
 	out := string(r.stdout) + string(r.stderr)
 	for _, line := range strings.Split(out, "\n") {
+		// RFC 2180 §4.2: imaptest knows the texts by which other servers refuse to
+		// store on what another session removed, not the response code.
+		if strings.Contains(line, "STORE failed: ") && strings.Contains(line, " NO [EXPUNGEISSUED] ") ||
+			strings.Contains(line, "DELETE failed: ") && strings.Contains(line, " NO [EXPUNGEISSUED] ") {
+			continue
+		}
 		if strings.HasPrefix(line, "Error:") || strings.HasPrefix(line, "Panic:") || strings.HasPrefix(line, "Fatal:") {
 			t.Errorf("%s", line)
 		}
@@ -84,8 +91,7 @@ type imapTest struct {
 	checkout string
 	demo     *demo
 	user     account
-	host     string // of the shim, which speaks without TLS
-	port     string
+	proxy    *plainProxy
 }
 
 func newIMAPTest(t *testing.T) *imapTest {
@@ -101,7 +107,12 @@ func newIMAPTest(t *testing.T) *imapTest {
 	}
 	it.demo = newDemo(t, "--quiet")
 	it.user = it.demo.named(t, "ALFA_STRUTTURATA")
-	it.host, it.port = startShim(t, it.demo)
+	// LITERAL+ where the server tells LITERAL-: imaptest's scripts are sent with
+	// non-synchronizing literals alone, and it knows no name for those that are
+	// allowed up to 4,096 octets (RFC 7888 §5).
+	it.proxy = startPlainProxy(t, it.demo, func(b []byte) []byte {
+		return bytes.ReplaceAll(b, []byte("LITERAL-"), []byte("LITERAL+"))
+	})
 	return it
 }
 
@@ -112,7 +123,7 @@ func (it *imapTest) run(t *testing.T, limit time.Duration, args ...string) resul
 	if out, err := exec.Command(binary).CombinedOutput(); err != nil && strings.Contains(string(out), "shared libraries") {
 		t.Fatalf("%s does not start: %s(LD_LIBRARY_PATH=/usr/lib/dovecot, where it is built with Debian's dovecot-dev)", binary, out)
 	}
-	common := []string{"host=" + it.host, "port=" + it.port, "user=" + it.user.address, "pass=" + it.demo.password(t)}
+	common := []string{"host=" + it.proxy.host, "port=" + it.proxy.port, "user=" + it.user.address, "pass=" + it.demo.password(t)}
 	return runIn(t, t.TempDir(), limit, binary, append(common, args...)...)
 }
 
