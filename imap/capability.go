@@ -32,6 +32,7 @@ func (s *session) capabilities() []string {
 	return append(caps,
 		"IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "UTF8=ACCEPT", "CHILDREN",
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
+		"ACL", aclCapability, "QUOTA", "QUOTA=RES-STORAGE",
 		"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "QRESYNC",
 		"SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES",
 		"APPENDLIMIT="+strconv.FormatUint(uint64(s.AppendLimit()), 10),
