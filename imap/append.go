@@ -17,9 +17,6 @@ const maxHead = 64 << 10
 // Append implements imapserver.Session. The message is stored exactly as it
 // was sent.
 func (s *session) Append(name string, r imaplib.LiteralReader, options *imaplib.AppendOptions) (*imaplib.AppendData, error) {
-	if err := s.mayWrite(); err != nil {
-		return nil, err
-	}
 	var words []string
 	for _, f := range options.Flags {
 		words = append(words, string(f))
@@ -31,11 +28,14 @@ func (s *session) Append(name string, r imaplib.LiteralReader, options *imaplib.
 	if r.Size() == 0 {
 		return nil, no("", "messaggio vuoto / empty message")
 	}
-	folder, err := s.folder(folderName(name))
+	folder, at, err := s.folder(folderName(name))
 	if err != nil {
 		return nil, s.noTarget(err)
 	}
-	quota, err := s.quota()
+	if err := at.mayWrite(); err != nil {
+		return nil, err
+	}
+	quota, err := s.quota(folder.Mailbox)
 	if err != nil {
 		return nil, s.refuse(err)
 	}
@@ -57,12 +57,12 @@ func (s *session) Append(name string, r imaplib.LiteralReader, options *imaplib.
 	if err != nil {
 		return nil, s.refuse(err)
 	}
-	at := options.Time
-	if at.IsZero() {
-		at = s.srv.cfg.Clock.Now()
+	date := options.Time
+	if date.IsZero() {
+		date = s.srv.cfg.Clock.Now()
 	}
 	op := &storage.Append{
-		Folder: folder.ID, Body: storage.BodyRef{New: body}, Flags: flags, InternalDate: at.UTC(), Quota: quota,
+		Folder: folder.ID, Body: storage.BodyRef{New: body}, Flags: flags, InternalDate: date.UTC(), Quota: quota,
 		Sent: sent,
 	}
 	if err := s.commit(body, op); err != nil {

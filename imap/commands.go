@@ -137,7 +137,7 @@ func (c *conn) failed(err error) {
 	case errors.Is(err, errFolderGone):
 		c.bye("cartella eliminata / selected mailbox was deleted")
 	case errors.As(err, &refused):
-		c.bye(refused.Text)
+		c.bye(strings.TrimPrefix(statusLine(refused), string(refused.Type)+" "))
 	case c.srv.closing.Load():
 		c.bye("servizio in chiusura / server shutting down")
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -215,6 +215,11 @@ func (c *conn) nextCommand() error {
 	}
 	if !wellFormed(line) {
 		return c.refuse(line, "virgolette non chiuse o controlli / unbalanced quotes or control characters")
+	}
+	if c.session != nil && c.session.open() {
+		if err := c.session.still(); err != nil {
+			return err
+		}
 	}
 	if c.now.verb == "COMPRESS" {
 		return c.compress(line, rest)

@@ -49,14 +49,14 @@ func (s *session) transfer(args []byte, move bool) (*storage.CopyMessages, error
 	if move && s.view.readOnly {
 		return nil, errReadOnly
 	}
-	if err := s.mayWrite(); err != nil {
-		return nil, err
-	}
-	to, err := s.folder(dest)
+	to, at, err := s.folder(dest)
 	if err != nil {
 		return nil, s.noTarget(err)
 	}
-	quota, err := s.quota()
+	if err := at.mayWrite(); err != nil {
+		return nil, err
+	}
+	quota, err := s.quota(to.Mailbox)
 	if err != nil {
 		return nil, s.refuse(err)
 	}

@@ -40,7 +40,7 @@ func (s *session) fetch(args []byte) error {
 			return err
 		}
 	}
-	f := &fetcher{s: s, items: q.items, utf8: s.utf8(), marks: !s.view.readOnly && slices.ContainsFunc(q.items, setsSeen)}
+	f := &fetcher{s: s, items: q.items, utf8: s.utf8(), marks: s.view.marks && slices.ContainsFunc(q.items, setsSeen)}
 	if !slices.ContainsFunc(q.items, func(it fetchItem) bool { return it.kind > itemFlags }) {
 		return f.fromView(spans)
 	}

@@ -45,16 +45,6 @@ func newName(name string) (string, error) {
 	return name, nil
 }
 
-// Namespace implements imapserver.SessionNamespace (RFC 2342).
-func (s *session) Namespace() (*imaplib.NamespaceData, error) {
-	return &imaplib.NamespaceData{Personal: []imaplib.NamespaceDescriptor{{Delim: delimiter}}}, nil
-}
-
-// folder looks a folder up that a command names; the name is in the stored form.
-func (s *session) folder(name string) (storage.Folder, error) {
-	return s.store.Folder(s.ctx, s.grant.Mailbox, name)
-}
-
 // named parses a command whose only argument is the name of a folder.
 func (s *session) named(args []byte) (string, error) {
 	p := &parser{b: args}
@@ -90,16 +80,16 @@ func (s *session) create(args []byte) error {
 	if !s.open() {
 		return errNotOpen
 	}
-	if err := s.mayWrite(); err != nil {
-		return err
-	}
-	name, err := newName(name)
+	at, err := s.newPlace(name)
 	if err != nil {
+		return s.refuse(err)
+	}
+	if err := at.mayWrite(); err != nil {
 		return err
 	}
-	op := &storage.CreateFolder{Mailbox: s.grant.Mailbox, Name: name}
+	op := &storage.CreateFolder{Mailbox: at.grant.Mailbox, Name: at.name}
 	if len(uses) > 0 {
-		if op.SpecialUse, err = s.freeUse(uses); err != nil {
+		if op.SpecialUse, err = s.freeUse(at, uses); err != nil {
 			return err
 		}
 	}
@@ -107,13 +97,13 @@ func (s *session) create(args []byte) error {
 }
 
 // freeUse returns the special use that a new folder may have of those asked for.
-func (s *session) freeUse(uses []string) (string, error) {
+func (s *session) freeUse(at place, uses []string) (string, error) {
 	i := slices.IndexFunc(specialUses(), func(known string) bool { return strings.EqualFold(known, uses[0]) })
 	if len(uses) > 1 || i < 0 {
 		return "", errNoUse
 	}
 	use := specialUses()[i]
-	folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
+	folders, err := s.store.Folders(s.ctx, at.grant.Mailbox)
 	if err != nil {
 		return "", s.refuse(err)
 	}
@@ -137,10 +127,14 @@ func (s *session) delete(args []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayWrite(); err != nil {
+	_, at, err := s.folder(name)
+	if err != nil {
+		return s.noFolder(err)
+	}
+	if err := at.mayWrite(); err != nil {
 		return err
 	}
-	return s.noFolder(s.commit(&storage.DeleteFolder{Mailbox: s.grant.Mailbox, Name: name}))
+	return s.noFolder(s.commit(&storage.DeleteFolder{Mailbox: at.grant.Mailbox, Name: at.name}))
 }
 
 // rename answers RENAME (RFC 9051 §6.3.6).
@@ -156,28 +150,37 @@ func (s *session) rename(args []byte) error {
 	if !s.open() {
 		return errNotOpen
 	}
-	if err := s.mayWrite(); err != nil {
-		return err
-	}
-	to, err := newName(to)
+	_, source, err := s.folder(from)
 	if err != nil {
+		return s.noFolder(err)
+	}
+	dest, err := s.newPlace(to)
+	if err != nil {
+		return s.refuse(err)
+	}
+	if err := source.mayWrite(); err != nil {
 		return err
 	}
-	if strings.HasPrefix(to, from+string(delimiter)) && from != inbox {
+	if source.grant.Mailbox != dest.grant.Mailbox {
+		return no(imaplib.ResponseCodeCannot, "una cartella resta nella sua casella / a folder stays in its mailbox")
+	}
+	if strings.HasPrefix(dest.name, source.name+string(delimiter)) && source.name != inbox {
 		return no(imaplib.ResponseCodeCannot, "una cartella non puo' contenere se stessa / cannot move a mailbox below itself")
 	}
-	return s.noFolder(s.commit(&storage.RenameFolder{Mailbox: s.grant.Mailbox, From: from, To: to}))
+	return s.noFolder(s.commit(&storage.RenameFolder{Mailbox: source.grant.Mailbox, From: source.name, To: dest.name}))
 }
 
-// subscribe answers SUBSCRIBE and UNSUBSCRIBE.
+// subscribe answers SUBSCRIBE and UNSUBSCRIBE. It takes no permission: who is not
+// the holder of the mailbox has subscriptions of his own (storage.Viewing).
 func (s *session) subscribe(args []byte) error {
 	name, err := s.named(args)
 	if err != nil {
 		return err
 	}
-	if err := s.mayWrite(); err != nil {
-		return err
+	_, at, err := s.folder(name)
+	if err != nil {
+		return s.noFolder(err)
 	}
 	on := s.c.now.verb == "SUBSCRIBE"
-	return s.noFolder(s.commit(&storage.Subscribe{Mailbox: s.grant.Mailbox, Name: name, Subscribed: on}))
+	return s.noFolder(s.commit(&storage.Subscribe{Mailbox: at.grant.Mailbox, Name: at.name, Subscribed: on}))
 }

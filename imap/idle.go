@@ -53,19 +53,22 @@ func (s *session) push() (stop func() error) {
 				s.c.cut()
 			}
 		}()
-		for {
-			if err = s.sync(true); err == nil {
-				err = s.c.flush()
-			}
-			if err != nil {
+		for dirty := true; ; {
+			if err = s.pushed(dirty); err != nil {
 				s.c.wake()
 				return
 			}
+			again, stop := s.srv.cfg.Clock.After(recheckIdle)
 			select {
 			case <-ctx.Done():
+				stop()
 				return
 			case <-changed:
+				dirty = true
+			case <-again:
+				dirty = false
 			}
+			stop()
 		}
 	})
 	return func() error {
@@ -73,6 +76,17 @@ func (s *session) push() (stop func() error) {
 		wg.Wait()
 		return err
 	}
+}
+
+// pushed tells what has changed, unless the login has ended meanwhile.
+func (s *session) pushed(dirty bool) error {
+	if err := s.still(); err != nil || !dirty {
+		return err
+	}
+	if err := s.sync(true); err != nil {
+		return err
+	}
+	return s.c.flush()
 }
 
 var errPushing = errors.New("imap: telling changes failed")

@@ -3,8 +3,10 @@
 package imap
 
 import (
+	"slices"
 	"strings"
 
+	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -40,32 +42,91 @@ func (s *session) list(args []byte) error {
 	if len(q.patterns) == 0 { // LIST "" "": what is the delimiter?
 		return s.c.put(s.appendList(nil, &q, listed{attrs: []string{`\Noselect`}}))
 	}
-	folders, err := s.store.Folders(s.ctx, s.grant.Mailbox)
-	if err != nil {
-		return s.refuse(err)
-	}
-	tree := newTree(folders)
-	by := s.c.after(s.srv.timing.work)
-	var b []byte
-	for _, f := range folders {
-		if s.c.after(0) > by {
-			return errTooMuchWork
-		}
-		entry, ok := tree.entry(f, &q)
-		if !ok {
+	l := &lister{s: s, q: &q, by: s.c.after(s.srv.timing.work), above: newTree(nil)}
+	for _, p := range s.places() {
+		if !q.reaches(p.prefix) {
 			continue
 		}
-		b = s.appendList(b[:0], &q, entry)
-		if q.status != nil {
-			if b, err = s.appendStatus(b, f, q.status); err != nil {
-				return s.refuse(err)
-			}
-		}
-		if err := s.c.put(b); err != nil {
+		if err := l.mailbox(p); err != nil {
 			return err
 		}
 	}
+	if len(s.others) > 0 {
+		return l.entry(l.above, storage.Folder{Name: othersName})
+	}
 	return nil
+}
+
+// reaches tells whether a pattern may match a folder below prefix, or what is
+// above them.
+func (q *listQuery) reaches(prefix string) bool {
+	return slices.ContainsFunc(q.patterns, func(p string) bool {
+		if wild := strings.IndexAny(p, "*%"); wild >= 0 {
+			p = p[:wild]
+		}
+		return strings.HasPrefix(p, prefix) || strings.HasPrefix(prefix, p)
+	})
+}
+
+// lister answers one LIST.
+type lister struct {
+	s     *session
+	q     *listQuery
+	by    int64
+	above *tree // what lies below othersName
+	b     []byte
+}
+
+// mailbox lists the folders of one mailbox. Those of a further one have no special
+// use: clients would file into them what is of their own.
+func (l *lister) mailbox(p place) error {
+	if err := l.s.inUse(p); fault.Is(err, fault.Disabled) {
+		return nil
+	} else if err != nil {
+		return l.s.refuse(err)
+	}
+	folders, err := l.s.store.Folders(l.s.ctx, p.grant.Mailbox)
+	if err != nil {
+		return l.s.refuse(err)
+	}
+	if p.prefix != "" {
+		for i := range folders {
+			folders[i].Name, folders[i].SpecialUse = p.shown(folders[i].Name), ""
+		}
+		folders = slices.Insert(folders, 0, storage.Folder{Name: strings.TrimSuffix(p.prefix, string(delimiter))})
+	}
+	t := newTree(folders)
+	for _, f := range folders {
+		if err := l.entry(t, f); err != nil {
+			return err
+		}
+	}
+	if p.prefix != "" {
+		l.above.children[othersName] = true
+		if l.q.subscribed {
+			l.above.below[othersName] = append(l.above.below[othersName], t.below[othersName]...)
+		}
+	}
+	return nil
+}
+
+// entry lists a folder, or a name above others that is none, if it is to be listed.
+func (l *lister) entry(t *tree, f storage.Folder) error {
+	if l.s.c.after(0) > l.by {
+		return errTooMuchWork
+	}
+	entry, ok := t.entry(f, l.q)
+	if !ok {
+		return nil
+	}
+	l.b = l.s.appendList(l.b[:0], l.q, entry)
+	if l.q.status != nil && f.ID != 0 {
+		var err error
+		if l.b, err = l.s.appendStatus(l.b, f, l.q.status); err != nil {
+			return l.s.refuse(err)
+		}
+	}
+	return l.s.c.put(l.b)
 }
 
 // listed is what is told of one folder.
@@ -132,9 +193,12 @@ func (t *tree) entry(f storage.Folder, q *listQuery) (e listed, ok bool) {
 		if !hidden || !q.lsub && !q.recursive {
 			return e, false
 		}
-		if q.lsub { // RFC 3501 §6.3.9
-			e.attrs = append(e.attrs, `\Noselect`)
-		}
+	}
+	switch {
+	case f.ID == 0: // no folder; clients of before RFC 5258 know the second one
+		e.attrs = append(e.attrs, `\NonExistent`, `\Noselect`)
+	case !chosen && q.lsub: // RFC 3501 §6.3.9
+		e.attrs = append(e.attrs, `\Noselect`)
 	}
 	e.below = q.recursive && len(t.below[f.Name]) > 0
 	if t.children[f.Name] {

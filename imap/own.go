@@ -32,6 +32,8 @@ func own(verb string) ownHandler {
 		return (*session).subscribe
 	case "LIST", "LSUB":
 		return (*session).list
+	case "NAMESPACE":
+		return (*session).namespace
 	case "STATUS":
 		return (*session).status
 	case "SELECT", "EXAMINE":
@@ -60,6 +62,20 @@ func own(verb string) ownHandler {
 		return (*session).thread
 	case "IDLE":
 		return (*session).idle
+	case "MYRIGHTS":
+		return (*session).myRights
+	case "GETACL":
+		return (*session).getACL
+	case "LISTRIGHTS":
+		return (*session).listRights
+	case "SETACL", "DELETEACL":
+		return (*session).setACL
+	case "GETQUOTA":
+		return (*session).getQuota
+	case "GETQUOTAROOT":
+		return (*session).getQuotaRoot
+	case "SETQUOTA":
+		return (*session).setQuota
 	}
 	return nil
 }

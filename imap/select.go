@@ -63,14 +63,16 @@ func (s *session) selectFolder(args []byte) error {
 	if q.resync != nil {
 		s.qresync = true
 	}
-	f, err := s.folder(q.name)
+	f, at, err := s.folder(q.name)
 	if err != nil {
 		return s.noFolder(err)
 	}
-	v, err := s.load(f, s.c.now.verb == "EXAMINE" || s.readOnly())
+	examine := s.c.now.verb == "EXAMINE"
+	v, err := s.load(f, examine || at.mayWrite() != nil)
 	if err != nil {
 		return s.refuse(err)
 	}
+	v.marks = !v.readOnly || !examine && f.PersonalSeen
 	var away missed
 	if q.resync != nil && q.resync.validity == f.UIDValidity {
 		if away, err = s.missed(v, q.resync); err != nil {
@@ -79,7 +81,7 @@ func (s *session) selectFolder(args []byte) error {
 	}
 	s.view = v
 	s.code = "READ-WRITE"
-	if v.readOnly {
+	if !v.marks {
 		s.code = "READ-ONLY"
 	}
 	if err := s.tellSelected(v); err != nil {
@@ -126,9 +128,12 @@ func (s *session) tellSelected(v *view) error {
 	out.b = append(out.b, "* FLAGS "...)
 	out.b = appendFlags(out.b, flags)
 	out.end()
-	if v.readOnly {
+	switch {
+	case !v.marks:
 		flags = nil
-	} else {
+	case v.readOnly: // but for what is the user's own
+		flags = []string{flagSeen}
+	default:
 		flags = append(flags, `\*`)
 	}
 	out.b = append(out.b, "* OK [PERMANENTFLAGS "...)

@@ -46,6 +46,9 @@ import (
 type Authenticator interface {
 	Authenticate(ctx context.Context, login, password string, by storage.Protocol) (directory.Principal, error)
 	AuthenticateToken(ctx context.Context, login, token string, by storage.Protocol) (directory.Principal, error)
+	// Still fails with fault.Denied once a login is not good any more. It is asked
+	// before each command.
+	Still(ctx context.Context, p directory.Principal) error
 	// TakesTokens reports whether there is anybody to verify tokens.
 	TakesTokens() bool
 }

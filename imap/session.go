@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	imaplib "github.com/emersion/go-imap/v2"
@@ -35,13 +34,15 @@ type session struct {
 	store storage.Store
 	ctx   context.Context
 
-	failures int
-	login    string
-	who      trail.Who     // who logged in, for the PEC log
-	grant    storage.Grant // Mailbox 0 before login
-	view     *view         // nil while no folder is selected
-	learned  learned       // to be stored beside messages
-	code     string        // for the tagged OK of the command at work (own.go)
+	failures  int
+	who       trail.Who // who logged in, for the PEC log
+	principal directory.Principal
+	recheckAt int64         // as the connection's deadlines
+	grant     storage.Grant // of the mailbox that is its own; Mailbox 0 before login
+	others    []storage.Grant
+	view      *view   // nil while no folder is selected
+	learned   learned // to be stored beside messages
+	code      string  // for the tagged OK of the command at work (own.go)
 
 	// What the client has enabled (RFC 5161), or shown to know.
 	utf8names bool // UTF8=ACCEPT
@@ -51,7 +52,6 @@ type session struct {
 }
 
 var (
-	_ imapserver.SessionNamespace    = (*session)(nil)
 	_ imapserver.SessionSASL         = (*session)(nil)
 	_ imapserver.SessionAppendLimit  = (*session)(nil)
 	_ imapserver.SessionCapabilities = (*session)(nil)
@@ -67,9 +67,6 @@ func newSession(c *conn) *session {
 
 // open tells whether a login has succeeded.
 func (s *session) open() bool { return s.grant.Mailbox != 0 }
-
-// readOnly tells whether the mailbox may only be read.
-func (s *session) readOnly() bool { return s.open() && s.grant.Permission&storage.MayWrite == 0 }
 
 // utf8 tells whether the client takes UTF-8 in quoted strings, and names folders
 // in it (RFC 6855, RFC 9051 §5.1).
@@ -110,51 +107,19 @@ func (s *session) enter(ask func() (directory.Principal, error)) error {
 	}
 	p, err := ask()
 	if err == nil {
-		s.grant, err = s.choose(p.Grants, p.Login)
-		s.login = p.Login
-		s.who = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}
+		err = s.admit(p)
 	}
 	if err == nil {
+		s.who = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}
 		err = s.srv.cfg.Trail.Access(s.ctx, s.who, s.grant.Address)
 	}
 	if err != nil {
 		s.grant = storage.Grant{}
 		return s.failed(err)
 	}
-	s.log = s.log.With("login", s.login)
+	s.log = s.log.With("login", p.Login)
 	s.log.Info("imap: login", "mailbox", s.grant.Address)
 	return nil
-}
-
-// choose picks the mailbox that a login opens: the one whose address is the
-// login, otherwise the first that may be read.
-func (s *session) choose(grants []storage.Grant, login string) (storage.Grant, error) {
-	const op = "imap.Login"
-	const needed = storage.MayRead | storage.MayUseClient
-	var chosen storage.Grant
-	for _, g := range grants {
-		if strings.EqualFold(g.Address, login) {
-			chosen = g
-			break
-		}
-		if chosen.Mailbox == 0 && g.Permission&storage.MayRead != 0 {
-			chosen = g
-		}
-	}
-	if chosen.Permission&needed != needed {
-		return storage.Grant{}, fault.Say(op, fault.Disabled,
-			"accesso con programmi di posta non abilitato / access by mail clients is not enabled")
-	}
-	m, err := s.store.MailboxByID(s.ctx, chosen.Mailbox)
-	if err != nil {
-		return storage.Grant{}, err
-	}
-	switch m.State {
-	case storage.MailboxDeactivated, storage.MailboxClosed:
-		return storage.Grant{}, fault.Say(op, fault.Disabled, "casella non attiva / mailbox disabled")
-	}
-	chosen.Address = m.Address
-	return chosen, nil
 }
 
 // failed answers a login that did not succeed: late, and only three times. What
@@ -237,30 +202,4 @@ func (m *mechanism) Next(response []byte) (challenge []byte, done bool, err erro
 		challenge = nil
 	}
 	return challenge, done, err
-}
-
-// mayWrite returns the refusal for a mailbox that may only be read.
-func (s *session) mayWrite() error {
-	if s.readOnly() {
-		return no(imaplib.ResponseCodeNoPerm, "casella in sola lettura / read-only access")
-	}
-	return nil
-}
-
-// quota is the number of octets the mailbox may hold.
-func (s *session) quota() (int64, error) {
-	m, err := s.store.MailboxByID(s.ctx, s.grant.Mailbox)
-	if err != nil {
-		return 0, err
-	}
-	tiers, err := s.store.Tiers(s.ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range tiers {
-		if t.Code == m.Tier {
-			return t.QuotaBytes, nil
-		}
-	}
-	return 0, fault.New("imap.quota", fault.Internal, errors.New("mailbox without a tier"))
 }

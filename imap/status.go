@@ -21,7 +21,7 @@ func (s *session) status(args []byte) error {
 	if !s.open() {
 		return errNotOpen
 	}
-	f, err := s.folder(name)
+	f, _, err := s.folder(name)
 	if err != nil {
 		return s.noFolder(err)
 	}

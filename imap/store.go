@@ -75,12 +75,12 @@ func (s *session) setFlags(args []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.view.readOnly {
-		return errReadOnly
-	}
 	flags, err := storable(q.flags)
 	if err != nil {
 		return err
+	}
+	if !s.view.mayStore(q.mode, flags) {
+		return errReadOnly
 	}
 	s.condstore = s.condstore || q.conditional
 	op := storage.SetFlags{Folder: s.view.folder.ID, Mode: q.mode, Flags: flags, UnchangedSince: q.unchanged}
@@ -109,6 +109,13 @@ func (s *session) setFlags(args []byte) error {
 		return s.modified(modified, err)
 	}
 	return err
+}
+
+// mayStore tells whether a STORE is allowed. Who may only read a mailbox in which
+// \Seen is personal can add and remove that.
+func (v *view) mayStore(mode storage.FlagMode, flags []string) bool {
+	return !v.readOnly || v.marks && mode != storage.ReplaceFlags &&
+		!slices.ContainsFunc(flags, func(f string) bool { return f != flagSeen })
 }
 
 // modified tells which messages a conditional STORE left alone, in the code of

@@ -74,6 +74,16 @@ func (u *users) AuthenticateToken(ctx context.Context, login, token string, by s
 	return u.Authenticate(ctx, login, testPassword, by)
 }
 
+// Still lets a login stay as long as it is in the table.
+func (u *users) Still(_ context.Context, p directory.Principal) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, ok := u.grants[p.Login]; !ok {
+		return fault.Say("test.Still", fault.Denied, "accesso revocato / access was revoked")
+	}
+	return nil
+}
+
 func (u *users) TakesTokens() bool { return u.tokens }
 
 // fixture is a server with one mailbox, on real sockets.
@@ -192,6 +202,8 @@ func (f *fixture) addMailbox(address string, quota int64) storage.MailboxID {
 }
 
 func (f *fixture) grant(login string, p storage.Permission, m storage.MailboxID, address string) {
+	f.t.Helper()
+	f.commit(&storage.PutUser{User: storage.User{Login: login}}, &storage.PutGrant{Login: login, Mailbox: m, Permission: p})
 	f.users.mu.Lock()
 	defer f.users.mu.Unlock()
 	f.users.grants[login] = append(f.users.grants[login], storage.Grant{Login: login, Mailbox: m, Address: address, Permission: p})

@@ -17,8 +17,9 @@ import (
 // together with what the client is told (sync.go).
 type view struct {
 	folder   storage.Folder // as it was when selected
-	readOnly bool
-	modseq   uint64 // everything up to here is known
+	readOnly bool           // nothing may be changed, but \Seen where marks is set
+	marks    bool           // \Seen may be changed
+	modseq   uint64         // everything up to here is known
 
 	uids  []uint32 // ascending; the sequence number is the index plus one
 	flags []uint32 // index into table
@@ -30,7 +31,7 @@ type view struct {
 
 func newView(f storage.Folder, readOnly bool) *view {
 	return &view{
-		folder: f, readOnly: readOnly, modseq: f.ModSeq,
+		folder: f, readOnly: readOnly, marks: !readOnly, modseq: f.ModSeq,
 		uids: make([]uint32, 0, f.Messages), flags: make([]uint32, 0, f.Messages),
 		gone: make(map[uint32]struct{}),
 	}

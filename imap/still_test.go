@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package imap
+
+import (
+	"testing"
+	"time"
+
+	"pecd/clock"
+	"pecd/storage"
+)
+
+func (u *users) revoke(login string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.grants, login)
+}
+
+// A login that is taken away ends its sessions before they get to see anything
+// more, whatever they are doing.
+func TestLoginEnds(t *testing.T) {
+	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	f := newFixture(t, func(c *Config, _ *timing) { c.Clock = at })
+	const bye = `^\* BYE \[EXPIRED\] accesso revocato / access was revoked$`
+	f.deliver("INBOX", message("uno"))
+	working, idle, silent := f.open("INBOX"), f.open("INBOX"), f.open("INBOX")
+	for _, s := range []*script{idle, silent} {
+		s.send("i IDLE\r\n")
+		s.expect(`^\+ `)
+	}
+	f.users.revoke(testUser)
+	working.send("a FETCH 1 BODY[]\r\n")
+	working.expect(bye)
+	working.closed()
+	f.deliver("INBOX", message("due"))
+	idle.expect(bye)
+	silent.expect(bye) // both saw the delivery
+}
+
+func TestLoginEndsWhileNothingHappens(t *testing.T) {
+	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	f := newFixture(t, func(c *Config, _ *timing) { c.Clock = at })
+	s := f.open("INBOX")
+	s.send("i IDLE\r\n")
+	s.expect(`^\+ `)
+	f.users.revoke(testUser)
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() { // the clock may be moved before the session waits for it
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				at.Advance(recheckIdle)
+			}
+		}
+	}()
+	s.expect(`^\* BYE \[EXPIRED\]`)
+	close(stop)
+	<-done
+}
+
+func TestMailboxClosedMeanwhile(t *testing.T) {
+	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	f := newFixture(t, func(c *Config, _ *timing) { c.Clock = at })
+	s := f.open("INBOX")
+	f.commit(&storage.PutMailbox{Mailbox: storage.Mailbox{ID: f.mailbox, Address: testUser, Domain: "alfa.example", Tier: "t" + testUser, State: storage.MailboxClosed}})
+	at.Advance(recheck)
+	s.send("a NOOP\r\n")
+	s.expect(`^\* BYE \[EXPIRED\] casella non attiva / mailbox disabled$`)
+	s.closed()
+}
