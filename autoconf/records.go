@@ -57,8 +57,12 @@ func (s Site) Records(domain string) []Record {
 	for _, alias := range []struct{ label, comment string }{
 		{"autoconfig", "autoconfig of Thunderbird and others"}, {"autodiscover", "autodiscover of Outlook"},
 	} {
+		comment := alias.comment
+		if s.HTTPS.Port != 443 {
+			comment += fmt.Sprintf("; they ask on port 443, and HTTPS is on %d", s.HTTPS.Port)
+		}
 		if !strings.EqualFold(alias.label+"."+domain, s.HTTPS.Host) {
-			add(alias.label, "CNAME", s.HTTPS.Host+".", alias.comment)
+			add(alias.label, "CNAME", s.HTTPS.Host+".", comment)
 		}
 	}
 	return out

@@ -34,6 +34,11 @@ autodiscover IN CNAME mail.gestore.example.`
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	s.HTTPS.Port = 8443
+	b.Reset()
+	if err := WriteZone(&b, "comune.example", s.Records("comune.example")); err != nil || strings.Count(b.String(), "they ask on port 443, and HTTPS is on 8443") != 2 {
+		t.Errorf("%v\n%s", err, b.String())
+	}
 	// No alias of itself, and nothing of what is not served.
 	s.HTTPS.Host = "autoconfig.comune.example"
 	for _, r := range s.Records("comune.example") {
