@@ -68,7 +68,8 @@ type mailboxCmd struct {
 	List     mailboxListCmd     `cmd:"" help:"List mailboxes."`
 	State    mailboxStateCmd    `cmd:"" help:"Activate, block or deactivate a mailbox."`
 	Ordinary mailboxOrdinaryCmd `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
-	Password mailboxPasswordCmd `cmd:"" help:"Set a user's password, read from standard input."`
+	Set      mailboxSetCmd      `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
+	Users    mailboxUsersCmd    `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
 }
 
 type mailboxAddCmd struct {
@@ -166,20 +167,54 @@ func (c *mailboxOrdinaryCmd) do(ctx context.Context, k call) error {
 	return k.node.users.SetOrdinary(ctx, c.Address, c.Mail == "open")
 }
 
-type mailboxPasswordCmd struct {
+type mailboxSetCmd struct {
 	nodeFlag
-	Login    string `arg:"" help:"The user."`
-	Password string `kong:"-"` // as in mailboxAddCmd
+	Address      string `arg:"" help:"Address."`
+	PersonalSeen *bool  `negatable:"" help:"Each user has flags of his own for what he has read. / Letto e non letto personali."`
+	FileSent     *bool  `negatable:"" help:"A copy of each submission goes into the folder of sent mail. / Copia nella posta inviata."`
+	FileReceipts *bool  `negatable:"" help:"Receipts go into a folder for the year of their message. / Ricevute nella cartella dell'anno."`
 }
 
-// Run sets the password.
-func (c *mailboxPasswordCmd) Run(e *env) (err error) {
-	if c.Password, err = readPassword(); err != nil {
-		return err
+// Run changes options of the mailbox.
+func (c *mailboxSetCmd) Run(e *env) error {
+	return c.perform(e, e.stdout, "mailbox set", c, openStore)
+}
+
+func (c *mailboxSetCmd) do(ctx context.Context, k call) error {
+	if c.PersonalSeen == nil && c.FileSent == nil && c.FileReceipts == nil {
+		return errors.New("nessuna opzione indicata / no option given: --[no-]personal-seen, --[no-]file-sent, --[no-]file-receipts")
 	}
-	return c.perform(e, e.stdout, "mailbox password", c, openStore)
+	_, _, err := k.node.users.SetOptions(ctx, c.Address, directory.Options{PersonalSeen: c.PersonalSeen, FileSent: c.FileSent, FileReceipts: c.FileReceipts})
+	return err
 }
 
-func (c *mailboxPasswordCmd) do(ctx context.Context, k call) error {
-	return k.node.users.SetPassword(ctx, c.Login, c.Password)
+type mailboxUsersCmd struct {
+	nodeFlag
+	Address string `arg:"" help:"Address."`
+	JSON    bool   `help:"One JSON object a line."`
+}
+
+// Run lists who may use the mailbox.
+func (c *mailboxUsersCmd) Run(e *env) error {
+	return c.perform(e, e.stdout, "mailbox users", c, openStore)
+}
+
+func (c *mailboxUsersCmd) do(ctx context.Context, k call) error {
+	grants, err := k.node.users.UsersOf(ctx, c.Address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Address, err)
+	}
+	w := tabwriter.NewWriter(k.out, 0, 8, 2, ' ', 0)
+	enc := json.NewEncoder(k.out)
+	for _, g := range grants {
+		if c.JSON {
+			err = enc.Encode(viewOfGrant(g))
+		} else {
+			_, err = fmt.Fprintf(w, "%s\t%s\n", g.Login, directory.PermissionNames(g.Permission))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }

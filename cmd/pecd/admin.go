@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"pecd/directory"
 )
 
 const (
@@ -100,7 +102,7 @@ func (n *node) serveOperation(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	actor, _ := r.Context().Value(peerKey{}).(string)
 	outcome := outcomeDone
-	switch err := op.do(r.Context(), call{node: n, out: w, actor: actor}); {
+	switch err := op.do(directory.As(r.Context(), actor), call{node: n, out: w, actor: actor}); {
 	case errors.Is(err, errProblems):
 		outcome = outcomeProblems
 	case err != nil:

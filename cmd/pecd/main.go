@@ -42,6 +42,7 @@ type cli struct {
 	Quarantine quarantineCmd `cmd:"" help:"Infected messages that are kept. / Messaggi con virus."`
 	Index      indexCmd      `cmd:"" help:"The providers' index. / Indice dei gestori."`
 	Mailbox    mailboxCmd    `cmd:"" help:"Mailboxes. / Caselle."`
+	User       userCmd       `cmd:"" help:"Users and their application passwords. / Utenti e password per applicazioni."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
 	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }

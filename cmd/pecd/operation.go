@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"pecd/clock"
+	"pecd/directory"
 )
 
 // operation is a command that works on an open node (ADR 0009 §1). Its value
@@ -54,7 +55,22 @@ func operations() map[string]func() operation {
 		"mailbox list":      func() operation { return new(mailboxListCmd) },
 		"mailbox state":     func() operation { return new(mailboxStateCmd) },
 		"mailbox ordinary":  func() operation { return new(mailboxOrdinaryCmd) },
-		"mailbox password":  func() operation { return new(mailboxPasswordCmd) },
+		"mailbox set":       func() operation { return new(mailboxSetCmd) },
+		"mailbox users":     func() operation { return new(mailboxUsersCmd) },
+
+		"user add":      func() operation { return new(userAddCmd) },
+		"user list":     func() operation { return new(userListCmd) },
+		"user show":     func() operation { return new(userShowCmd) },
+		"user disable":  func() operation { return new(userDisableCmd) },
+		"user enable":   func() operation { return new(userEnableCmd) },
+		"user delete":   func() operation { return new(userDeleteCmd) },
+		"user password": func() operation { return new(userPasswordCmd) },
+		"user grant":    func() operation { return new(userGrantCmd) },
+		"user revoke":   func() operation { return new(userRevokeCmd) },
+
+		"user app-password add":    func() operation { return new(appPasswordAddCmd) },
+		"user app-password list":   func() operation { return new(appPasswordListCmd) },
+		"user app-password revoke": func() operation { return new(appPasswordRevokeCmd) },
 	}
 }
 
@@ -85,5 +101,6 @@ func (f nodeFlag) perform(e *env, w io.Writer, name string, op operation, open o
 	if err != nil {
 		return err
 	}
-	return errors.Join(op.do(e.ctx, call{node: n, out: w, actor: processUser()}), n.close())
+	actor := processUser()
+	return errors.Join(op.do(directory.As(e.ctx, actor), call{node: n, out: w, actor: actor}), n.close())
 }
