@@ -58,6 +58,6 @@ func New(st storage.Store, clk clock.Clock) *Directory {
 		grants:   newCache[[]storage.Grant](clk, lookupTTL, maxMailboxes),
 		domains:  newCache[map[string]storage.Domain](clk, lookupTTL, 1),
 		tiers:    newCache[map[string]storage.Tier](clk, lookupTTL, 1),
-		auth:     newVerifier(clk),
+		auth:     newVerifier(clk, derivations()),
 	}
 }

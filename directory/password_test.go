@@ -94,7 +94,7 @@ func TestParsePHCIsBounded(t *testing.T) {
 
 // countingVerifier returns a verifier whose derivation is counted, and cheap.
 func countingVerifier(clk clock.Clock) (*verifier, *atomic.Int32) {
-	v, n := newVerifier(clk), new(atomic.Int32)
+	v, n := newVerifier(clk, 2), new(atomic.Int32)
 	v.derive = func(password []byte, p phc) []byte {
 		n.Add(1)
 		p.memory, p.time = 8, 1
@@ -135,7 +135,8 @@ func TestVerifierRemembersForFiveMinutes(t *testing.T) {
 }
 
 func TestVerifierRunsTwoAtOnceAndBoundsTheQueue(t *testing.T) {
-	v := newVerifier(clock.NewManual(time.Unix(0, 0)))
+	const maxDeriving = 2
+	v := newVerifier(clock.NewManual(time.Unix(0, 0)), maxDeriving)
 	var running, most atomic.Int32
 	gate := make(chan struct{})
 	v.derive = func(_ []byte, p phc) []byte {

@@ -8,7 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"sync/atomic"
+	"runtime"
 	"time"
 
 	"pecd/clock"
@@ -18,7 +18,6 @@ import (
 const (
 	verifiedTTL  = 5 * time.Minute
 	maxVerified  = 10000
-	maxDeriving  = 2   // hashes computed at once: each takes 19 MiB and a core
 	maxQueueing  = 256 // logins that wait for their turn
 	processKeyLn = 32
 )
@@ -27,40 +26,29 @@ const (
 // right. What it remembers is an HMAC over login, hash and password under a key
 // of this process: a changed hash finds nothing, and memory holds no password.
 type verifier struct {
-	derive  derive
-	key     [processKeyLn]byte
-	right   *cache[struct{}]
-	slots   chan struct{}
-	waiting atomic.Int32
+	derive derive
+	key    [processKeyLn]byte
+	right  *cache[struct{}]
+	turns  *turns
 }
 
-func newVerifier(clk clock.Clock) *verifier {
-	v := &verifier{derive: argon2id, right: newCache[struct{}](clk, verifiedTTL, maxVerified), slots: make(chan struct{}, maxDeriving)}
+// newVerifier computes at most so many hashes at once: each takes 19 MiB and a
+// core.
+func newVerifier(clk clock.Clock, derivations int) *verifier {
+	v := &verifier{derive: argon2id, right: newCache[struct{}](clk, verifiedTTL, maxVerified), turns: newTurns(derivations, maxQueueing)}
 	rand.Read(v.key[:]) // never fails
 	return v
 }
 
-func (v *verifier) enter(ctx context.Context) error {
-	if v.waiting.Add(1) > maxQueueing {
-		v.waiting.Add(-1)
-		return fault.Say("directory.verify", fault.Temporary, "troppi accessi in corso, riprovare / too many logins, try again")
-	}
-	defer v.waiting.Add(-1)
-	select {
-	case v.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fault.New("directory.verify", fault.Temporary, ctx.Err())
-	}
-}
-
-func (v *verifier) leave() { <-v.slots }
+// derivations is how many passwords are derived at once: half of the cores are
+// left to mail, however many log in.
+func derivations() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 func (v *verifier) hash(ctx context.Context, password string) (string, error) {
-	if err := v.enter(ctx); err != nil {
+	if err := v.turns.enter(ctx); err != nil {
 		return "", err
 	}
-	defer v.leave()
+	defer v.turns.leave()
 	return hashWith(password, v.derive)
 }
 
@@ -78,10 +66,10 @@ func (v *verifier) verify(ctx context.Context, login, stored, password string) (
 	if _, _, ok := v.right.get(key); ok {
 		return true, nil
 	}
-	if err := v.enter(ctx); err != nil {
+	if err := v.turns.enter(ctx); err != nil {
 		return false, err
 	}
-	defer v.leave()
+	defer v.turns.leave()
 	// A client opens several connections at once: the first may have done the
 	// work while this one waited.
 	_, mark, ok := v.right.get(key)

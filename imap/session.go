@@ -87,7 +87,7 @@ func (s *session) AppendLimit() uint32 { return uint32(s.srv.cfg.AppendLimit) }
 // Login implements imapserver.Session.
 func (s *session) Login(login, password string) error {
 	return s.enter(func() (directory.Principal, error) {
-		return s.srv.cfg.Directory.Authenticate(s.ctx, login, password, storage.ByIMAP)
+		return s.srv.cfg.Directory.Authenticate(directory.From(s.ctx, s.c.RemoteAddr()), login, password, storage.ByIMAP)
 	})
 }
 

@@ -48,7 +48,9 @@ type logins struct {
 func (l *logins) mechanism(name string, c *conn, accept func(directory.Principal)) gosasl.Server {
 	by := func(ask func(context.Context, string, string, storage.Protocol) (directory.Principal, error)) func(string, string) error {
 		return func(login, secret string) error {
-			p, err := l.check(c, func() (directory.Principal, error) { return ask(c.ctx, login, secret, storage.BySubmission) })
+			p, err := l.check(c, func() (directory.Principal, error) {
+				return ask(directory.From(c.ctx, c.raw.RemoteAddr()), login, secret, storage.BySubmission)
+			})
 			if err == nil {
 				accept(p)
 			}
