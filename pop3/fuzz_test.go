@@ -47,6 +47,10 @@ func (h *heldStore) UIDLs(context.Context, storage.FolderID, func(uint32, string
 	return nil
 }
 
+func (h *heldStore) Folders(context.Context, storage.MailboxID) ([]storage.Folder, error) {
+	return nil, nil
+}
+
 func (h *heldStore) Tiers(context.Context) ([]storage.Tier, error) { return nil, nil }
 
 func (h *heldStore) Commit(_ context.Context, s *storage.Step) error {

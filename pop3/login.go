@@ -9,8 +9,10 @@ import (
 
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/sasl"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 const (
@@ -149,6 +151,7 @@ func (s *session) byToken(login, token string) (directory.Principal, error) {
 // enter opens the maildrop of whoever was admitted, err nil, or answers why nobody
 // was.
 func (s *session) enter(p directory.Principal, err error) error {
+	s.by = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.POP3, Remote: s.remote.String()}
 	if err != nil {
 		return s.failed(err, wrongPassword)
 	}
@@ -164,9 +167,13 @@ func (s *session) enter(p directory.Principal, err error) error {
 		return s.failed(fault.New("pop3.login", fault.Disabled, nil), notActive)
 	}
 	drop, err := openMaildrop(s.ctx, s.srv.cfg.Store, m)
+	if err == nil {
+		err = s.srv.cfg.Trail.Access(s.ctx, s.by, m.Address)
+	}
 	if err != nil {
 		return s.failed(err, "")
 	}
+	grant.Address = m.Address
 	s.who, s.grant, s.drop, s.loginBy = p, grant, drop, 0
 	s.log = s.log.With("login", p.Login)
 	s.log.Info("pop3: login", "mailbox", m.Address, "messages", len(drop.uids))
@@ -212,6 +219,7 @@ func (s *session) failed(err error, why string) error {
 		s.log.Error("pop3: login failed", "kind", kind.String(), "error", err)
 		return s.refuse(tryAgain)
 	}
+	s.recordRefusal(err, why)
 	s.failures++
 	after, stop := s.srv.cfg.Clock.After(s.srv.timing.failDelay * time.Duration(s.failures))
 	defer stop()
@@ -221,4 +229,14 @@ func (s *session) failed(err error, why string) error {
 	}
 	s.ended = s.failures >= maxFailures
 	return s.refuse(why)
+}
+
+// recordRefusal records a login that failed: by the name of a user there is, or
+// by the address it came from alone.
+func (s *session) recordRefusal(err error, why string) {
+	r := directory.RefusalOf(err)
+	if r == nil { // the password was right
+		r = &directory.Refusal{Login: s.by.Login, Program: s.by.Program, Reason: strings.TrimPrefix(why, "[AUTH] ")}
+	}
+	s.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.POP3, Remote: s.by.Remote}, r.Reason)
 }

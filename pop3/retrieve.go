@@ -12,6 +12,7 @@ import (
 
 	"pecd/fault"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // retr is RETR. It leaves the flags alone: who reads the mailbox by other means
@@ -22,6 +23,9 @@ func (s *session) retr(args string) error {
 		return err
 	}
 	defer body.Close()
+	if err := s.record(i); err != nil {
+		return s.unrecorded(err)
+	}
 	if err := s.text(fmt.Sprintf("+OK %d octets\r\n", body.Size())); err != nil {
 		return err
 	}
@@ -45,10 +49,32 @@ func (s *session) top(args string) error {
 		return err
 	}
 	defer body.Close()
+	if lines > 0 { // otherwise it looks at the list, and reads no message
+		if err := s.record(i); err != nil {
+			return s.unrecorded(err)
+		}
+	}
 	if err := s.text("+OK\r\n"); err != nil {
 		return err
 	}
 	return s.send(body, i, &beginning{lines: lines})
+}
+
+// record says that a message is read.
+func (s *session) record(i int) error {
+	return s.srv.cfg.Trail.Read(s.ctx, s.by, s.named(s.drop.uids[i]))
+}
+
+// unrecorded answers a reading that cannot be recorded.
+func (s *session) unrecorded(err error) error {
+	s.log.Error("pop3: reading not recorded", "error", err)
+	return s.refuse(tryAgain)
+}
+
+// named names messages of the maildrop for the PEC log.
+func (s *session) named(uids ...uint32) trail.Messages {
+	f := s.drop.folder
+	return trail.Messages{Mailbox: s.grant.Address, Folder: f.Name, UIDValidity: f.UIDValidity, UIDs: uids}
 }
 
 // open opens a message. Where that cannot be done the client is told, and body is nil.

@@ -30,6 +30,7 @@ import (
 	"pecd/directory"
 	"pecd/fault"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // Authenticator checks who logs in: package directory's Directory. The error of
@@ -60,6 +61,9 @@ type Config struct {
 	// Counters count what is done over all listeners of the node; nil: nobody
 	// wants to know.
 	Counters *Counters
+	// Trail records who logs in and what he reads and deletes; nil: nothing is
+	// recorded.
+	Trail *trail.Recorder
 }
 
 // timing bounds how long a client may take. Tests shorten it.

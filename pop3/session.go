@@ -11,6 +11,7 @@ import (
 	"pecd/directory"
 	"pecd/fault"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // maxMistakes is how many commands of a connection may be wrong before it ends.
@@ -24,6 +25,7 @@ type session struct {
 	failures int    // of logins
 	user     string // named by USER
 	who      directory.Principal
+	by       trail.Who // the same, for the PEC log
 	grant    storage.Grant
 	drop     *maildrop // nil before login
 	ended    bool

@@ -7,12 +7,16 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/ledger"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 // TestDialogue is a whole session.
@@ -240,6 +244,63 @@ func TestUIDLs(t *testing.T) {
 		if got[2*i+1] != w {
 			t.Errorf("message %d: %s, want %s", i+1, got[2*i+1], w)
 		}
+	}
+}
+
+// TestTrail: who logged in, read and deleted is on record, exactly.
+func TestTrail(t *testing.T) {
+	f := newFixture(t, func(c *Config, _ *timing) {
+		c.Trail = trail.New(trail.Config{
+			Store: c.Store, Clock: c.Clock, Logger: slog.New(slog.DiscardHandler), Shared: func(context.Context, string) (bool, error) { return true, nil },
+		})
+	})
+	for i := range 4 {
+		f.deliver(message(fmt.Sprint("m", i)))
+	}
+	s := f.login()
+	s.multi("TOP 1 0")
+	s.multi("RETR 2")
+	s.multi("TOP 3 5")
+	for i := 1; i <= 4; i++ {
+		s.ok("DELE %d", i)
+	}
+	f.commit(&storage.Expunge{Folder: f.folder("INBOX").ID, UIDs: []uint32{3}})
+	s.ok("QUIT")
+	s = f.script()
+	s.ok("USER %s", testUser)
+	s.fails(`\[AUTH\]`, "PASS wrong")
+	f.grant("web", storage.MayRead, f.mailbox, testUser)
+	s.ok("USER web")
+	s.fails(`\[AUTH\]`, "PASS %s", testPassword)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.server.cfg.Trail.Run(ctx) // writes what it has gathered
+	var got []string
+	err := f.store.Records(t.Context(), 0, func(r storage.Record) error {
+		e, err := ledger.Decode(r.Data)
+		if err != nil || e.Protocol != ledger.POP3 || e.Peer != "127.0.0.1" {
+			t.Errorf("%+v, %v", e, err)
+		}
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", e.Kind, e.User, e.Folder, e.UIDs, e.Detail)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	want := []string{
+		"access anna@alfa.example", "access.denied     password del test",
+		"access.denied web   accesso con programmi di posta non abilitato / access by mail clients is not enabled",
+		"message.moved anna@alfa.example INBOX 1:2,4 " + recoverableName, "message.read anna@alfa.example INBOX 2:3",
+	}
+	for i := range want {
+		want[i] = strings.Join(strings.Fields(want[i]), " ")
+	}
+	for i := range got {
+		got[i] = strings.Join(strings.Fields(got[i]), " ")
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
 	}
 }
 

@@ -80,7 +80,7 @@ func (u *users) Authenticate(_ context.Context, login, password string, by stora
 	}
 	grants, ok := u.grants[strings.ToLower(login)]
 	if !ok || password != testPassword {
-		return directory.Principal{}, fault.New("test.Authenticate", fault.Denied, nil)
+		return directory.Principal{}, fault.New("test.Authenticate", fault.Denied, &directory.Refusal{Reason: "password del test"})
 	}
 	return directory.Principal{Login: strings.ToLower(login), Grants: grants}, nil
 }

@@ -22,7 +22,7 @@ func expunge(op *storage.Expunge) change {
 			return err
 		}
 		if op.All && len(ms) < len(uids) {
-			return fault.New(opName, fault.Conflict, fmt.Errorf("%d of %d messages are gone already", len(uids)-len(ms), len(uids)))
+			return goneAlready(opName, len(ms), len(uids))
 		}
 		gone := ms[:0]
 		var expunged []uint32
@@ -35,6 +35,11 @@ func expunge(op *storage.Expunge) change {
 		r.after(func() { op.Expunged, op.ModSeq = expunged, modseq })
 		return r.removeMessages(f, gone)
 	}
+}
+
+// goneAlready is the answer to whoever wants all or none.
+func goneAlready(op string, found, asked int) error {
+	return fault.New(op, fault.Conflict, fmt.Errorf("%d of %d messages are gone already", asked-found, asked))
 }
 
 // removeMessages takes messages, ascending by UID, out of their folder and

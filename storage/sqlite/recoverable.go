@@ -35,8 +35,14 @@ func discard(op *storage.Discard) (change, error) {
 			return keptApart(opName)
 		}
 		ms, err := r.messages(op.From, uids)
-		if err != nil || len(ms) == 0 {
+		if err != nil {
 			return err
+		}
+		if op.All && len(ms) < len(uids) {
+			return goneAlready(opName, len(ms), len(uids))
+		}
+		if len(ms) == 0 {
+			return nil
 		}
 		to, err := r.recoverableOf(opName, from.Mailbox, name)
 		if err != nil {

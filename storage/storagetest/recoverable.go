@@ -102,7 +102,8 @@ func testDiscardRefused(e *env) {
 	e.fails(fault.NotFound, &storage.Discard{From: in.ID + 9, UIDs: []uint32{1}, Name: deleted})
 	e.fails(fault.Invalid, &storage.Discard{From: in.ID, UIDs: []uint32{1}})
 	e.fails(fault.Quota, &storage.Discard{From: in.ID, UIDs: []uint32{1, 2}, Name: deleted, Limit: 9})
-	op := &storage.Discard{From: in.ID, UIDs: []uint32{1}, Name: deleted, Limit: 5}
+	e.fails(fault.Conflict, &storage.Discard{From: in.ID, UIDs: []uint32{1, 9}, Name: deleted, All: true})
+	op := &storage.Discard{From: in.ID, UIDs: []uint32{1, 1}, Name: deleted, Limit: 5, All: true}
 	e.ok(op)
 	e.fails(fault.Quota, &storage.Discard{From: in.ID, UIDs: []uint32{2}, Name: deleted, Limit: 9})
 	e.fails(fault.Denied, &storage.Discard{From: op.Folder, UIDs: []uint32{1}, Name: deleted})
