@@ -28,6 +28,9 @@ func (s *session) Append(name string, r imaplib.LiteralReader, options *imaplib.
 	if r.Size() == 0 {
 		return nil, no("", "messaggio vuoto / empty message")
 	}
+	if err := s.srv.room(r.Size()); err != nil {
+		return nil, s.refuse(err)
+	}
 	folder, at, err := s.folder(folderName(name))
 	if err != nil {
 		return nil, s.noTarget(err)

@@ -277,6 +277,9 @@ func (c *conn) handOver(line []byte) error {
 			return c.spoil()
 		}
 	}
+	if message && c.stage == atCommand && !lit.nonSync && c.srv.room(lit.size) != nil {
+		return c.answer("NO [UNAVAILABLE] " + noRoom) // before the client sends it
+	}
 	c.lit, c.stage = lit, offered
 	line = append(line[:at], '{')
 	line = appendInt(line, lit.size)

@@ -65,6 +65,10 @@ type Config struct {
 	MaxConnsPerIP int   // … of one IPv4 address or IPv6 /64, 0 for no bound
 	AppendLimit   int64 // octets of an appended message, 0 for 104,857,600 (RFC 7889)
 
+	// Room says how many octets appended messages may take up on the store's disk
+	// (ADR 0015); nil: as many as there are.
+	Room func() int64
+
 	// Guesses counts wrong passwords over all listeners of the node; nil: over
 	// those of this server.
 	Guesses *directory.Guesses

@@ -14,15 +14,24 @@ import (
 	"testing"
 	"time"
 
+	"pecd/directory"
 	"pecd/pipeline"
 )
 
 // BenchmarkCertified accepts and delivers certified messages of 5 kB between
 // mailboxes of one provider, without the network: 64 senders, workers as in the
 // daemon. An operation is a message with its three signatures, from the first
-// octet to the delivery receipt.
+// octet to the delivery receipt. Filed: with what is sent and the receipts filed.
 func BenchmarkCertified(b *testing.B) {
-	w := newWorld(b)
+	b.Run("plain", func(b *testing.B) { certified64(b, newWorld(b)) })
+	b.Run("filed", func(b *testing.B) {
+		w := newWorld(b)
+		w.choose(anna, directory.Options{FileSent: yes(), FileReceipts: yes()})
+		certified64(b, w)
+	})
+}
+
+func certified64(b *testing.B, w *world) {
 	p := w.providers["alfa.example"]
 	worker := &pipeline.Worker{
 		Kind: pipeline.JobDeliver, Store: p.store, Clock: w.clock, Logger: slog.New(slog.DiscardHandler),
@@ -41,7 +50,7 @@ func BenchmarkCertified(b *testing.B) {
 		senders.Go(func() {
 			for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
 				_, err := p.access.Submit(ctx, pipeline.Submission{Login: from, Sender: from, Recipients: []string{to}},
-					strings.NewReader(fmt.Sprintf("X-Number: %d\r\n%s", i, text)))
+					strings.NewReader(strings.Replace(text, "<m1@", fmt.Sprintf("<m%d@", i), 1)))
 				if err != nil {
 					b.Error(err)
 				}

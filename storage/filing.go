@@ -29,7 +29,8 @@ const SentWindow = 10 * time.Minute
 // to stay. An Append stores nothing where the other side's copy with the same
 // MessageID was put into the same folder within SentWindow, is still there, and
 // has not met its like yet: its flags are added to that message, whose UID is
-// the Append's. Copies of one side are never taken for each other.
+// the Append's. Copies of one side are never taken for each other; of many with
+// one MessageID only the last few can still be met.
 type SentCopy struct {
 	MessageID string // what both copies have in common; not empty
 	ByClient  bool

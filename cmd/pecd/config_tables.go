@@ -184,7 +184,7 @@ type LimitsConfig struct {
 	ConnectionsPerIP int   `toml:"connections_per_ip" doc:"Connections of one address to one listener."`
 	MessagesAtOnce   int   `toml:"messages_at_once" doc:"Messages that are being taken in at once by submission, and half as many by MX; a quarter of them of one user or sending address. Beyond it clients wait for 5s and then get 451."`
 	Backlog          int   `toml:"backlog" doc:"Deliveries into own mailboxes that may wait before submission makes clients wait and then answers 451; MX does at twice as many. What waits at the start does not count."`
-	FreeBytes        int64 `toml:"free_bytes" doc:"Room on the store's file system below which no message is taken in (452)."`
+	FreeBytes        int64 `toml:"free_bytes" doc:"Room on the store's file system below which no message is taken in (452; IMAP APPEND: NO)."`
 	DeliveryWorkers  int   `toml:"delivery_workers" doc:"Deliveries at once; 0: by the number of cores."`
 	RelayWorkers     int   `toml:"relay_workers" doc:"Relay attempts at once; one that lasts longer than 5s gives its place up, so that as many again may be waiting."`
 	RelayPerDomain   int   `toml:"relay_per_domain" doc:"Of them, to one domain."`

@@ -54,7 +54,7 @@ func (n *node) listen() (out []listening, err error) {
 	box := imap.Config{
 		Store: summary.Store{Store: n.store}, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
-		Guesses: guesses, Trail: n.trail,
+		Guesses: guesses, Trail: n.trail, Room: n.room.Load,
 	}
 	drop := pop3.Config{
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),

@@ -15,6 +15,10 @@ const sentSum = 16
 // that none stay behind, and not so many that a step takes long.
 const forgottenAtOnce = 8
 
+// waitingCopies is how many copies of one Message-ID wait for the other side's:
+// the last ones. A client may use one over and over again.
+const waitingCopies = 16
+
 // sentCopy is a copy of a submission that is being put into a folder.
 type sentCopy struct {
 	folder storage.FolderID
@@ -67,7 +71,7 @@ func (r *run) meet(op string, c sentCopy, flags flagSet) (m message, f storage.F
 	if err != nil {
 		return m, f, false, err
 	}
-	if _, err := r.exec("DELETE FROM sent_copies WHERE folder = ? AND sum = ? AND uid = ?", c.folder, c.sum, uid); err != nil {
+	if _, err := r.exec("DELETE FROM sent_copies WHERE folder = ? AND sum = ? AND client = ? AND uid = ?", c.folder, c.sum, !c.client, uid); err != nil {
 		return m, f, false, err
 	}
 	if f, err = r.folder(op, c.folder); err != nil {
@@ -76,11 +80,7 @@ func (r *run) meet(op string, c sentCopy, flags flagSet) (m message, f storage.F
 	if m, err = r.message(c.folder, uid); err != nil {
 		return m, f, false, err
 	}
-	var personal bool
-	if err := r.row("SELECT personal_seen FROM mailboxes WHERE id = ?", f.Mailbox).Scan(&personal); err != nil {
-		return m, f, false, err
-	}
-	if personal { // who has seen it is each user's own affair
+	if f.PersonalSeen { // who has seen it is each user's own affair
 		flags.system &^= flagSeen
 	}
 	m, err = r.reflag(op, f, m, m.flags.add(flags))
@@ -110,14 +110,20 @@ func (r *run) reflag(op string, f storage.Folder, m message, flags flagSet) (mes
 // awaitOther notes a copy that was put into its folder, until the other side's
 // comes, or is not expected any more.
 func (r *run) awaitOther(c sentCopy, uid uint32) error {
-	_, err := r.exec(`DELETE FROM sent_copies WHERE (folder, sum, uid) IN
-		(SELECT folder, sum, uid FROM sent_copies WHERE at < ? ORDER BY at LIMIT ?)`,
+	_, err := r.exec(`DELETE FROM sent_copies WHERE (folder, sum, client, uid) IN
+		(SELECT folder, sum, client, uid FROM sent_copies WHERE at < ? ORDER BY at LIMIT ?)`,
 		nanos(r.now.Add(-storage.SentWindow)), forgottenAtOnce)
 	if err != nil {
 		return err
 	}
 	_, err = r.exec("INSERT INTO sent_copies (folder, sum, uid, client, at) VALUES (?, ?, ?, ?, ?)",
 		c.folder, c.sum, uid, c.client, nanos(r.now))
+	if err != nil {
+		return err
+	}
+	_, err = r.exec(`DELETE FROM sent_copies WHERE folder = ?1 AND sum = ?2 AND client = ?3 AND uid <=
+		(SELECT uid FROM sent_copies WHERE folder = ?1 AND sum = ?2 AND client = ?3 ORDER BY uid DESC LIMIT 1 OFFSET ?4)`,
+		c.folder, c.sum, c.client, waitingCopies)
 	return err
 }
 

@@ -15,6 +15,6 @@ CREATE TABLE sent_copies (
   uid    INTEGER NOT NULL,
   client INTEGER NOT NULL, -- 1: put there by the client
   at     INTEGER NOT NULL,
-  PRIMARY KEY (folder, sum, uid)
+  PRIMARY KEY (folder, sum, client, uid)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sent_copies_at ON sent_copies (at);
