@@ -38,7 +38,7 @@ func (s *session) capabilities() []string {
 		"ACL", aclCapability, "QUOTA", "QUOTA=RES-STORAGE",
 		"ESEARCH", "SEARCHRES", "BINARY", "CONDSTORE", "QRESYNC",
 		"SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES",
-		"WITHIN", "PREVIEW", "SAVEDATE",
+		"WITHIN", "PARTIAL", "PREVIEW", "SAVEDATE", "OBJECTID",
 		"APPENDLIMIT="+strconv.FormatUint(uint64(s.AppendLimit()), 10),
 	)
 }
