@@ -20,17 +20,31 @@ func collate(s string) string {
 	if i == len(s) {
 		return s
 	}
-	b := append(make([]byte, 0, len(s)+8), s[:i]...)
-	for _, r := range s[i:] {
-		r = unicode.ToTitle(r)
-		at := len(b)
-		b = utf8.AppendRune(b, r)
-		if r < utf8.RuneSelf {
+	return string(appendCollated(append(make([]byte, 0, len(s)+8), s[:i]...), s[i:]))
+}
+
+// appendCollated appends the collated form of text. What is no UTF-8 becomes
+// U+FFFD.
+func appendCollated[T string | []byte](b []byte, text T) []byte {
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c < utf8.RuneSelf {
+			if 'a' <= c && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			b = append(b, c)
+			i++
 			continue
 		}
-		if d := norm.NFKD.Properties(b[at:]).Decomposition(); d != nil {
-			b = append(b[:at], d...)
+		r, n := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
+		i += n
+		at := len(b)
+		b = utf8.AppendRune(b, unicode.ToTitle(r))
+		if b[at] >= utf8.RuneSelf {
+			if d := norm.NFKD.Properties(b[at:]).Decomposition(); d != nil {
+				b = append(b[:at], d...)
+			}
 		}
 	}
-	return string(b)
+	return b
 }

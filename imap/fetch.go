@@ -40,6 +40,9 @@ func (s *session) fetch(args []byte) error {
 			return err
 		}
 	}
+	if q.page.given() {
+		spans = q.page.within(spans)
+	}
 	f := &fetcher{s: s, items: q.items, utf8: s.utf8(), marks: s.view.marks && slices.ContainsFunc(q.items, setsSeen)}
 	if !slices.ContainsFunc(q.items, func(it fetchItem) bool { return it.kind > itemFlags }) {
 		return f.fromView(spans)

@@ -67,10 +67,11 @@ type fetchQuery struct {
 	changed  bool   // CHANGEDSINCE was given
 	since    uint64 // its value
 	vanished bool   // VANISHED was given
+	page     partialRange
 }
 
 // parseFetch reads the arguments of FETCH (RFC 9051 §6.4.5, RFC 3501 §6.4.5,
-// RFC 7162 §3.1.4 and §3.2.6).
+// RFC 7162 §3.1.4 and §3.2.6, RFC 9394 §3.3).
 func parseFetch(args []byte, uid bool) (q fetchQuery, ok bool) {
 	p := &parser{b: args}
 	p.space()
@@ -84,7 +85,7 @@ func parseFetch(args []byte, uid bool) (q fetchQuery, ok bool) {
 	if p.take(' ') {
 		p.list(func() { p.fetchModifier(&q) })
 	}
-	if !p.end() || len(q.items) > maxItems || q.vanished && !(q.changed && uid) {
+	if !p.end() || len(q.items) > maxItems || q.vanished && !(q.changed && uid) || q.page.given() && !uid {
 		return fetchQuery{}, false
 	}
 	if uid && !hasItem(q.items, itemUID) {
@@ -103,6 +104,12 @@ func (p *parser) fetchModifier(q *fetchQuery) {
 		q.changed, q.since = true, uint64(p.number())
 	case "VANISHED":
 		q.vanished = true
+	case "PARTIAL":
+		if q.page.given() {
+			p.fail()
+		}
+		p.space()
+		q.page = p.partialRange()
 	default:
 		p.fail()
 	}

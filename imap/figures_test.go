@@ -138,13 +138,21 @@ func BenchmarkMailbox100000(b *testing.B) {
 	c.measure(b, "thunderbird", "UID FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])", n)
 }
 
-// BenchmarkMailbox10000 has those of ENVELOPE, BODYSTRUCTURE and APPEND.
+// BenchmarkMailbox10000 has those of ENVELOPE, PREVIEW, BODYSTRUCTURE and APPEND.
 func BenchmarkMailbox10000(b *testing.B) {
 	const n = 10_000
 	f := filled(b, n, receipt)
 	c := f.counter(b)
 	c.ask("SELECT INBOX")
 	c.measure(b, "envelope", "FETCH 1:* ENVELOPE", n)
+	start := time.Now()
+	c.ask("FETCH 1:* PREVIEW")
+	first := time.Since(start) // they are worked out only once
+	b.Run("preview-first", func(b *testing.B) {
+		b.ReportMetric(n/first.Seconds(), "lines/s")
+		b.ReportMetric(0, "ns/op")
+	})
+	c.measure(b, "preview", "FETCH 1:* PREVIEW", n)
 	c.measure(b, "structure", "FETCH 1:* BODYSTRUCTURE", n)
 	text := receipt(1)
 	b.Run("append", func(b *testing.B) {

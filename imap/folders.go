@@ -59,7 +59,7 @@ func (s *session) named(args []byte) (string, error) {
 	return name, nil
 }
 
-// create answers CREATE (RFC 9051 §6.3.4), with RFC 6154 §3.
+// create answers CREATE (RFC 9051 §6.3.4), with RFC 6154 §3 and RFC 8474 §4.1.
 func (s *session) create(args []byte) error {
 	p := &parser{b: args}
 	p.space()
@@ -93,7 +93,11 @@ func (s *session) create(args []byte) error {
 			return err
 		}
 	}
-	return s.refuse(s.commit(op))
+	if err := s.commit(op); err != nil {
+		return s.refuse(err)
+	}
+	s.code = "MAILBOXID (" + mailboxID(op.Folder.ID) + ")"
+	return nil
 }
 
 // freeUse returns the special use that a new folder may have of those asked for.

@@ -9,11 +9,15 @@ import (
 	"pecd/storage"
 )
 
-// Identifiers of RFC 8474. That of a body is never given out again, and a copy of a message shares its body. Which messages belong together nobody
+// Identifiers of RFC 8474. Those of bodies and folders are never given out again,
+// and a copy of a message shares its body. Which messages belong together nobody
 // knows of ordinary mail, so THREADID is NIL.
 
 // emailID is the EMAILID of the messages that have a body.
 func emailID(id storage.BodyID) string { return "M" + strconv.FormatInt(int64(id), 10) }
+
+// mailboxID is the MAILBOXID of a folder. It stays when the folder is renamed.
+func mailboxID(id storage.FolderID) string { return "F" + strconv.FormatInt(int64(id), 10) }
 
 // objectID reads an objectid.
 func (p *parser) objectID() string {

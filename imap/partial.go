@@ -43,6 +43,19 @@ func (r partialRange) of(n int) (lo, hi int) {
 	return lo, hi
 }
 
+// within returns the messages of a page of those that spans have.
+func (r partialRange) within(spans []span) (page []span) {
+	lo, hi := r.of(count(spans))
+	for _, s := range spans {
+		n := s.hi - s.lo
+		if part := (span{s.lo + max(lo, 0), s.lo + min(hi, n)}); part.lo < part.hi {
+			page = append(page, part)
+		}
+		lo, hi = lo-n, hi-n
+	}
+	return page
+}
+
 // append writes the range as the client gave it, the smaller number first.
 func (r partialRange) append(b []byte) []byte {
 	sign := ""

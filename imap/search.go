@@ -21,18 +21,20 @@ func (s *session) search(args []byte) error {
 	switch {
 	case !ok:
 		return bad("SEARCH non valido / invalid SEARCH")
-	case charset != "":
-		return errCharset
 	case s.view == nil:
 		return errNotSelected
 	}
-	hits, err := s.matches(q.key)
+	hits, err := s.matches(q.key, charset)
 	return s.results(&q, "SEARCH", hits, err)
 }
 
 // matches returns the indexes of the messages that meet the criteria of a
-// command, ascending.
-func (s *session) matches(k searchKey) ([]int, error) {
+// command, ascending. charset is not empty where the strings among them are in an
+// unknown one.
+func (s *session) matches(k searchKey, charset string) ([]int, error) {
+	if charset != "" {
+		return nil, errCharset
+	}
 	p := preparer{v: s.view}
 	key := p.prepare(k)
 	if len(p.needles) > maxNeedles {
@@ -284,7 +286,7 @@ func (c *candidate) inHeader(k *prepared) bool {
 	}
 	if k.op == opHeader {
 		for _, v := range h.Values(k.field) {
-			if k.text == "" || strings.Contains(fold(rfc822.DecodeText(v)), k.text) {
+			if k.text == "" || strings.Contains(collate(rfc822.DecodeText(v)), k.text) || k.addresses && inAddresses(v, k.text) {
 				return true
 			}
 		}

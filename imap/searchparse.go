@@ -44,9 +44,12 @@ type searchKey struct {
 	set   numSet
 	text  string
 	field string
-	n     int64
-	date  time.Time
-	keys  []searchKey
+	// addresses tells that the field holds some, which are looked into as ENVELOPE
+	// has them besides.
+	addresses bool
+	n         int64
+	date      time.Time
+	keys      []searchKey
 }
 
 // searchQuery is a parsed SEARCH command.
@@ -216,7 +219,7 @@ func (p *searchParser) named(name string) searchKey {
 	case "SENTON":
 		return searchKey{op: opSentOn, date: p.spaced().date()}
 	case "FROM", "TO", "CC", "BCC", "SUBJECT":
-		return searchKey{op: opHeader, field: name, text: p.spaced().text()}
+		return searchKey{op: opHeader, field: name, addresses: name != "SUBJECT", text: p.spaced().text()}
 	case "HEADER":
 		field := p.spaced().astring()
 		return searchKey{op: opHeader, field: field, text: p.spaced().text()}
@@ -236,13 +239,13 @@ func (p *searchParser) named(name string) searchKey {
 	return p.ofExtension(name)
 }
 
-// text reads a string to search for, folded.
+// text reads a string to search for, collated (RFC 5255 §4.1).
 func (p *searchParser) text() string {
 	s := p.astring()
 	if p.decode != nil {
 		s = p.decode(s)
 	}
-	return fold(s)
+	return collate(s)
 }
 
 // spaced reads the space before an argument.

@@ -19,11 +19,22 @@ import (
 // searchOctets is how many decoded octets of one message a text search reads.
 const searchOctets = 32 << 20
 
-// fold is the form in which texts are compared: lower case (RFC 9051 §6.4.4 asks
-// for a search without case).
-func fold(s string) string { return strings.ToLower(s) }
+// inAddresses tells whether an element of an address list contains text although
+// the list as it is written may not: comments, quotes and white space can stand in
+// the middle of an address (RFC 5322 §3.4).
+func inAddresses(list, text string) bool {
+	if !strings.ContainsAny(list, `("\`) && !strings.Contains(list, " @") && !strings.Contains(list, "@ ") {
+		return false
+	}
+	for _, a := range parseAddresses(list, maxAddresses) {
+		if strings.Contains(collate(rfc822.DecodeText(a.name+" <"+a.mailbox+"@"+a.host+">")), text) {
+			return true
+		}
+	}
+	return false
+}
 
-// needle is what a TEXT or BODY key looks for, folded.
+// needle is what a TEXT or BODY key looks for, collated.
 type needle struct {
 	text   string
 	header bool // in the headers of the message and its parts, too
@@ -96,7 +107,7 @@ func (f *fetched) lookIntoHeader(p *rfc822.Part, attached bool, h *haystack) err
 		if h.open == 0 {
 			return nil
 		}
-		text := fold(field.Name + ": " + rfc822.DecodeText(field.Value()))
+		text := collate(field.Name + ": " + rfc822.DecodeText(field.Value()))
 		h.mark(func(n needle) bool { return (n.header || attached) && strings.Contains(text, n.text) })
 	}
 	return nil
@@ -137,7 +148,7 @@ func (h *haystack) stream(ctx context.Context, r io.Reader) error {
 		}
 	}
 	buf := make([]byte, 0, max(32<<10, keep))
-	var folded []byte // the end of what was searched, then what is new
+	var collated []byte // the end of what was searched, then what is new
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -152,17 +163,17 @@ func (h *haystack) stream(ctx context.Context, r io.Reader) error {
 		if err == nil {
 			whole = wholeRunes(buf)
 		}
-		folded = append(folded, bytes.ToLower(buf[:whole])...)
+		collated = appendCollated(collated, buf[:whole])
 		buf = buf[:copy(buf, buf[whole:])]
-		h.mark(func(n needle) bool { return bytes.Contains(folded, []byte(n.text)) })
+		h.mark(func(n needle) bool { return bytes.Contains(collated, []byte(n.text)) })
 		if h.open == 0 || errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if len(folded) > keep {
-			folded = folded[:copy(folded, folded[len(folded)-keep:])]
+		if len(collated) > keep {
+			collated = collated[:copy(collated, collated[len(collated)-keep:])]
 		}
 	}
 }

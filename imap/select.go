@@ -124,6 +124,8 @@ func (s *session) tellSelected(v *view) error {
 	code("UIDVALIDITY", uint64(v.folder.UIDValidity), "UIDs valid")
 	code("UIDNEXT", uint64(max(v.folder.UIDNext, v.last()+1)), "predicted next UID")
 	code("HIGHESTMODSEQ", v.modseq, "highest")
+	out.b = append(append(append(out.b, "* OK [MAILBOXID ("...), mailboxID(v.folder.ID)...), ")] unique"...)
+	out.end()
 	flags := append(systemFlags(), v.table.told()...)
 	out.b = append(out.b, "* FLAGS "...)
 	out.b = appendFlags(out.b, flags)

@@ -112,7 +112,7 @@ type Server struct {
 	deflated   *sync.Pool    // of *bytes.Buffer
 	large      chan *large   // for large literals; filled in when first used
 	scans      chan struct{} // one slot for each message being read through
-	orders     chan struct{} // one slot for each SORT or THREAD that gathers what it orders
+	orders     chan struct{} // one slot for each SORT or THREAD that holds what it orders
 
 	closing  atomic.Bool
 	stopping chan struct{} // closed when closing is set

@@ -21,12 +21,10 @@ func (s *session) sort(args []byte) error {
 	switch {
 	case !ok:
 		return bad("SORT non valido / invalid SORT")
-	case charset != "":
-		return errCharset
 	case s.view == nil:
 		return errNotSelected
 	}
-	hits, err := s.matches(q.key)
+	hits, err := s.matches(q.key, charset)
 	if err == nil {
 		hits, err = s.order(hits, q.criteria)
 	}
@@ -40,17 +38,19 @@ func (s *session) order(hits []int, criteria []criterion) ([]int, error) {
 	for _, c := range criteria {
 		o.columns = append(o.columns, column{criterion: c})
 	}
-	if err := s.examine(hits, o.add); err != nil {
-		return nil, err
-	}
-	o.rank()
-	return o.sorted(), nil
+	err := s.examine(hits, o.add, func(context.Context) error {
+		o.rank()
+		hits = o.sorted()
+		return nil
+	})
+	return hits, err
 }
 
-// examine calls fn for those of the messages that are still there, in order, with
-// what is kept of them at hand. It is bounded in time as a search is, and in how
-// many commands do it at a time, since fn is to gather what it is told.
-func (s *session) examine(hits []int, fn func(i int, f *fetched) error) error {
+// examine calls add for those of the messages that are still there, in order,
+// with what is kept of them at hand, and then order. It is bounded in time as a
+// search is, and in how many commands do it at a time, since add is to gather
+// what it is told.
+func (s *session) examine(hits []int, add func(i int, f *fetched) error, order func(context.Context) error) error {
 	if len(hits) == 0 {
 		return nil
 	}
@@ -72,9 +72,12 @@ func (s *session) examine(hits []int, fn func(i int, f *fetched) error) error {
 		}
 		f := &fetched{s: s, ctx: w.ctx, m: m, kept: summary}
 		defer f.close()
-		return s.gone(w.ctx, fn(i, f))
+		return s.gone(w.ctx, add(i, f))
 	})
 	s.remember()
+	if err == nil {
+		err = order(w.ctx)
+	}
 	return w.outcome(err)
 }
 

@@ -106,6 +106,9 @@ func TestSortedSearchRes(t *testing.T) {
 	}
 	s.fails("NO [LIMIT]", "SORT RETURN (SAVE) (SUBJECT) UTF-8 OR%s BODY x BODY x", strings.Repeat(" BODY x OR", maxNeedles))
 	s.answers("* SEARCH", "SEARCH $")
+	s.ok("SEARCH RETURN (SAVE) ALL")
+	s.fails("NO [BADCHARSET", "SEARCH RETURN (SAVE) CHARSET x-none ALL")
+	s.answers("* SEARCH", "SEARCH $")
 }
 
 // TestSortProperties: the result is a permutation of what SEARCH finds, sorted

@@ -8,7 +8,8 @@ import (
 	"pecd/storage"
 )
 
-// status answers STATUS (RFC 9051 §6.3.11, RFC 7162 §3.1.7, RFC 8438).
+// status answers STATUS (RFC 9051 §6.3.11, RFC 7162 §3.1.7, RFC 8438,
+// RFC 8474 §4.3).
 func (s *session) status(args []byte) error {
 	p := &parser{b: args}
 	p.space()
@@ -38,7 +39,7 @@ func (p *parser) statusItems() (items []string) {
 		item := p.atom()
 		switch item {
 		case "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE",
-			"DELETED-STORAGE", "APPENDLIMIT", "HIGHESTMODSEQ":
+			"DELETED-STORAGE", "APPENDLIMIT", "HIGHESTMODSEQ", "MAILBOXID":
 		default:
 			p.fail()
 		}
@@ -86,6 +87,8 @@ func (s *session) appendStatus(b []byte, f storage.Folder, items []string) ([]by
 			b = appendInt(b, s.AppendLimit())
 		case "HIGHESTMODSEQ":
 			b = appendInt(b, f.ModSeq)
+		case "MAILBOXID":
+			b = append(append(append(b, '('), mailboxID(f.ID)...), ')')
 		}
 	}
 	return append(b, ")\r\n"...), nil

@@ -17,24 +17,23 @@ func (s *session) thread(args []byte) error {
 	switch {
 	case !ok:
 		return bad("THREAD non valido / invalid THREAD")
-	case charset != "":
-		return errCharset
 	case s.view == nil:
 		return errNotSelected
 	}
-	hits, err := s.matches(q.key)
+	s.condstore = s.condstore || q.modseq
+	hits, err := s.matches(q.key, charset)
 	if err != nil {
 		return err
 	}
 	t := &threader{by: by, texts: newTexts(), seed: maphash.MakeSeed()}
-	if err := s.examine(hits, t.add); err != nil {
+	var roots []int32
+	err = s.examine(hits, t.add, func(ctx context.Context) error {
+		var err error
+		roots, err = t.threads(ctx)
 		return err
-	}
-	w := s.work()
-	defer w.end()
-	roots, err := t.threads(w.ctx)
+	})
 	if err != nil {
-		return w.outcome(err)
+		return err
 	}
 	out := s.c.lines()
 	out.b = append(out.b, "* THREAD"...)

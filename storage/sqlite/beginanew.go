@@ -22,12 +22,16 @@ var anew = []string{
 		FROM folders f JOIN mailboxes m ON m.id = f.mailbox) AS n WHERE n.id = folders.id`,
 	`UPDATE mailboxes SET uidvalidity = (SELECT max(uidvalidity) FROM folders WHERE mailbox = mailboxes.id)
 		WHERE EXISTS (SELECT 1 FROM folders WHERE mailbox = mailboxes.id)`,
+	// What bodies and folders are told apart by is told to clients (RFC 8474), so
+	// none that was given out after the copy is given out again.
+	`UPDATE sqlite_sequence SET seq = seq + 4294967296 WHERE name IN ('bodies', 'folders')`,
 	`UPDATE jobs SET kind = '` + storage.SetAside + `' || kind WHERE kind NOT LIKE '` + storage.SetAside + `%'`,
 }
 
 // BeginAnew makes a store that was put back from a copy another than the one
 // that went on after the copy was made (ADR 0012), in one commit: it gets an
-// identity of its own, all folders a new UIDVALIDITY, all jobs are set aside
+// identity of its own, all folders a new UIDVALIDITY, new bodies and folders
+// numbers far from those that there were, all jobs are set aside
 // (storage.SetAside), and rec tells of it in the log. It is called once, before
 // the store is used.
 func (s *Store) BeginAnew(ctx context.Context, copied time.Time, rec *storage.AppendRecord) error {

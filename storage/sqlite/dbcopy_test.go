@@ -216,6 +216,9 @@ func TestBeginAnew(t *testing.T) {
 	if later.Folder.UIDValidity <= max(fs[0].UIDValidity, fs[1].UIDValidity) {
 		t.Fatalf("%+v", later.Folder)
 	}
+	if later.Folder.ID <= create.Folder.ID+1<<31 {
+		t.Fatalf("folder %d after %d", later.Folder.ID, create.Folder.ID)
+	}
 	if jobs, err := s.TakeDue(t.Context(), "relay", clk.Now(), 10, 0); len(jobs) != 0 || err != nil {
 		t.Fatalf("%+v, %v", jobs, err)
 	}
