@@ -179,6 +179,17 @@ func TestSocketUnits(t *testing.T) {
 	if _, err := toml.Decode(text.String(), &listen); err != nil {
 		t.Fatal(err)
 	}
+	// Those that are not served by default are enabled on their own.
+	optional := map[string]bool{"http": true, "https": true}
+	for name := range optional {
+		if listen[name] != "" {
+			t.Errorf("listener %s is served by default: its socket belongs to pecd.service", name)
+		}
+		if ports[name] == "" {
+			t.Errorf("no socket for listener %s", name)
+		}
+		delete(ports, name)
+	}
 	maps.DeleteFunc(listen, func(_, address string) bool { return address == "" })
 	if !maps.Equal(ports, listen) {
 		t.Errorf("sockets %v, listeners by default %v", ports, listen)
@@ -195,6 +206,9 @@ func TestSocketUnits(t *testing.T) {
 			t.Errorf("pecd.service: %q leaves %s open", stop, u)
 		}
 	}
+	units = slices.DeleteFunc(units, func(u string) bool {
+		return optional[strings.TrimSuffix(strings.TrimPrefix(u, "pecd-"), ".socket")]
+	})
 	for _, key := range []string{"Sockets", "Also"} {
 		named := strings.Fields(setting(filepath.Join(dir, "pecd.service"), key))
 		slices.Sort(named)
