@@ -5,8 +5,10 @@ package sqlite
 import (
 	"database/sql"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pecd/ledger"
@@ -61,6 +63,78 @@ const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
 	ALTER TABLE folders DROP COLUMN horizon;
 	ALTER TABLE users DROP COLUMN deleted;
 	PRAGMA user_version = 2;`
+
+// damagedSum leaves a body without its sum, against the schema: whoever reads all
+// bodies to check them finds it.
+const damagedSum = `PRAGMA writable_schema = ON;
+	UPDATE sqlite_schema SET sql = replace(sql, 'sum      BLOB NOT NULL', 'sum      BLOB') WHERE name = 'bodies';
+	PRAGMA writable_schema = RESET;
+	UPDATE bodies SET sum = NULL;
+	PRAGMA writable_schema = ON;
+	UPDATE sqlite_schema SET sql = replace(sql, 'sum      BLOB', 'sum      BLOB NOT NULL') WHERE name = 'bodies';
+	PRAGMA writable_schema = RESET;`
+
+// TestMigrateReadsNoBodies: the node starts with a new version in the time that it
+// takes to change the schema, however many bodies there are.
+func TestMigrateReadsNoBodies(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir, Options{})
+	in := inboxOf(t, s, "a@x.it")
+	for _, text := range []string{"one", "two"} {
+		b := &storage.NewBody{Head: []byte(text)}
+		commit(t, s, b, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: b}})
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "pecd.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(backToVersion2 + damagedSum); err != nil {
+		t.Fatal(err)
+	}
+	var nulls int
+	if err := db.QueryRow("SELECT count(*) FROM bodies WHERE typeof(sum) = 'null'").Scan(&nulls); err != nil || nulls != 2 {
+		t.Fatalf("%d damaged bodies, %v", nulls, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, dir, Options{}) // fails where the bodies are read
+	var skip int
+	if err := s.read.db.QueryRow("SELECT sum(skip) FROM bodies").Scan(&skip); err != nil || skip != 0 {
+		t.Fatalf("skip %d, %v", skip, err)
+	}
+	sp := s.NewSpool()
+	defer sp.Close()
+	if _, err := sp.Write([]byte("header, text")); err != nil {
+		t.Fatal(err)
+	}
+	b := &storage.NewBody{Head: []byte("other header, "), Blob: &storage.NewBlob{Spool: sp, Len: sp.Size()}, Skip: 8}
+	commit(t, s, b, &storage.Append{Folder: in.ID, Body: storage.BodyRef{New: b}})
+	body, err := s.OpenBody(t.Context(), b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(io.NewSectionReader(body, 0, body.Size())); string(got) != "other header, text" {
+		t.Fatalf("body %q, %v", got, err)
+	}
+}
+
+// TestSchemaNumbers: the number in a file's name is the version that it brings.
+func TestSchemaNumbers(t *testing.T) {
+	files, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range files {
+		if want := fmt.Sprintf("schema/%04d_", i+1); !strings.HasPrefix(name, want) {
+			t.Errorf("%s is version %d", name, i+1)
+		}
+	}
+}
 
 // TestMigrateAddsSummaries: a store from before the summaries has none, and
 // takes them.

@@ -3,7 +3,16 @@
 -- What is filed for the holder of a mailbox.
 
 -- Octets at the start of the blob that are not the message's.
-ALTER TABLE bodies ADD COLUMN skip INTEGER NOT NULL DEFAULT 0;
+--
+-- Where a table is STRICT, ALTER TABLE … ADD COLUMN reads all of its rows to check
+-- them (sqlite3AlterFinishAddColumn): many gigabytes of bodies, before the node
+-- serves anybody. A column at the end with a default changes the text of the
+-- schema and nothing on the disk, so that the text is changed by itself. That it
+-- changed the other connections learn from the table made below.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = substr(sql, 1, length(sql) - length(') STRICT')) || ', skip INTEGER NOT NULL DEFAULT 0) STRICT'
+  WHERE type = 'table' AND name = 'bodies' AND sql LIKE '%) STRICT';
+PRAGMA writable_schema = RESET;
 
 -- Copies of submissions that were put into a folder a short while ago, by the
 -- provider or by the client, and have not met the other one's. sum is the
