@@ -129,7 +129,9 @@ func (s *session) failed(err error) error {
 	s.log.Info("imap: login failed", "kind", kind.String())
 	switch kind {
 	case fault.Denied, fault.NotFound, fault.Invalid:
-		s.srv.cfg.Guesses.Failed(s.c.RemoteAddr())
+		if directory.Guessed(err) {
+			s.srv.cfg.Guesses.Failed(s.c.RemoteAddr())
+		}
 	case fault.Disabled:
 	default:
 		return s.refuse(err)
