@@ -104,6 +104,17 @@ func TestEnableWhileSelected(t *testing.T) {
 	s.same(s.ok("ENABLE QRESYNC"), fmt.Sprintf("* OK [HIGHESTMODSEQ %d] highest", f.folder("INBOX").ModSeq), "* ENABLED QRESYNC")
 }
 
+// A modseq is not told while an expunge below it is held back.
+func TestHighestModSeqIsNoLie(t *testing.T) {
+	f := newFixture(t)
+	f.deliverSome(3)
+	s := f.open("INBOX")
+	f.expunge(2)
+	s.same(s.ok("FETCH 1 UID"), "* 1 FETCH (UID 1)") // held back
+	s.same(s.ok("FETCH 1 MODSEQ"), "* 1 FETCH (MODSEQ (2))")
+	s.same(s.ok("NOOP"), "* 2 EXPUNGE")
+}
+
 func TestFetchChangedSince(t *testing.T) {
 	f := newFixture(t)
 	f.deliverSome(6)

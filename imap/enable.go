@@ -57,13 +57,14 @@ func (s *session) turnOn(name string) bool {
 }
 
 // knowsModSeqs notes that the client has shown to know modseqs (RFC 7162 §3.1):
-// it is told of them from here on, and first of that of an open folder.
+// it is told of them from here on, and first of that of an open folder, unless
+// expunges below it are yet to be told.
 func (s *session) knowsModSeqs() {
 	if s.condstore {
 		return
 	}
 	s.condstore = true
-	if s.view != nil {
+	if s.view != nil && len(s.view.gone) == 0 {
 		out := s.c.lines()
 		out.highest(s.view.modseq)
 		_ = out.done() // the rest of the answer meets the same failure
