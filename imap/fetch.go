@@ -33,7 +33,9 @@ func (s *session) fetch(args []byte) error {
 	if !ok {
 		return errNoSuchMessage
 	}
-	s.condstore = s.condstore || hasItem(q.items, itemModSeq)
+	if hasItem(q.items, itemModSeq) {
+		s.knowsModSeqs()
+	}
 	if q.changed {
 		var err error
 		if spans, err = s.changedSince(&q, spans); err != nil {

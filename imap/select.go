@@ -56,7 +56,7 @@ func (s *session) selectFolder(args []byte) error {
 		}
 	}
 	if q.condstore || q.resync != nil {
-		s.condstore = true
+		s.knowsModSeqs()
 	}
 	// RFC 7162 §3.2.5 wants ENABLE first; there are clients that take the
 	// parameter for it, and who uses it knows VANISHED.

@@ -83,7 +83,9 @@ func (s *session) setFlags(args []byte) error {
 	if !s.view.mayStore(q.mode, flags) {
 		return errReadOnly
 	}
-	s.condstore = s.condstore || q.conditional
+	if q.conditional {
+		s.knowsModSeqs()
+	}
 	op := storage.SetFlags{Folder: s.view.folder.ID, Mode: q.mode, Flags: flags, UnchangedSince: q.unchanged,
 		Logged: s.did(ledger.MessageMarked, s.view.at, place{})}
 	uids := s.view.uidsOf(spans)
