@@ -139,7 +139,7 @@ func (s *session) byPassword(login, password string) (directory.Principal, error
 	if err := s.flush(); err != nil { // answers to what came before must not wait for the hash
 		return directory.Principal{}, err
 	}
-	return s.srv.cfg.Directory.Authenticate(s.ctx, login, password, storage.ByPOP3)
+	return s.srv.cfg.Directory.Authenticate(directory.From(s.ctx, s.raw.RemoteAddr()), login, password, storage.ByPOP3)
 }
 
 func (s *session) byToken(login, token string) (directory.Principal, error) {
@@ -222,7 +222,9 @@ func (s *session) failed(err error, why string) error {
 		return s.refuse(tooManyGuesses)
 	case fault.Denied, fault.NotFound, fault.Invalid:
 		s.log.Info("pop3: login failed", "kind", kind.String())
-		s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())
+		if directory.Guessed(err) {
+			s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())
+		}
 	case fault.Disabled:
 		s.log.Info("pop3: login failed", "kind", kind.String())
 	default:
