@@ -8,6 +8,7 @@
 # make fuzz   every fuzz target for FUZZTIME (60s)
 # make imaptest IMAPTEST=/path/to/checkout  the scripts and the stress mode of imaptest (docs/imap-conformance.md)
 # make sync   isync and offlineimap against a local Maildir with SYNC_MESSAGES (20000); a short form is among the tests
+# make stress  random commands by many IMAP clients that check what they are told, for STRESS_TIME (10m); 8 s among the tests
 # make bench  measure (docs/performance.md); bench-short only checks that everything is delivered
 # Also: build, lint, check, packages, clean.
 
@@ -20,6 +21,7 @@ CRASH_SHORT ?= 5m
 CRASH_IMAGES ?= 300
 IMAPTEST_SECS ?= 600
 SYNC_MESSAGES ?= 20000
+STRESS_TIME ?= 10m
 
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync offlineimap=offlineimap3 xmllint=libxml2-utils curl=curl openssl=openssl perl=perl python3=python3 \
@@ -28,7 +30,7 @@ TOOLS    := swaks=swaks mbsync=isync offlineimap=offlineimap3 xmllint=libxml2-ut
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 
-.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest sync thunderbird packages clean
+.PHONY: build run test check lint fuzz bench bench-short crash crash-short imaptest stress sync thunderbird packages clean
 
 build:
 	$(GO) build -trimpath -o bin/pecd ./cmd/pecd
@@ -79,6 +81,9 @@ thunderbird:
 	@$(MAKE) --no-print-directory packages PERLMODS= ALWAYS=thunderbird-l10n-it \
 		TOOLS="thunderbird=thunderbird Xvfb=xvfb certutil=libnss3-tools import=imagemagick"
 	PECD_THUNDERBIRD=1 PECD_PICTURES=$(CURDIR)/bin/thunderbird $(GO) test -count=1 -v -timeout 10m ./test/thunderbird
+
+stress:
+	STRESS_TIME=$(STRESS_TIME) $(GO) test -count=1 -v -timeout 2h -run 'TestStress$$' ./imap
 
 sync: packages
 	SYNC_MESSAGES=$(SYNC_MESSAGES) $(GO) test -count=1 -v -timeout 2h -run TestSync ./test

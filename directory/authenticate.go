@@ -58,6 +58,15 @@ func RefusalOf(err error) *Refusal {
 	return nil
 }
 
+// Guessed reports whether a login that was refused with err may have been a
+// guess. It is none with an application password that is there but has ended, or
+// is not for this protocol: programs go on trying those, and whoever shares their
+// address must not be kept out for it.
+func Guessed(err error) bool {
+	r := RefusalOf(err)
+	return r == nil || r.Program == ""
+}
+
 func refuse(r Refusal) error {
 	return &fault.Error{Op: "directory.Authenticate", Kind: fault.Denied, Text: "nome utente o password errati / wrong user name or password", Err: &r}
 }

@@ -103,6 +103,9 @@ func TestS4_018_ProgramLogsIn(t *testing.T) {
 		if n := work(); n != 0 {
 			t.Errorf("%s: %d derivations", name, n)
 		}
+		if Guessed(err) != (c.program == "") {
+			t.Errorf("%s: a guess: %v", name, Guessed(err))
+		}
 	}
 	_, err := h.Authenticate(ctx, "gruppo@alfa.example", "wrong", storage.ByPOP3)
 	if r := RefusalOf(err); r == nil || *r != (Refusal{"gruppo@alfa.example", "", wrongPassword}) {

@@ -7,6 +7,7 @@ import (
 
 	imaplib "github.com/emersion/go-imap/v2"
 
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -66,7 +67,7 @@ func (s *session) Append(name string, r imaplib.LiteralReader, options *imaplib.
 	}
 	op := &storage.Append{
 		Folder: folder.ID, Body: storage.BodyRef{New: body}, Flags: flags, InternalDate: date.UTC(), Quota: quota,
-		Sent: sent,
+		Sent: sent, Logged: s.did(ledger.MessageAppended, at, place{}),
 	}
 	if err := s.commit(body, op); err != nil {
 		return nil, s.noTarget(err)

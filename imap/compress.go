@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"io"
 	"strings"
 
 	"github.com/klauspost/compress/flate"
@@ -35,7 +34,7 @@ func (c *conn) compress(line, rest []byte) error {
 		return err
 	}
 	c.inflating = true
-	c.in = bufio.NewReaderSize(&inflater{src: c.src}, inflatedBuffer)
+	c.in = bufio.NewReaderSize(newInflater(c.in), inflatedBuffer)
 	c.wmu.Lock()
 	c.deflating = true
 	c.wmu.Unlock()
@@ -55,81 +54,4 @@ func (c *conn) deflate(b []byte) error {
 	}
 	_, err := c.net.Write(out.Bytes())
 	return err
-}
-
-// window is how far back a deflate stream refers.
-const window = 32 << 10
-
-// inflater reads a deflate stream. A decoder takes some 80 kB, too much for a
-// connection that waits for its next command: where the client has said nothing
-// more behind a stored block, with which every flush ends, the decoder is let go,
-// and a new one goes on with what came out so far. Of that, up to a window is
-// kept.
-type inflater struct {
-	src  *bufio.Reader
-	dec  *decoder // nil: let go
-	past []byte
-}
-
-// decoder decodes the octets of src.
-type decoder struct {
-	flate  io.Reader
-	src    *bufio.Reader
-	stored bool // the last octets belong to a stored block: only of these several are read at once
-	ended  bool // and it has ended with them
-}
-
-// errDry lets go of a decoder.
-var errDry = errors.New("imap: nothing more to decompress for now")
-
-// Read implements io.Reader.
-func (i *inflater) Read(p []byte) (int, error) {
-	for {
-		if i.dec == nil {
-			if _, err := i.src.Peek(1); err != nil {
-				return 0, err
-			}
-			i.dec = newDecoder(i.src, i.past)
-		}
-		n, err := i.dec.flate.Read(p)
-		i.keep(p[:n])
-		if errors.Is(err, errDry) {
-			i.dec, err = nil, nil
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
-	}
-}
-
-// keep remembers the last window of what came out.
-func (i *inflater) keep(p []byte) {
-	if drop := len(i.past) + len(p) - window; drop > 0 {
-		n := copy(i.past, i.past[min(drop, len(i.past)):])
-		i.past = i.past[:n]
-		p = p[max(0, len(p)-window):]
-	}
-	i.past = append(i.past, p...)
-}
-
-func newDecoder(src *bufio.Reader, past []byte) *decoder {
-	d := &decoder{src: src}
-	d.flate = flate.NewReaderOpts(d, flate.WithDict(past), flate.WithEobCallback(func(flate.InflateCheckpoint) { d.ended = d.stored }))
-	return d
-}
-
-// ReadByte implements io.ByteReader, which keeps the package from reading ahead.
-// After a stored block it begins with a whole octet.
-func (d *decoder) ReadByte() (byte, error) {
-	if d.ended && d.src.Buffered() == 0 {
-		return 0, errDry
-	}
-	d.stored, d.ended = false, false
-	return d.src.ReadByte()
-}
-
-// Read implements io.Reader.
-func (d *decoder) Read(p []byte) (int, error) {
-	d.stored, d.ended = true, false
-	return d.src.Read(p)
 }

@@ -4,11 +4,9 @@ package imap
 
 import (
 	"bufio"
-	"bytes"
 	"compress/flate"
 	"crypto/rand"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -148,47 +146,6 @@ func TestCompressHostile(t *testing.T) {
 		t.Errorf("%q", rest)
 	}
 	f.open("").ok("NOOP")
-}
-
-// A decoder is kept only while it is in the middle of something.
-func TestInflaterLetsGo(t *testing.T) {
-	var stream bytes.Buffer
-	out, _ := flate.NewWriter(&stream, 9)
-	i := &inflater{src: bufio.NewReader(&stream)}
-	var want []byte
-	for n := range 300 {
-		line := fmt.Sprintf("c%d UID FETCH %d:* (FLAGS)\r\n", n, n*n)
-		if n%50 == 7 {
-			line += strings.Repeat(line, 2000)
-		}
-		_, _ = io.WriteString(out, line)
-		_ = out.Flush()
-		want = append(want, line...)
-		got := make([]byte, len(line))
-		if _, err := io.ReadFull(i, got); err != nil || string(got) != line {
-			t.Fatalf("line %d: %v", n, err)
-		}
-		if n > 0 && n%3 == 0 { // what is behind the line is read with the next one, or now
-			if _, err := i.Read(make([]byte, 1)); err != io.EOF {
-				t.Fatal(err)
-			}
-			if i.dec != nil {
-				t.Fatalf("line %d: a decoder is kept", n)
-			}
-		}
-		if tail := want[max(0, len(want)-window):]; !bytes.Equal(i.past, tail) {
-			t.Fatalf("line %d: %d octets are remembered, not %d", n, len(i.past), len(tail))
-		}
-	}
-	// In the middle of a block it stays.
-	_, _ = io.WriteString(out, strings.Repeat("0123456789", 50))
-	_ = out.Flush()
-	cut := stream.Len() / 2
-	stream.Truncate(cut)
-	_, _ = i.Read(make([]byte, 1000))
-	if i.dec == nil {
-		t.Error("let go in the middle")
-	}
 }
 
 // What an idle connection takes, with and without compression.

@@ -54,10 +54,9 @@ type conn struct {
 	net         net.Conn // raw, or TLS above it
 	implicitTLS bool
 	remote      netip.Addr
-	network     netip.Prefix  // what MaxConnsPerIP counts
-	src         *bufio.Reader // from net
-	in          *bufio.Reader // src, or what a client has compressed
-	inflating   bool
+	network     netip.Prefix // what MaxConnsPerIP counts
+	in          *bufio.Reader
+	inflating   bool // in decompresses
 	session     *session
 
 	reader // commands.go
@@ -83,8 +82,7 @@ func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *
 		c.remote = ap.Addr().Unmap()
 	}
 	c.network = directory.ClientNetwork(raw.RemoteAddr())
-	c.src = bufio.NewReaderSize(beforeRead{c}, inBuffer)
-	c.in = c.src
+	c.in = bufio.NewReaderSize(beforeRead{c}, inBuffer)
 	c.loginBy = c.after(srv.timing.login)
 	c.readBy.Store(c.loginBy)
 	return c
@@ -265,16 +263,6 @@ func (c *conn) flushLocked() error {
 	if err != nil {
 		c.dead = true
 	}
-	return err
-}
-
-// ahead waits for the client to say something more, or to leave. Unlike a read it
-// may be broken off by wake and called again.
-func (c *conn) ahead() error {
-	if c.in.Buffered() > 0 {
-		return nil
-	}
-	_, err := c.src.Peek(1)
 	return err
 }
 

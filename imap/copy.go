@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -61,6 +62,11 @@ func (s *session) transfer(args []byte, move bool) (*storage.CopyMessages, error
 		return nil, s.refuse(err)
 	}
 	op := &storage.CopyMessages{From: s.view.folder.ID, UIDs: s.view.uidsOf(spans), To: to.ID, Move: move, Quota: quota}
+	kind := ledger.MessageCopied
+	if move {
+		kind = ledger.MessageMoved
+	}
+	op.Logged = s.did(kind, s.view.at, at)
 	if len(op.UIDs) == 0 {
 		return op, nil
 	}

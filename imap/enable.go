@@ -31,9 +31,6 @@ func (c *conn) enable(line, rest []byte) []byte {
 		}
 	}
 	out.end()
-	if s.condstore && s.view != nil { // RFC 7162 §3.1.2: it may not know this yet
-		out.highest(s.view.modseq)
-	}
 	_ = out.done() // the library meets the same failure
 	if !s.utf8names {
 		return []byte(c.now.tag + " ENABLE")
@@ -49,13 +46,29 @@ func (s *session) turnOn(name string) bool {
 	case "UTF8=ACCEPT":
 		s.utf8names = true
 	case "CONDSTORE":
-		s.condstore = true
+		s.knowsModSeqs()
 	case "QRESYNC":
-		s.condstore, s.qresync = true, true
+		s.knowsModSeqs()
+		s.qresync = true
 	default:
 		return false
 	}
 	return true
+}
+
+// knowsModSeqs notes that the client has shown to know modseqs (RFC 7162 §3.1):
+// it is told of them from here on, and first of that of an open folder, unless
+// expunges below it are yet to be told.
+func (s *session) knowsModSeqs() {
+	if s.condstore {
+		return
+	}
+	s.condstore = true
+	if s.view != nil && len(s.view.gone) == 0 {
+		out := s.c.lines()
+		out.highest(s.view.modseq)
+		_ = out.done() // the rest of the answer meets the same failure
+	}
 }
 
 // libraryEnabled tells whether p is the library's list of what it has enabled.

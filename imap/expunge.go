@@ -5,6 +5,7 @@ package imap
 import (
 	"strconv"
 
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -82,7 +83,7 @@ func (s *session) expungeDeleted(set *numSet) (*storage.Expunge, error) {
 	if set != nil {
 		all, _ = v.resolve(*set)
 	}
-	op := &storage.Expunge{Folder: v.folder.ID, DeletedOnly: true}
+	op := &storage.Expunge{Folder: v.folder.ID, DeletedOnly: true, Logged: s.did(ledger.MessageExpunged, v.at, place{})}
 	for _, sp := range all {
 		for i := sp.lo; i < sp.hi; i++ {
 			if v.deleted(i) {

@@ -33,7 +33,9 @@ func (s *session) fetch(args []byte) error {
 	if !ok {
 		return errNoSuchMessage
 	}
-	s.condstore = s.condstore || hasItem(q.items, itemModSeq)
+	if hasItem(q.items, itemModSeq) {
+		s.knowsModSeqs()
+	}
 	if q.changed {
 		var err error
 		if spans, err = s.changedSince(&q, spans); err != nil {
@@ -43,11 +45,12 @@ func (s *session) fetch(args []byte) error {
 	if q.page.given() {
 		spans = q.page.within(spans)
 	}
-	f := &fetcher{s: s, items: q.items, utf8: s.utf8(), marks: s.view.marks && slices.ContainsFunc(q.items, setsSeen)}
+	f := &fetcher{s: s, items: q.items, utf8: s.utf8(), marks: s.view.marks && slices.ContainsFunc(q.items, setsSeen), reads: slices.ContainsFunc(q.items, reads)}
 	if !slices.ContainsFunc(q.items, func(it fetchItem) bool { return it.kind > itemFlags }) {
 		return f.fromView(spans)
 	}
-	if err := s.rows(s.ctx, spans, slices.ContainsFunc(q.items, asksSummary), f.message); err != nil {
+	err := s.rows(s.ctx, spans, slices.ContainsFunc(q.items, asksSummary), f.message)
+	if err = errors.Join(err, f.recordReads()); err != nil {
 		return err
 	}
 	s.remember()
@@ -111,12 +114,14 @@ type fetcher struct {
 	items []fetchItem
 	utf8  bool
 	marks bool
+	reads bool
 
 	told   int
 	failed error // the first refusal; the other messages are told all the same
 
 	unseen []uint32 // UIDs told since the last mark
 	octets int64
+	read   []uint32 // UIDs to be recorded
 
 	scratch []byte
 	pieces  []piece
@@ -173,6 +178,9 @@ func (f *fetcher) message(i int, m storage.Message, summary []byte) error {
 			f.failed = f.s.refuse(err)
 		}
 		return nil
+	}
+	if err := f.noteRead(m.UID); err != nil {
+		return err
 	}
 	f.told++
 	if err := f.send(mm); err != nil {

@@ -10,6 +10,7 @@ import (
 	imaplib "github.com/emersion/go-imap/v2"
 	"golang.org/x/text/unicode/norm"
 
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -138,7 +139,9 @@ func (s *session) delete(args []byte) error {
 	if err := at.mayWrite(); err != nil {
 		return err
 	}
-	return s.noFolder(s.commit(&storage.DeleteFolder{Mailbox: at.grant.Mailbox, Name: at.name}))
+	return s.noFolder(s.commit(&storage.DeleteFolder{
+		Mailbox: at.grant.Mailbox, Name: at.name, Logged: s.did(ledger.MessageExpunged, at, place{}),
+	}))
 }
 
 // rename answers RENAME (RFC 9051 §6.3.6).
@@ -171,7 +174,9 @@ func (s *session) rename(args []byte) error {
 	if strings.HasPrefix(dest.name, source.name+string(delimiter)) && source.name != inbox {
 		return no(imaplib.ResponseCodeCannot, "una cartella non puo' contenere se stessa / cannot move a mailbox below itself")
 	}
-	return s.noFolder(s.commit(&storage.RenameFolder{Mailbox: source.grant.Mailbox, From: source.name, To: dest.name}))
+	return s.noFolder(s.commit(&storage.RenameFolder{
+		Mailbox: source.grant.Mailbox, From: source.name, To: dest.name, Logged: s.did(ledger.MessageMoved, source, dest),
+	}))
 }
 
 // subscribe answers SUBSCRIBE and UNSUBSCRIBE. It takes no permission: who is not

@@ -14,6 +14,11 @@ import (
 const (
 	minNodes        = 1 << 20
 	nodesForMessage = 4
+
+	// maxSteps is how far upwards loops are looked for in all, a second's work. The
+	// way is long only where it was laid out to be: a reply that comes before what
+	// it answers, again and again, at the end of an ever longer conversation.
+	maxSteps = 1 << 26
 )
 
 var errTooManyReferences = no(imaplib.ResponseCodeLimit, "troppi riferimenti / too many references")
@@ -25,7 +30,7 @@ type kinship struct {
 	node   map[uint64]int32 // of an identifier
 	parent []int32
 	kids   []int32 // how many
-	steps  int     // taken upwards, to look at the time now and then
+	steps  int     // taken upwards
 }
 
 // byReferences is the algorithm REFERENCES of RFC 5256 §3, its steps (1) to (6).
@@ -104,10 +109,8 @@ func (k *kinship) link(parent, child int32) error {
 			if n == child {
 				return nil
 			}
-			if k.steps++; k.steps%(1<<20) == 0 {
-				if err := k.ctx.Err(); err != nil {
-					return err
-				}
+			if k.steps++; k.steps > maxSteps {
+				return errTooManyReferences
 			}
 		}
 	}

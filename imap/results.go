@@ -26,7 +26,7 @@ func (s *session) results(q *searchQuery, name string, hits []int, err error) er
 	}
 	modseq := uint64(0)
 	if q.modseq {
-		s.condstore = true
+		s.knowsModSeqs()
 		if modseq, err = s.highestOf(chosen); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (s *session) selectFolder(args []byte) error {
 		}
 	}
 	if q.condstore || q.resync != nil {
-		s.condstore = true
+		s.knowsModSeqs()
 	}
 	// RFC 7162 §3.2.5 wants ENABLE first; there are clients that take the
 	// parameter for it, and who uses it knows VANISHED.
@@ -67,12 +67,15 @@ func (s *session) selectFolder(args []byte) error {
 	if err != nil {
 		return s.noFolder(err)
 	}
+	if err := s.reach(at); err != nil {
+		return err
+	}
 	examine := s.c.now.verb == "EXAMINE"
 	v, err := s.load(f, examine || at.mayWrite() != nil)
 	if err != nil {
 		return s.refuse(err)
 	}
-	v.marks = !v.readOnly || !examine && f.PersonalSeen
+	v.at, v.marks = at, !v.readOnly || !examine && f.PersonalSeen
 	var away missed
 	if q.resync != nil && q.resync.validity == f.UIDValidity {
 		if away, err = s.missed(v, q.resync); err != nil {

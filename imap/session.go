@@ -40,9 +40,10 @@ type session struct {
 	recheckAt int64         // as the connection's deadlines
 	grant     storage.Grant // of the mailbox that is its own; Mailbox 0 before login
 	others    []storage.Grant
-	view      *view   // nil while no folder is selected
-	learned   learned // to be stored beside messages
-	code      string  // for the tagged OK of the command at work (own.go)
+	reached   map[storage.MailboxID]bool // further mailboxes of which a folder was opened
+	view      *view                      // nil while no folder is selected
+	learned   learned                    // to be stored beside messages
+	code      string                     // for the tagged OK of the command at work (own.go)
 
 	// What the client has enabled (RFC 5161), or shown to know.
 	utf8names bool // UTF8=ACCEPT
@@ -107,10 +108,10 @@ func (s *session) enter(ask func() (directory.Principal, error)) error {
 	}
 	p, err := ask()
 	if err == nil {
+		s.who = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}
 		err = s.admit(p)
 	}
 	if err == nil {
-		s.who = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}
 		err = s.srv.cfg.Trail.Access(s.ctx, s.who, s.grant.Address)
 	}
 	if err != nil {
@@ -129,7 +130,9 @@ func (s *session) failed(err error) error {
 	s.log.Info("imap: login failed", "kind", kind.String())
 	switch kind {
 	case fault.Denied, fault.NotFound, fault.Invalid:
-		s.srv.cfg.Guesses.Failed(s.c.RemoteAddr())
+		if directory.Guessed(err) {
+			s.srv.cfg.Guesses.Failed(s.c.RemoteAddr())
+		}
 	case fault.Disabled:
 	default:
 		return s.refuse(err)

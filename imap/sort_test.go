@@ -204,3 +204,34 @@ func TestSortWaits(t *testing.T) {
 	}
 	f.open("INBOX").answers("* SORT 1", "SORT (SUBJECT) UTF-8 ALL")
 }
+
+// FuzzSort feeds the parsers of SORT and THREAD, and tells results by what they
+// read.
+func FuzzSort(f *testing.F) {
+	for _, seed := range []string{
+		" (REVERSE DATE SUBJECT) UTF-8 ALL", " RETURN (MIN MAX COUNT SAVE) (DISPLAYFROM) iso-8859-1 FROM \"\xe0\"", " RETURN (PARTIAL -1:-3) (SIZE) us-ascii OLDER 5",
+		" REFERENCES utf-8 SUBJECT {1}\r\n\xc3", " ORDEREDSUBJECT \"x\" EMAILID M1", " (CC) UTF-8 (", " REFERENCES UTF-8 SAVEDON 1-Jan-2020 MODSEQ 5",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, args []byte) {
+		if q, _, ok := parseSort(args); ok {
+			if len(q.criteria) == 0 || len(q.criteria) > 9 {
+				t.Errorf("%+v", q.criteria)
+			}
+			for _, nums := range [][]uint32{nil, {7}, {3, 4, 5, 1}} {
+				text := string(appendReturned(nil, &q.searchQuery, nums))
+				if strings.Contains(text, "  ") || q.partial.given() && !strings.HasSuffix(text, ")") {
+					t.Errorf("%q", text)
+				}
+				hits := make([]int, len(nums))
+				if chosen := q.chosen(hits); len(chosen) > len(hits)+2 {
+					t.Error(chosen)
+				}
+			}
+		}
+		if by, q, _, ok := parseThread(args); ok && (by > references || len(q.key.keys) == 0) {
+			t.Errorf("%v %+v", by, q)
+		}
+	})
+}

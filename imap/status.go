@@ -52,7 +52,9 @@ func (p *parser) statusItems() (items []string) {
 
 // appendStatus writes the STATUS response for a folder, in the order asked for.
 func (s *session) appendStatus(b []byte, f storage.Folder, items []string) ([]byte, error) {
-	s.condstore = s.condstore || slices.Contains(items, "HIGHESTMODSEQ")
+	if slices.Contains(items, "HIGHESTMODSEQ") {
+		s.knowsModSeqs()
+	}
 	deleted, octets, err := s.deletedIn(f, items)
 	if err != nil {
 		return b, err

@@ -7,6 +7,7 @@ import (
 
 	imaplib "github.com/emersion/go-imap/v2"
 
+	"pecd/ledger"
 	"pecd/storage"
 )
 
@@ -82,8 +83,11 @@ func (s *session) setFlags(args []byte) error {
 	if !s.view.mayStore(q.mode, flags) {
 		return errReadOnly
 	}
-	s.condstore = s.condstore || q.conditional
-	op := storage.SetFlags{Folder: s.view.folder.ID, Mode: q.mode, Flags: flags, UnchangedSince: q.unchanged}
+	if q.conditional {
+		s.knowsModSeqs()
+	}
+	op := storage.SetFlags{Folder: s.view.folder.ID, Mode: q.mode, Flags: flags, UnchangedSince: q.unchanged,
+		Logged: s.did(ledger.MessageMarked, s.view.at, place{})}
 	uids := s.view.uidsOf(spans)
 	if q.conditional && q.unchanged == 0 { // no message has so low a modseq
 		return s.modified(uids, nil)

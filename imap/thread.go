@@ -20,7 +20,9 @@ func (s *session) thread(args []byte) error {
 	case s.view == nil:
 		return errNotSelected
 	}
-	s.condstore = s.condstore || q.modseq
+	if q.modseq {
+		s.knowsModSeqs()
+	}
 	hits, err := s.matches(q.key, charset)
 	if err != nil {
 		return err

@@ -210,6 +210,29 @@ func TestThreadDepth(t *testing.T) {
 	}
 }
 
+// TestThreadHostile: replies before what they answer, laid out so that the look
+// for loops has the longest way, are given up soon.
+func TestThreadHostile(t *testing.T) {
+	const pairs = 100_000
+	tr := &threader{by: references, texts: newTexts()}
+	add := func(id, ref uint64) {
+		tr.indexes = append(tr.indexes, len(tr.indexes))
+		tr.ids, tr.refs = append(tr.ids, id), append(tr.refs, ref)
+		tr.ends = append(tr.ends, len(tr.refs))
+	}
+	for i := uint64(1); i <= pairs; i++ {
+		add(2*i+1, 2*i) // the answer to what follows below
+	}
+	for i := uint64(1); i <= pairs; i++ {
+		add(2*i, 2*i-1) // answers the answer before it
+	}
+	start := time.Now()
+	_, err := tr.threads(t.Context())
+	if d := time.Since(start); err != errTooManyReferences || d > 20*time.Second {
+		t.Errorf("%v after %v", err, d)
+	}
+}
+
 func FuzzMessageIDs(f *testing.F) {
 	for _, s := range []string{"<a@b> <c@d>", `<"a b"@c>`, "<a@b", "a@b", "<<a@b>>", "<@> <a@> <@b>", "<a\t\r\n @b>", `<"a\"@b>`} {
 		f.Add(s)

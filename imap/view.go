@@ -17,9 +17,10 @@ import (
 // together with what the client is told (sync.go).
 type view struct {
 	folder   storage.Folder // as it was when selected
-	readOnly bool           // nothing may be changed, but \Seen where marks is set
-	marks    bool           // \Seen may be changed
-	modseq   uint64         // everything up to here is known
+	at       place
+	readOnly bool   // nothing may be changed, but \Seen where marks is set
+	marks    bool   // \Seen may be changed
+	modseq   uint64 // everything up to here is known
 
 	uids  []uint32 // ascending; the sequence number is the index plus one
 	flags []uint32 // index into table

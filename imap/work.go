@@ -50,7 +50,7 @@ func (s *session) work() *work {
 				s.c.cut()
 			}
 		}()
-		err := s.c.ahead()
+		_, err := s.c.in.Peek(1)
 		if err != nil && w.ctx.Err() == nil {
 			w.cancel(io.EOF)
 		}

@@ -208,7 +208,7 @@ func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation)
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + m.cert.ID + a.notFiled(m, filed), nil
+	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + a.notFiled(m, filed) + m.cert.ID, nil
 }
 
 // notify adds to step the signed notice of non-acceptance in the sender's mailbox.
@@ -277,7 +277,7 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	if err := a.commit(ctx, step, m, o, eightBit); err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	return "2.0.0 accettato / accepted " + m.cert.ID + a.notFiled(m, filed), nil
+	return "2.0.0 accettato / accepted " + a.notFiled(m, filed) + m.cert.ID, nil
 }
 
 // commit stores what was accepted and tells the delivery point of the envelope.

@@ -79,12 +79,12 @@ func (a *Access) fileSent(ctx context.Context, step *storage.Step, m *accepted, 
 	return filed, nil
 }
 
-// notFiled tells the client, at the end of the answer, and the log that a copy
-// was left out.
+// notFiled tells the log that a copy was left out, and the client, before the
+// identifier in the answer.
 func (a *Access) notFiled(m *accepted, filed *storage.Append) string {
 	if filed == nil || filed.UID != 0 {
 		return ""
 	}
 	a.Logger.Warn("no copy among the sent messages: the mailbox is full", "mailbox", m.box.Address, "id", m.cert.ID)
-	return " (casella piena: copia non archiviata / mailbox full: no copy filed)"
+	return "(casella piena: copia non archiviata / mailbox full: no copy filed) "
 }

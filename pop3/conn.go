@@ -4,6 +4,7 @@ package pop3
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -107,6 +108,11 @@ func (c *conn) isSecure() bool { return c.net != c.raw }
 // command waits for the next line and returns it without its end. It is valid
 // until the next call.
 func (c *conn) command() ([]byte, error) {
+	if !c.lineBuffered() { // the client's time begins when it has its answers
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+	}
 	by := c.after(c.srv.timing.idle)
 	limit := maxCommand
 	if c.loginBy != 0 {
@@ -140,6 +146,12 @@ func (c *conn) command() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// lineBuffered tells whether a whole line has come in already.
+func (c *conn) lineBuffered() bool {
+	b, _ := c.in.Peek(c.in.Buffered())
+	return bytes.IndexByte(b, '\n') >= 0
 }
 
 func withoutEnd(line []byte) []byte {

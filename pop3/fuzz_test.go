@@ -31,7 +31,7 @@ func (h *heldStore) MailboxByID(context.Context, storage.MailboxID) (storage.Mai
 }
 
 func (h *heldStore) Folder(context.Context, storage.MailboxID, string) (storage.Folder, error) {
-	return storage.Folder{ID: 1, UIDValidity: 7, Messages: uint32(len(h.messages))}, nil
+	return storage.Folder{ID: 1, Mailbox: 1, UIDValidity: 7, Messages: uint32(len(h.messages))}, nil
 }
 
 func (h *heldStore) Messages(_ context.Context, _ storage.FolderID, _, _ uint32, fn func(storage.Message) error) error {

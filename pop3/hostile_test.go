@@ -279,6 +279,36 @@ func TestConnections(t *testing.T) {
 	b.ok("QUIT")
 }
 
+// TestSessionsOfAMailbox are bounded, and others are not concerned.
+func TestSessionsOfAMailbox(t *testing.T) {
+	f := newFixture(t)
+	other := f.addMailbox("bea@alfa.example", 1<<20)
+	f.grant("bea@alfa.example", storage.MayAll, other, "bea@alfa.example")
+	for range maxPerMailbox - 1 {
+		f.login()
+	}
+	last := f.login()
+	s := f.script()
+	s.ok("USER %s", testUser)
+	s.fails(`\[IN-USE\]`, "PASS %s", testPassword)
+	s.ok("USER bea@alfa.example")
+	s.ok("PASS %s", testPassword)
+	last.ok("QUIT")
+	last.closed()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		f.server.mu.Lock()
+		n := f.server.perBox[f.mailbox]
+		f.server.mu.Unlock()
+		if n < maxPerMailbox {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d sessions are counted", n)
+		}
+	}
+	f.login()
+}
+
 // TestShutdown: whoever waits is sent away at once, what is under way is finished,
 // and what was marked stays.
 func TestShutdown(t *testing.T) {

@@ -21,11 +21,12 @@ const (
 )
 
 const (
-	tlsFirst       = "prima STLS / STLS first"
-	tooManyGuesses = "[SYS/TEMP] troppi tentativi, riprovare piu' tardi / too many attempts, try again later"
-	wrongPassword  = "[AUTH] nome utente o password errati / wrong user name or password"
-	noClients      = "[AUTH] accesso con programmi di posta non abilitato / access by mail clients is not enabled"
-	notActive      = "[AUTH] casella non attiva / mailbox disabled"
+	tlsFirst        = "prima STLS / STLS first"
+	tooManyGuesses  = "[SYS/TEMP] troppi tentativi, riprovare piu' tardi / too many attempts, try again later"
+	wrongPassword   = "[AUTH] nome utente o password errati / wrong user name or password"
+	noClients       = "[AUTH] accesso con programmi di posta non abilitato / access by mail clients is not enabled"
+	tooManySessions = "[IN-USE] troppe sessioni aperte sulla casella / too many sessions of this mailbox"
+	notActive       = "[AUTH] casella non attiva / mailbox disabled"
 )
 
 // userName is USER.
@@ -138,7 +139,7 @@ func (s *session) byPassword(login, password string) (directory.Principal, error
 	if err := s.flush(); err != nil { // answers to what came before must not wait for the hash
 		return directory.Principal{}, err
 	}
-	return s.srv.cfg.Directory.Authenticate(s.ctx, login, password, storage.ByPOP3)
+	return s.srv.cfg.Directory.Authenticate(directory.From(s.ctx, s.raw.RemoteAddr()), login, password, storage.ByPOP3)
 }
 
 func (s *session) byToken(login, token string) (directory.Principal, error) {
@@ -166,6 +167,15 @@ func (s *session) enter(p directory.Principal, err error) error {
 	if m.State == storage.MailboxDeactivated || m.State == storage.MailboxClosed {
 		return s.failed(fault.New("pop3.login", fault.Disabled, nil), notActive)
 	}
+	if !s.srv.begin(m.ID) {
+		s.log.Warn("pop3: too many sessions", "mailbox", m.Address)
+		return s.refuse(tooManySessions)
+	}
+	defer func() {
+		if s.drop == nil {
+			s.srv.end(m.ID)
+		}
+	}()
 	drop, err := openMaildrop(s.ctx, s.srv.cfg.Store, m)
 	if err == nil {
 		err = s.srv.cfg.Trail.Access(s.ctx, s.by, m.Address)
@@ -212,7 +222,9 @@ func (s *session) failed(err error, why string) error {
 		return s.refuse(tooManyGuesses)
 	case fault.Denied, fault.NotFound, fault.Invalid:
 		s.log.Info("pop3: login failed", "kind", kind.String())
-		s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())
+		if directory.Guessed(err) {
+			s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())
+		}
 	case fault.Disabled:
 		s.log.Info("pop3: login failed", "kind", kind.String())
 	default:

@@ -98,7 +98,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	perIP     map[netip.Prefix]int
-	running   sync.WaitGroup // connections
+	perBox    map[storage.MailboxID]int // sessions
+	running   sync.WaitGroup            // connections
 	reaper    sync.WaitGroup
 }
 
@@ -123,6 +124,7 @@ func NewServer(cfg Config) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 		perIP:     make(map[netip.Prefix]int),
+		perBox:    make(map[storage.MailboxID]int),
 	}
 }
 
@@ -233,6 +235,30 @@ func (s *Server) leave(c *conn) {
 	}
 	s.mu.Unlock()
 	s.running.Done()
+}
+
+// maxPerMailbox is how many sessions of one mailbox there may be: each holds 20
+// octets for each message.
+const maxPerMailbox = 20
+
+// begin counts a session of a mailbox in, unless there are too many.
+func (s *Server) begin(m storage.MailboxID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perBox[m] >= maxPerMailbox {
+		return false
+	}
+	s.perBox[m]++
+	return true
+}
+
+// end counts a session of a mailbox out.
+func (s *Server) end(m storage.MailboxID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perBox[m]--; s.perBox[m] <= 0 {
+		delete(s.perBox, m)
+	}
 }
 
 // Shutdown closes the listeners, lets commands that are being answered finish and

@@ -34,6 +34,11 @@ type session struct {
 // serve speaks with the client until one of both ends it.
 func (c *conn) serve(implicitTLS bool) {
 	s := &session{conn: c, log: c.srv.log.With("remote", c.remote.String())}
+	defer func() {
+		if s.drop != nil {
+			c.srv.end(s.drop.folder.Mailbox)
+		}
+	}()
 	if implicitTLS {
 		if err := c.secure(); err != nil {
 			c.dead = true

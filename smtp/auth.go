@@ -87,7 +87,9 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 	}
 	// The login is not logged: people type their password into that field.
 	c.srv.cfg.Logger.Info("smtp: login refused", "remote", c.remote())
-	l.guesses.Failed(c.raw.RemoteAddr())
+	if directory.Guessed(err) {
+		l.guesses.Failed(c.raw.RemoteAddr())
+	}
 	if r := directory.RefusalOf(err); r != nil {
 		c.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.SMTP, Remote: c.remoteIP()}, r.Reason)
 	}

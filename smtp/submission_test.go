@@ -157,6 +157,31 @@ func TestSubmission_FailedLoginsOfOneClient(t *testing.T) {
 	ready(t, addr).cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
 }
 
+// ended knows one application password, which was revoked.
+type ended struct{ fakeAuth }
+
+func (ended) Authenticate(context.Context, string, string, storage.Protocol) (directory.Principal, error) {
+	return directory.Principal{}, &fault.Error{Op: "fake", Kind: fault.Denied, Err: &directory.Refusal{Login: testLogin, Program: "Telefono"}}
+}
+
+// A program that goes on with a password that was revoked keeps nobody else of
+// its address out.
+func TestSubmission_RevokedPasswordIsNoGuess(t *testing.T) {
+	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	cfg := ServerConfig{Guesses: directory.NewGuesses(clk)}
+	addr := serve(t, NewSubmission(quiet(cfg), ended{}, &fakePoint{}), false)
+	for range 10 {
+		c := ready(t, addr)
+		for range maxLogins - 1 {
+			c.cmd("AUTH PLAIN "+plain(testLogin, "revoked"), "535 ")
+		}
+		c.cmd("AUTH PLAIN "+plain(testLogin, "revoked"), "421 ")
+	}
+	if !cfg.Guesses.Allowed(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}) {
+		t.Error("the address is kept out")
+	}
+}
+
 // crowd lets nobody in before all are there.
 type crowd struct {
 	fakeAuth

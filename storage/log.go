@@ -20,6 +20,13 @@ type Record struct {
 	Hash [32]byte
 }
 
+// Logged makes the records of what an operation does with messages: uids are those
+// it was done with, ascending, at least one, and validity is the UIDVALIDITY of
+// their folder. The records are appended in the same step, so that they tell what
+// happened and not what was asked for. It is called while the step is applied,
+// perhaps more than once, and must neither take long nor touch anything.
+type Logged func(uids []uint32, validity uint32) []Record
+
 // RecordQuery selects records. Zero fields do not restrict; the others all hold.
 type RecordQuery struct {
 	From, To time.Time // From ≤ At < To

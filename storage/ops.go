@@ -82,7 +82,8 @@ type Append struct {
 	// Mailbox.
 	Optional bool
 	// Sent marks the copy of a submission; it takes Folder or Into. nil: none.
-	Sent *SentCopy
+	Sent   *SentCopy
+	Logged Logged // what was put there; nil, here and in other operations: nothing is recorded
 
 	UID         uint32   // set by Commit
 	UIDValidity uint32   // set by Commit
@@ -110,6 +111,7 @@ type SetFlags struct {
 	Flags  []string
 	// UnchangedSince, when not 0, leaves out messages with a later modseq.
 	UnchangedSince uint64
+	Logged         Logged // what got \Deleted
 
 	Changed  []Message // set by Commit: every message found, with its flags afterwards
 	Modified []uint32  // set by Commit: left out by UnchangedSince
@@ -124,6 +126,8 @@ type Expunge struct {
 	DeletedOnly bool
 	// All fails the step with Conflict where one of UIDs is not there.
 	All bool
+	// Logged records what was removed.
+	Logged Logged
 
 	Expunged []uint32 // set by Commit, ascending
 	ModSeq   uint64   // set by Commit
@@ -134,11 +138,12 @@ type Expunge struct {
 // where both mailboxes have PersonalSeen; where the receiving one has not, \Seen
 // is the viewer's. Into a recoverable folder: Denied.
 type CopyMessages struct {
-	From  FolderID
-	UIDs  []uint32
-	To    FolderID
-	Move  bool
-	Quota int64 // of the receiving mailbox, as in Append; ignored by a move within one mailbox, but out of its recoverable folder
+	From   FolderID
+	UIDs   []uint32
+	To     FolderID
+	Move   bool
+	Quota  int64  // of the receiving mailbox, as in Append; ignored by a move within one mailbox, but out of its recoverable folder
+	Logged Logged // what was copied or moved, where it was
 
 	Source      []uint32 // set by Commit: UIDs found, ascending
 	Dest        []uint32 // set by Commit: their new UIDs, same order
@@ -162,6 +167,7 @@ type CreateFolder struct {
 type RenameFolder struct {
 	Mailbox  MailboxID
 	From, To string
+	Logged   Logged // what was moved out of INBOX
 }
 
 // DeleteFolder removes a folder with its messages. INBOX: Denied. A folder
@@ -170,6 +176,7 @@ type RenameFolder struct {
 type DeleteFolder struct {
 	Mailbox MailboxID
 	Name    string
+	Logged  Logged // what was in it
 }
 
 // Subscribe sets or clears the subscription of a folder: the viewer's own where his

@@ -50,10 +50,22 @@ func (p people) send(login, password, from string, more ...string) (code int, sa
 // SASL mechanism.
 func (p people) reads(auth, login, password string) bool {
 	p.t.Helper()
+	_, port := p.d.hostPort(p.t, "ALFA_IMAPS")
+	return p.curl(auth, login, password, "imaps://localhost:"+port+"/INBOX?NEW")
+}
+
+// polls is reads by POP3.
+func (p people) polls(auth, login, password string) bool {
+	p.t.Helper()
+	_, port := p.d.hostPort(p.t, "ALFA_POP3S")
+	return p.curl(auth, login, password, "pop3s://localhost:"+port+"/")
+}
+
+func (p people) curl(auth, login, password, url string) bool {
+	p.t.Helper()
 	need(p.t, "curl")
-	host, port := p.d.hostPort(p.t, "ALFA_IMAPS")
 	r := runWithin(p.t, minute, "curl", "--silent", "--show-error", "--max-time", "30", "--cacert", p.d.file(p.t, "CA_FILE"), "--login-options", "AUTH="+auth,
-		"--user", login+":"+password, fmt.Sprintf("imaps://%s:%s/INBOX?NEW", host, port))
+		"--user", login+":"+password, url)
 	if r.code != 0 && r.code != 67 {
 		p.t.Fatalf("curl: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -144,6 +156,11 @@ func TestS4_017_SeveralPeopleOnOneMailbox(t *testing.T) {
 		t.Fatalf("%+v", views)
 	}
 
+	reader := p.do("user", "app-password", "add", box, "--name", "Lettore", "--protocols", "pop3", "--may", "read,client")
+	if !p.polls("LOGIN", box, reader) || !p.polls("PLAIN", box, reader) || p.reads("PLAIN", box, reader) || p.polls("PLAIN", box, secret) {
+		t.Error("by POP3, and only by POP3, was granted")
+	}
+
 	// A session that is open when it is revoked may send no more.
 	host, _ := d.hostPort(t, "ALFA_SUBMISSION")
 	c, err := openSubmission(d.get(t, "ALFA_SUBMISSION"), d.tls(t, host), box, secret)
@@ -188,7 +205,7 @@ func TestS4_017_SeveralPeopleOnOneMailbox(t *testing.T) {
 		}
 	}
 	for _, w := range []string{
-		"submission.accepted program Protocollo", "submission.accepted user " + box, "access program Protocollo", "access user anna", "access proto imap", "access proto smtp",
+		"submission.accepted program Protocollo", "submission.accepted user " + box, "access program Protocollo", "access user anna", "access proto imap", "access proto pop", "access program Lettore", "access proto smtp",
 		"access.denied program Protocollo", "access.denied detail password per applicazione revocata / application password revoked",
 		"access.denied detail password per applicazione non valida per questo protocollo / application password not valid for this protocol",
 		"user.deleted user anna", "user.grant user anna", "app_password.revoked with an actor", "user.deleted with an actor", "mailbox.options with an actor",

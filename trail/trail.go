@@ -32,7 +32,7 @@ type Messages struct {
 	UIDs        []uint32 // in any order
 }
 
-// Place is where messages go: zero for nowhere.
+// Place is a folder that messages are in, or go to: zero for none.
 type Place struct {
 	Mailbox string // address
 	Folder  string
@@ -47,11 +47,27 @@ const maxUIDText = 3900
 // MessageMarked or MessageAppended, to where they go. None without messages.
 func Done(at time.Time, kind ledger.Kind, who Who, m Messages, to Place) []storage.Op {
 	var ops []storage.Op
-	for _, e := range events(at, kind, who, m) {
-		e.To, e.Detail = to.Mailbox, to.Folder
-		ops = append(ops, record(e))
+	for _, rec := range records(at, kind, who, m, to) {
+		ops = append(ops, &storage.AppendRecord{Record: rec})
 	}
 	return ops
+}
+
+// Doing is Done for operations that tell themselves with which messages of in
+// something was done.
+func Doing(at time.Time, kind ledger.Kind, who Who, in Place, to Place) storage.Logged {
+	return func(uids []uint32, validity uint32) []storage.Record {
+		return records(at, kind, who, Messages{in.Mailbox, in.Folder, validity, uids}, to)
+	}
+}
+
+func records(at time.Time, kind ledger.Kind, who Who, m Messages, to Place) []storage.Record {
+	var all []storage.Record
+	for _, e := range events(at, kind, who, m) {
+		e.To, e.Detail = to.Mailbox, to.Folder
+		all = append(all, record(e).Record)
+	}
+	return all
 }
 
 // events says what was done, in as many events as the sequence set needs.

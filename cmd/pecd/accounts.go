@@ -92,12 +92,8 @@ func (c *mailboxAddCmd) Run(e *env) (err error) {
 }
 
 func (c *mailboxAddCmd) do(ctx context.Context, k call) error {
-	hash, err := directory.HashPassword(c.Password)
-	if err != nil {
-		return err
-	}
-	_, err = k.node.users.CreateMailbox(ctx, directory.NewMailbox{
-		Address: c.Address, Tier: c.Tier, Holder: c.Holder, Ordinary: c.Ordinary, Service: c.Service, User: &directory.NewUser{Hash: hash},
+	_, err := k.node.users.CreateMailbox(ctx, directory.NewMailbox{
+		Address: c.Address, Tier: c.Tier, Holder: c.Holder, Ordinary: c.Ordinary, Service: c.Service, User: &directory.NewUser{Password: c.Password},
 	})
 	return err
 }

@@ -38,11 +38,15 @@ type yesterday struct {
 func newYesterday(t *testing.T) *yesterday {
 	t.Helper()
 	ctx := context.Background()
-	y, m, day := time.Now().Date()
+	legal, err := time.LoadLocation("Europe/Rome") // days of the log are days there
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, m, day := time.Now().In(legal).Date()
 	w := &yesterday{T: t, dir: t.TempDir(), clk: clock.NewManual(time.Date(y, m, day-1, 12, 0, 0, 0, time.UTC))}
 	w.config = filepath.Join(w.dir, "alfa.toml")
 	d := &demo{dir: w.dir, cmd: &demoCmd{Standard: 2}, sides: demoSides(1000), env: &env{ctx: ctx, stdout: io.Discard, stderr: io.Discard, clock: w.clk}}
-	_, err := d.prepare()
+	_, err = d.prepare()
 	w.must(err)
 	ca, err := pki.NewCA("CA delle marche", w.clk.Now())
 	w.must(err)

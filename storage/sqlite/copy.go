@@ -52,7 +52,7 @@ func copyMessages(op *storage.CopyMessages) change {
 			source[i] = m.uid
 		}
 		r.after(func() { op.Source, op.Dest, op.UIDValidity = source, dest, to.UIDValidity })
-		return nil
+		return r.logged(opName, op.Logged, source, from.UIDValidity)
 	}
 }
 

@@ -166,7 +166,7 @@ func setFlags(op *storage.SetFlags) (change, error) {
 			return err
 		}
 		var found []storage.Message
-		var modified []uint32
+		var modified, doomed []uint32
 		modseq, unseen, own, changed := f.ModSeq+1, 0, 0, false
 		for _, uid := range uids {
 			m, err := r.message(op.Folder, uid)
@@ -191,6 +191,9 @@ func setFlags(op *storage.SetFlags) (change, error) {
 			after := before.change(op.Mode, flags)
 			if f.PersonalSeen && r.viewer == "" {
 				after = after.seenAs(before)
+			}
+			if after.deleted() && !before.deleted() {
+				doomed = append(doomed, uid)
 			}
 			if !after.equal(before) {
 				if len(after.keywords) > maxKeywords {
@@ -223,6 +226,9 @@ func setFlags(op *storage.SetFlags) (change, error) {
 		})
 		if !changed {
 			return nil
+		}
+		if err := r.logged(opName, op.Logged, doomed, f.UIDValidity); err != nil {
+			return err
 		}
 		r.touched(f.ID)
 		if err := r.countSeen(f.ID, r.viewer, own); err != nil {

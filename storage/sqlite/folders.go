@@ -237,6 +237,15 @@ func deleteFolder(op *storage.DeleteFolder) (change, error) {
 			return fault.Say(opName, fault.Denied,
 				"la cartella contiene messaggi conservati dopo lo scarico via POP3 / the folder has messages that are kept after POP3 deleted them")
 		}
+		if op.Logged != nil {
+			uids, err := rows(r, scanUID, "SELECT uid FROM messages WHERE folder = ? ORDER BY uid", f.ID)
+			if err != nil {
+				return err
+			}
+			if err := r.logged(opName, op.Logged, uids, f.UIDValidity); err != nil {
+				return err
+			}
+		}
 		return r.dropFolder(f)
 	}, nil
 }
@@ -269,6 +278,11 @@ func (r *run) dropFolder(f storage.Folder) error {
 	}
 	r.touched(f.ID)
 	return r.chargeFor(f, -f.Bytes, -int64(f.Messages))
+}
+
+func scanUID(row scanner) (uid uint32, err error) {
+	err = row.Scan(&uid)
+	return uid, err
 }
 
 func scanBodyID(row scanner) (id storage.BodyID, err error) {

@@ -21,21 +21,43 @@ func appendRecord(op *storage.AppendRecord) (change, error) {
 		return nil, invalid("sqlite.AppendRecord", "record without event")
 	}
 	return func(r *run) error {
-		last, err := r.logHead()
-		if err != nil {
-			return err
-		}
-		seq := last.seq + 1
-		hash := ledger.Link(last.hash, seq, rec.Data)
-		_, err = r.exec("INSERT INTO records ("+recordColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
-			seq, nanos(rec.At), rec.Event, rec.ID, address(rec.Mailbox), rec.Data, hash[:])
-		if err != nil {
-			return err
-		}
-		*last = logHead{seq, hash}
+		seq, err := r.record(rec)
 		r.after(func() { op.Seq = seq })
-		return nil
+		return err
 	}, nil
+}
+
+// record appends to the log and returns the record's number.
+func (r *run) record(rec storage.Record) (int64, error) {
+	last, err := r.logHead()
+	if err != nil {
+		return 0, err
+	}
+	seq := last.seq + 1
+	hash := ledger.Link(last.hash, seq, rec.Data)
+	_, err = r.exec("INSERT INTO records ("+recordColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
+		seq, nanos(rec.At), rec.Event, rec.ID, address(rec.Mailbox), rec.Data, hash[:])
+	if err != nil {
+		return 0, err
+	}
+	*last = logHead{seq, hash}
+	return seq, nil
+}
+
+// logged appends what an operation has to say of what it did.
+func (r *run) logged(op string, say storage.Logged, uids []uint32, validity uint32) error {
+	if say == nil || len(uids) == 0 {
+		return nil
+	}
+	for _, rec := range say(uids, validity) {
+		if rec.Event == "" {
+			return invalid(op, "record without event")
+		}
+		if _, err := r.record(rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // logHead is the end of the log's chain.

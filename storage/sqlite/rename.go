@@ -28,7 +28,7 @@ func renameFolder(op *storage.RenameFolder) (change, error) {
 			return err
 		}
 		if from == inbox {
-			return r.emptyInbox(opName, f, to)
+			return r.emptyInbox(opName, f, to, op.Logged)
 		}
 		if err := r.vacant(opName, op.Mailbox, to); err != nil {
 			return err
@@ -78,7 +78,7 @@ func (r *run) moveName(op string, f storage.Folder, name string) error {
 
 // emptyInbox is what renaming INBOX means: its messages move to a new folder,
 // what lies below it stays (RFC 9051 §6.3.6).
-func (r *run) emptyInbox(op string, from storage.Folder, name string) error {
+func (r *run) emptyInbox(op string, from storage.Folder, name string, say storage.Logged) error {
 	to, err := r.makePath(op, storage.Folder{Mailbox: from.Mailbox, Name: name})
 	if err != nil {
 		return err
@@ -88,6 +88,13 @@ func (r *run) emptyInbox(op string, from storage.Folder, name string) error {
 		return err
 	}
 	if _, err := r.insertCopies(op, from, ms, to); err != nil {
+		return err
+	}
+	uids := make([]uint32, len(ms))
+	for i, m := range ms {
+		uids[i] = m.uid
+	}
+	if err := r.logged(op, say, uids, from.UIDValidity); err != nil {
 		return err
 	}
 	return r.removeMessages(from, ms)

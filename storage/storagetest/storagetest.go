@@ -84,6 +84,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"TransactionsMany", testTransactionsMany},
 		{"Records", testRecords},
 		{"LogChain", testLogChain},
+		{"Logged", testLogged},
 		{"FindRecords", testFindRecords},
 		{"Seals", testSeals},
 		{"Quarantine", testQuarantine},

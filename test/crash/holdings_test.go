@@ -113,6 +113,9 @@ func (h *holdings) lacks(list []sending, keepers []*keeper, at time.Time) (probl
 		default:
 			first = []string{"accettazione in " + e.from}
 		}
+		if !e.mx && files(e.from) {
+			first = append(first, " in "+e.from) // the copy has neither field
+		}
 		there := 0
 		for _, what := range first {
 			there += min(1, got[what])

@@ -28,6 +28,7 @@ func TestJudgeFinds(t *testing.T) {
 			{box: to, kind: pec.TransportEnvelope, ref: id, cert: cert(""), body: body},
 			{box: "ricevute@alfa.example", kind: pec.TakeCharge, ref: id, cert: cert("", to)},
 			{box: from, kind: pec.Delivery, ref: id, cert: cert(to), body: body},
+			{box: from, sent: true, ref: id, body: body},
 		}
 	}
 	told := func(what told) sending {
@@ -50,7 +51,11 @@ func TestJudgeFinds(t *testing.T) {
 		"half, unanswered":       {told(unknown), func(l []found) []found { return l[:1] }, "0 × posta-certificata"},
 		"delivered twice":        {told(accepted), func(l []found) []found { return append(l, l[1]) }, "2 × posta-certificata"},
 		"two receipts":           {told(accepted), func(l []found) []found { return append(l, l[3]) }, "2 × avvenuta-consegna"},
-		"no take-charge":         {told(accepted), func(l []found) []found { return append(l[:2:2], l[3]) }, "0 × take-charge"},
+		"no take-charge":         {told(accepted), func(l []found) []found { return append(l[:2:2], l[3:]...) }, "0 × take-charge"},
+		"no sent copy":           {told(accepted), func(l []found) []found { return l[:4] }, "0 × sent copy"},
+		"two sent copies":        {told(accepted), func(l []found) []found { return append(l, l[4]) }, "2 × sent copy"},
+		"another's sent copy":    {told(accepted), func(l []found) []found { l[4].body[0] = 2; return l }, "not what was sent"},
+		"a sent copy alone":      {told(unknown), func(l []found) []found { return l[4:] }, "0 × accettazione"},
 		"refused and there":      {told(refused), nil, "not accepted"},
 		"never sent and there":   {told(never), nil, "not accepted"},
 		"another's body":         {told(accepted), func(l []found) []found { l[1].body[0] = 2; return l }, "not what was sent"},

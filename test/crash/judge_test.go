@@ -188,17 +188,19 @@ func (s *site) compare(e sending, v *verdict) []string {
 	ids, instants := make(map[string]bool), make(map[int64]bool)
 	var problems []string
 	for _, f := range v.list {
-		switch f.kind {
-		case pec.TakeCharge:
+		switch {
+		case f.sent:
+			got["sent copy in "+f.box]++
+		case f.kind == pec.TakeCharge:
 			for _, r := range f.cert.Receptions {
 				got["take-charge of "+r+" in "+f.box]++
 			}
-		case pec.Delivery, pec.NonDelivery:
+		case f.kind == pec.Delivery || f.kind == pec.NonDelivery:
 			got[f.kind.String()+" of "+f.cert.Delivery+" in "+f.box]++
 		default:
 			got[f.kind.String()+" in "+f.box]++
 		}
-		if e.carried(f.kind) && f.body != e.body {
+		if (f.sent || e.carried(f.kind)) && f.body != e.body {
 			problems = append(problems, f.where+": the original in it is not what was sent")
 		}
 		if f.cert != nil {
@@ -251,6 +253,9 @@ func (e *sending) carried(kind pec.Kind) bool {
 // ordinary recipients that get it.
 func (e *sending) want(s *site) (want tally, outside []string) {
 	want = make(tally)
+	if !e.mx && files(e.from) {
+		want["sent copy in "+e.from]++
+	}
 	switch {
 	case e.mx:
 		for _, r := range e.to {

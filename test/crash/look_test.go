@@ -17,6 +17,7 @@ import (
 
 	"pecd/pec"
 	"pecd/rfc822"
+	"pecd/storage"
 )
 
 // found is a certified message in a mailbox.
@@ -27,6 +28,7 @@ type found struct {
 	ref   string // the client's Message-ID
 	cert  *pec.CertData
 	body  [32]byte // of the original's body; zero without one
+	sent  bool     // no certified message: the copy of a submission
 	wrong string   // what is wrong with it by itself
 }
 
@@ -75,7 +77,9 @@ func (n *node) lookInto(c *imapclient.Client, box, folder string, seen map[[32]b
 			sum := sha256.Sum256(raw)
 			f, ok := seen[sum]
 			if !ok {
-				f = n.site.read(raw)
+				if f = n.site.read(raw); folder == storage.SentName {
+					f = sentCopy(raw)
+				}
 				seen[sum] = f
 			}
 			f.box, f.where = box, fmt.Sprintf("%s %s uid %d", box, folder, m.UID)
@@ -115,6 +119,12 @@ func (s *site) read(raw []byte) (f found) {
 		f.wrong = fmt.Sprintf("X-Riferimento-Message-ID %s, daticert.xml says %s", f.ref, f.cert.MsgID)
 	}
 	return f
+}
+
+// sentCopy reads the copy of a submission.
+func sentCopy(raw []byte) found {
+	_, body, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	return found{sent: true, ref: originalID(raw), body: sha256.Sum256(body)}
 }
 
 func originalID(message []byte) string {

@@ -27,6 +27,7 @@ import (
 const (
 	boxes   = 24
 	senders = 5
+	filers  = 2 // senders, the first ones, whose submissions are filed
 	movers  = 2 // those that come after the senders
 	keepers = 1 // strutturata001…
 )
@@ -73,7 +74,22 @@ func template(t testing.TB) string {
 		t.Fatal(err)
 	}
 	cheapLogins(t, dir)
+	for _, name := range []string{"alfa", "beta"} {
+		for i := range filers {
+			box := fmt.Sprintf("standard%03d@%s.example", i+1, name)
+			if code, stdout, stderr := run(pecd(t), "mailbox", "set", box, "--file-sent", "--config", filepath.Join(dir, name+".toml")); code != 0 {
+				t.Fatalf("mailbox set %s: exit %d\n%s%s", box, code, stdout, stderr)
+			}
+		}
+	}
 	return dir
+}
+
+// files tells whether the submissions of a mailbox are filed.
+func files(box string) bool {
+	local, _, _ := strings.Cut(box, "@")
+	n, err := strconv.Atoi(strings.TrimPrefix(local, "standard"))
+	return err == nil && n <= filers
 }
 
 // freeBase picks a base port whose neighbourhood is free, below the range from
