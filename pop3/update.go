@@ -104,8 +104,9 @@ func (s *session) discard() (int, error) {
 	return 0, fault.New("pop3.discard", fault.Conflict, nil)
 }
 
-// prepare finds out how much the recoverable folder may hold, and its name where
-// the mailbox has one.
+// prepare finds out how much the recoverable folder may hold, and its name: that
+// of the one there is, or one that is free, so that the record says where the
+// messages are.
 func (s *session) prepare(op *storage.Discard, to *trail.Place) error {
 	tiers, err := s.srv.cfg.Store.Tiers(s.ctx)
 	if err != nil {
@@ -117,10 +118,17 @@ func (s *session) prepare(op *storage.Discard, to *trail.Place) error {
 		}
 	}
 	folders, err := s.srv.cfg.Store.Folders(s.ctx, s.drop.folder.Mailbox)
+	taken := make(map[string]bool, len(folders))
 	for _, f := range folders {
 		if f.Recoverable {
 			to.Folder = f.Name
+			return err
 		}
+		taken[f.Name] = true
 	}
+	for n := 2; taken[to.Folder]; n++ {
+		to.Folder = fmt.Sprintf("%s %d", recoverableName, n)
+	}
+	op.Name = to.Folder
 	return err
 }
