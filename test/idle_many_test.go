@@ -18,11 +18,12 @@ import (
 
 // TestManyIdle has 1,000 connections (200 without PECD_LONG) in IDLE on one
 // mailbox: each costs the daemon less than 60 kB, and a message that comes is
-// announced to all within 100 ms in 99 of 100 cases.
+// announced to all within 100 ms in 99 of 100 cases (a second without PECD_LONG,
+// when the machine may have other things to do).
 func TestManyIdle(t *testing.T) {
-	n, rounds := 200, 5
+	n, rounds, limit := 200, 5, time.Second
 	if long() {
-		n, rounds = 1000, 20
+		n, rounds, limit = 1000, 20, 100*time.Millisecond
 	}
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
@@ -86,11 +87,11 @@ func TestManyIdle(t *testing.T) {
 		times = announce(t, in, idlers, rounds)
 		p99 := quantile(times, 0.99)
 		t.Logf("%d announcements: p50 %v, p99 %v", len(times), quantile(times, 0.5), p99)
-		if p99 <= 100*time.Millisecond {
+		if p99 <= limit {
 			return
 		}
 		if attempt == 2 {
-			t.Errorf("p99 of the announcements is %v, limit 100 ms", p99)
+			t.Errorf("p99 of the announcements is %v, limit %v", p99, limit)
 		}
 	}
 }
