@@ -124,8 +124,6 @@ type Expunge struct {
 	UIDs   []uint32
 	// DeletedOnly leaves messages without \Deleted in place.
 	DeletedOnly bool
-	// All fails the step with Conflict where one of UIDs is not there.
-	All bool
 	// Logged records what was removed.
 	Logged Logged
 
