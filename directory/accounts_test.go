@@ -253,27 +253,6 @@ func TestGrantRefuses(t *testing.T) {
 	h.want(h.Grant(ctx, "gruppo@alfa.example", "gruppo@alfa.example", 1<<7), fault.Invalid)
 }
 
-func TestMailboxFor(t *testing.T) {
-	h := newHouse(t)
-	h.mailbox("zeta@alfa.example", "strutturata")
-	h.mailbox("beta@alfa.example", "strutturata")
-	h.ok(h.Grant(ctx, "zeta@alfa.example", "beta@alfa.example", storage.MayAll))
-	h.ok(h.CreateUser(ctx, NewUser{Login: "anna", Password: password}))
-	h.ok(h.CreateUser(ctx, NewUser{Login: "solo", Password: password}))
-	h.ok(h.Grant(ctx, "anna", "zeta@alfa.example", storage.MayRead))
-	h.ok(h.Grant(ctx, "anna", "beta@alfa.example", storage.MaySend))
-	for login, want := range map[string]string{
-		"Zeta@alfa.example": "zeta@alfa.example", "beta@alfa.example": "beta@alfa.example", "anna": "zeta@alfa.example", "solo": "", "nessuno": "", "a b": "",
-	} {
-		grants, err := h.Grants(ctx, login)
-		h.ok(err)
-		m, err := h.MailboxFor(ctx, Principal{Login: strings.ToLower(login), Grants: grants})
-		if m.Address != want || (err != nil) != (want == "") || err != nil && !fault.Is(err, fault.Denied) {
-			t.Errorf("%s: %q, %v", login, m.Address, err)
-		}
-	}
-}
-
 func TestD22_AddressIsNeverReused(t *testing.T) {
 	h := newHouse(t)
 	m := h.mailbox("chiuso@alfa.example", "standard")

@@ -80,31 +80,6 @@ func lessened(before, after []storage.Grant) bool {
 	return false
 }
 
-// MailboxFor returns the mailbox that a login opens where the protocol names
-// only one: the one whose address is the login, or else the first by address
-// that the user may read. Denied when there is none.
-func (d *Directory) MailboxFor(ctx context.Context, p Principal) (storage.Mailbox, error) {
-	const op = "directory.MailboxFor"
-	address := ""
-	for _, g := range p.Grants {
-		if g.Permission&storage.MayRead == 0 {
-			continue
-		}
-		if strings.EqualFold(g.Address, p.Login) {
-			address = g.Address
-			break
-		}
-		if address == "" {
-			address = g.Address
-		}
-	}
-	if address == "" {
-		return storage.Mailbox{}, fault.Say(op, fault.Denied, "nessuna casella assegnata all'utente / the user has no mailbox")
-	}
-	m, err := d.Mailbox(ctx, address)
-	return m, fault.Wrap(op, err)
-}
-
 // MaySubmit checks that p may send from the mailbox of an address with a mail
 // client or an application: his login is still good, he may send from there and
 // use clients, and a mailbox of an application tier is sent from by an

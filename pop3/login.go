@@ -164,7 +164,7 @@ func (s *session) enter(p directory.Principal, err error) error {
 	if err != nil {
 		return s.failed(err, "")
 	}
-	if m.State == storage.MailboxDeactivated || m.State == storage.MailboxClosed {
+	if !inUse(m) {
 		return s.failed(fault.New("pop3.login", fault.Disabled, nil), notActive)
 	}
 	if !s.srv.begin(m.ID) {
@@ -184,7 +184,7 @@ func (s *session) enter(p directory.Principal, err error) error {
 		return s.failed(err, "")
 	}
 	grant.Address = m.Address
-	s.who, s.grant, s.drop, s.loginBy = p, grant, drop, 0
+	s.who, s.grant, s.drop, s.loginBy, s.recheckAt = p, grant, drop, 0, s.after(recheck)
 	s.log = s.log.With("login", p.Login)
 	s.log.Info("pop3: login", "mailbox", m.Address, "messages", len(drop.uids))
 	s.srv.cfg.Counters.logins.Add(1)
@@ -192,7 +192,9 @@ func (s *session) enter(p directory.Principal, err error) error {
 }
 
 // choose picks the mailbox that a login opens: the one whose address is the
-// login, otherwise the first that may be read. Where it may not be opened, why
+// login, otherwise the first that may be read with a mail client. It does not turn
+// to the next one where that is not in use: a program that deletes what it fetches
+// must not find itself in another mailbox one day. Where it may not be opened, why
 // says so.
 func (s *session) choose(grants []storage.Grant, login string) (chosen storage.Grant, why string) {
 	const needed = storage.MayRead | storage.MayUseClient
@@ -201,7 +203,7 @@ func (s *session) choose(grants []storage.Grant, login string) (chosen storage.G
 			chosen = g
 			break
 		}
-		if chosen.Mailbox == 0 && g.Permission&storage.MayRead != 0 {
+		if chosen.Mailbox == 0 && g.Permission&needed == needed {
 			chosen = g
 		}
 	}
@@ -209,6 +211,11 @@ func (s *session) choose(grants []storage.Grant, login string) (chosen storage.G
 		return storage.Grant{}, noClients
 	}
 	return chosen, ""
+}
+
+// inUse reports whether a mailbox is served.
+func inUse(m storage.Mailbox) bool {
+	return m.State != storage.MailboxDeactivated && m.State != storage.MailboxClosed
 }
 
 // failed answers a login that did not succeed: late, and only three times. What

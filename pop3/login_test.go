@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
 	"pecd/ledger"
@@ -26,6 +28,7 @@ func TestTrail(t *testing.T) {
 			Store: c.Store, Clock: c.Clock, Logger: slog.New(slog.DiscardHandler), Shared: func(context.Context, string) (bool, error) { return true, nil },
 		})
 	})
+	f.commit(&storage.CreateFolder{Mailbox: f.mailbox, Name: recoverableName}) // the holder's
 	for i := range 4 {
 		f.deliver(message(fmt.Sprint("m", i)))
 	}
@@ -63,7 +66,7 @@ func TestTrail(t *testing.T) {
 	want := []string{
 		"access anna@alfa.example", "access.denied     password del test",
 		"access.denied web   accesso con programmi di posta non abilitato / access by mail clients is not enabled",
-		"message.moved anna@alfa.example INBOX 1:2,4 " + recoverableName, "message.read anna@alfa.example INBOX 2:3",
+		"message.moved anna@alfa.example INBOX 1:2,4 " + recoverableName + " 2", "message.read anna@alfa.example INBOX 2:3",
 	}
 	for i := range want {
 		want[i] = strings.Join(strings.Fields(want[i]), " ")
@@ -88,12 +91,14 @@ func TestLogins(t *testing.T) {
 		f.grant(u.login, u.p, f.mailbox, testUser)
 	}
 	f.grant("nessuna", 0, f.mailbox, testUser)
+	f.grant("due", storage.MayRead, f.mailbox, testUser)
 	other := f.addMailbox("bea@alfa.example", 1<<20)
 	f.grant("bea@alfa.example", everything, f.mailbox, testUser)
 	f.grant("bea@alfa.example", everything, other, "bea@alfa.example")
+	f.grant("due", everything, other, "bea@alfa.example")
 	f.deliver(message("uno"))
 	for login, want := range map[string]string{
-		testUser: `^\+OK anna@alfa.example$`, "ANNA@alfa.example": `^\+OK anna`, "legge": `^\+OK anna`, "bea@alfa.example": `^\+OK bea`,
+		testUser: `^\+OK anna@alfa.example$`, "ANNA@alfa.example": `^\+OK anna`, "legge": `^\+OK anna`, "bea@alfa.example": `^\+OK bea`, "due": `^\+OK bea`,
 		"web": `^-ERR \[AUTH\] accesso con programmi`, "cieco": `^-ERR \[AUTH\] accesso`, "nessuna": `^-ERR \[AUTH\] accesso`, "chi": `^-ERR \[AUTH\] nome utente`,
 	} {
 		s := f.script()
@@ -183,6 +188,27 @@ func TestRevoked(t *testing.T) {
 	f.users.revoked = true
 	f.users.mu.Unlock()
 	s.fails(`\[AUTH\] accesso revocato`, "QUIT")
+	s.closed()
+	if got := f.texts("INBOX"); len(got) != 1 {
+		t.Errorf("%d left", len(got))
+	}
+}
+
+// TestDeactivated: a session does not outlive the use of its mailbox.
+func TestDeactivated(t *testing.T) {
+	clk := clock.NewManual(time.Now())
+	f := newFixture(t, func(c *Config, _ *timing) { c.Clock = clk })
+	f.deliver(message("uno"))
+	s := f.login()
+	s.ok("DELE 1")
+	m, err := f.store.MailboxByID(t.Context(), f.mailbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.State = storage.MailboxDeactivated
+	f.commit(&storage.PutMailbox{Mailbox: m})
+	clk.Advance(recheck)
+	s.fails(`\[AUTH\] casella non attiva`, "QUIT")
 	s.closed()
 	if got := f.texts("INBOX"); len(got) != 1 {
 		t.Errorf("%d left", len(got))

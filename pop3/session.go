@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"pecd/directory"
 	"pecd/fault"
@@ -29,6 +30,8 @@ type session struct {
 	grant    storage.Grant
 	drop     *maildrop // nil before login
 	ended    bool
+
+	recheckAt int64 // when to look whether the mailbox is in use
 }
 
 // serve speaks with the client until one of both ends it.
@@ -119,19 +122,41 @@ func (s *session) do(line []byte) error {
 		return s.mistake("accesso gia' fatto / already logged in")
 	}
 	if s.drop != nil {
-		if err := s.srv.cfg.Directory.Still(s.ctx, s.who); err != nil {
+		if err := s.still(); err != nil {
 			return s.revoked(err)
 		}
 	}
 	return v.run(s, string(args))
 }
 
-// revoked ends a session whose login is no longer good: what was marked stays.
+// recheck is how often a session looks whether its mailbox is in use.
+const recheck = 5 * time.Second
+
+// still fails where the login is no longer good, or its mailbox no longer in use.
+func (s *session) still() error {
+	err := s.srv.cfg.Directory.Still(s.ctx, s.who)
+	if err != nil || s.after(0) < s.recheckAt {
+		return err
+	}
+	s.recheckAt = s.after(recheck)
+	m, err := s.srv.cfg.Store.MailboxByID(s.ctx, s.grant.Mailbox)
+	if err == nil && !inUse(m) {
+		err = fault.New("pop3.still", fault.Disabled, nil)
+	}
+	return err
+}
+
+// revoked ends a session whose login is no longer good, or whose mailbox is no
+// longer in use: what was marked stays.
 func (s *session) revoked(err error) error {
 	s.ended = true
-	if fault.Is(err, fault.Denied) {
+	switch fault.KindOf(err) {
+	case fault.Denied:
 		s.log.Info("pop3: login is no longer good")
 		return s.refuse("[AUTH] accesso revocato o modificato: collegarsi di nuovo / access was revoked or changed: log in again")
+	case fault.Disabled:
+		s.log.Info("pop3: mailbox is no longer in use", "mailbox", s.grant.Address)
+		return s.refuse(notActive)
 	}
 	s.log.Error("pop3: login not checked", "error", err)
 	return s.refuse(tryAgain)

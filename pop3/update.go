@@ -78,8 +78,9 @@ func (s *session) discard() (int, error) {
 	return len(op.Source), err
 }
 
-// prepare finds out how much the recoverable folder may hold, and its name where
-// the mailbox has one.
+// prepare finds out how much the recoverable folder may hold, and its name: that
+// of the one there is, or one that is free, so that the record says where the
+// messages are.
 func (s *session) prepare(op *storage.Discard, to *trail.Place) error {
 	tiers, err := s.srv.cfg.Store.Tiers(s.ctx)
 	if err != nil {
@@ -91,10 +92,17 @@ func (s *session) prepare(op *storage.Discard, to *trail.Place) error {
 		}
 	}
 	folders, err := s.srv.cfg.Store.Folders(s.ctx, s.drop.folder.Mailbox)
+	taken := make(map[string]bool, len(folders))
 	for _, f := range folders {
 		if f.Recoverable {
 			to.Folder = f.Name
+			return err
 		}
+		taken[f.Name] = true
 	}
+	for n := 2; taken[to.Folder]; n++ {
+		to.Folder = fmt.Sprintf("%s %d", recoverableName, n)
+	}
+	op.Name = to.Folder
 	return err
 }
