@@ -209,8 +209,14 @@ func (f *fetcher) mark() error {
 	if err := f.s.c.flush(); err != nil {
 		return err
 	}
-	op := &storage.SetFlags{Folder: f.s.view.folder.ID, UIDs: f.unseen, Mode: storage.AddFlags, Flags: []string{flagSeen}}
-	if err := f.s.commit(op); err != nil {
+	op := &storage.SetFlags{Folder: f.s.view.folder.ID, UIDs: f.unseen, Mode: storage.AddFlags, Flags: []string{flagSeen},
+		Personal: f.s.view.readOnly}
+	err := f.s.commit(op)
+	if op.Personal && fault.Is(err, fault.Denied) { // not any more: nothing is marked from now on
+		f.s.view.marks, f.marks, f.unseen = false, false, nil
+		return nil
+	}
+	if err != nil {
 		return f.s.refuse(err)
 	}
 	f.unseen, f.octets = nil, 0

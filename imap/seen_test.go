@@ -101,9 +101,14 @@ func TestPersonalSeenOfReader(t *testing.T) {
 	for _, c := range []string{`STORE 1 +FLAGS (\Seen \Deleted)`, `STORE 1 FLAGS (\Seen)`, "STORE 1 +FLAGS (x)", "EXPUNGE", "MOVE 1 Cestino"} {
 		s.fails("NO [NOPERM]", "%s", c)
 	}
+	// Once the option is gone there is nothing that he may change.
+	f.personal(f.mailbox, false)
+	s.fails("NO [NOPERM]", `STORE 1 +FLAGS (\Seen)`)
+	s.literal("FETCH 1 BODY[TEXT]")
 	if f.folder("INBOX").Unseen != 1 {
 		t.Error("the shared flag was changed")
 	}
+	f.personal(f.mailbox, true)
 	lines, result = s.command("EXAMINE INBOX")
 	if !strings.HasPrefix(result, "OK [READ-ONLY]") || !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "[PERMANENTFLAGS ()]") }) {
 		t.Errorf("%q %q", lines, result)

@@ -7,6 +7,7 @@ import (
 
 	imaplib "github.com/emersion/go-imap/v2"
 
+	"pecd/fault"
 	"pecd/ledger"
 	"pecd/storage"
 )
@@ -87,7 +88,7 @@ func (s *session) setFlags(args []byte) error {
 		s.knowsModSeqs()
 	}
 	op := storage.SetFlags{Folder: s.view.folder.ID, Mode: q.mode, Flags: flags, UnchangedSince: q.unchanged,
-		Logged: s.did(ledger.MessageMarked, s.view.at, place{})}
+		Personal: s.view.readOnly, Logged: s.did(ledger.MessageMarked, s.view.at, place{})}
 	uids := s.view.uidsOf(spans)
 	if q.conditional && q.unchanged == 0 { // no message has so low a modseq
 		return s.modified(uids, nil)
@@ -97,7 +98,11 @@ func (s *session) setFlags(args []byte) error {
 	for chunk := range slices.Chunk(uids, storeChunk) {
 		step := op
 		step.UIDs = chunk
-		if err := s.commit(&step); err != nil {
+		err := s.commit(&step)
+		if step.Personal && fault.Is(err, fault.Denied) { // not any more
+			return errReadOnly
+		}
+		if err != nil {
 			return s.refuse(err)
 		}
 		found += len(step.Changed) + len(step.Modified)

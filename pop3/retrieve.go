@@ -62,19 +62,16 @@ func (s *session) top(args string) error {
 
 // record says that a message is read.
 func (s *session) record(i int) error {
-	return s.srv.cfg.Trail.Read(s.ctx, s.by, s.named(s.drop.uids[i]))
+	f := s.drop.folder
+	return s.srv.cfg.Trail.Read(s.ctx, s.by, trail.Messages{
+		Mailbox: s.grant.Address, Folder: f.Name, UIDValidity: f.UIDValidity, UIDs: []uint32{s.drop.uids[i]},
+	})
 }
 
 // unrecorded answers a reading that cannot be recorded.
 func (s *session) unrecorded(err error) error {
 	s.log.Error("pop3: reading not recorded", "error", err)
 	return s.refuse(tryAgain)
-}
-
-// named names messages of the maildrop for the PEC log.
-func (s *session) named(uids ...uint32) trail.Messages {
-	f := s.drop.folder
-	return trail.Messages{Mailbox: s.grant.Address, Folder: f.Name, UIDValidity: f.UIDValidity, UIDs: uids}
 }
 
 // open opens a message. Where that cannot be done the client is told, and body is nil.

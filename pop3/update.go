@@ -4,7 +4,6 @@ package pop3
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"pecd/fault"
@@ -63,45 +62,20 @@ func (s *session) quit(string) error {
 	return s.refuse("[SYS/TEMP] nessun messaggio eliminato, riprovare / no message was deleted, try again")
 }
 
-// maxTries is how often a QUIT looks again for what others have deleted meanwhile.
-const maxTries = 5
-
 // discard moves the marked messages, with the record of who did it, and returns
 // how many were still there.
 func (s *session) discard() (int, error) {
-	st := s.srv.cfg.Store
-	op := &storage.Discard{From: s.drop.folder.ID, UIDs: s.drop.markedUIDs(), Name: recoverableName, All: true}
+	op := &storage.Discard{From: s.drop.folder.ID, UIDs: s.drop.markedUIDs(), Name: recoverableName}
 	to := trail.Place{Mailbox: s.grant.Address, Folder: recoverableName}
 	if err := s.prepare(op, &to); err != nil {
 		return 0, err
 	}
-	for range maxTries {
-		step := new(storage.Step).Add(op)
-		if s.srv.cfg.Trail != nil {
-			step.Add(trail.Done(s.srv.cfg.Clock.Now(), ledger.MessageMoved, s.by, s.named(op.UIDs...), to)...)
-		}
-		err := st.Commit(s.ctx, step)
-		if err == nil {
-			return len(op.Source), nil
-		}
-		if !fault.Is(err, fault.Conflict) {
-			return 0, err
-		}
-		// What the record says must be what happened: only those that are there.
-		present := make(map[uint32]bool)
-		err = st.Flags(s.ctx, op.From, op.UIDs[0], op.UIDs[len(op.UIDs)-1], func(uid uint32, _ []string) error {
-			present[uid] = true
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
-		op.UIDs = slices.DeleteFunc(op.UIDs, func(uid uint32) bool { return !present[uid] })
-		if len(op.UIDs) == 0 {
-			return 0, nil
-		}
+	if s.srv.cfg.Trail != nil {
+		in := trail.Place{Mailbox: s.grant.Address, Folder: s.drop.folder.Name}
+		op.Logged = trail.Doing(s.srv.cfg.Clock.Now(), ledger.MessageMoved, s.by, in, to)
 	}
-	return 0, fault.New("pop3.discard", fault.Conflict, nil)
+	err := s.srv.cfg.Store.Commit(s.ctx, new(storage.Step).Add(op))
+	return len(op.Source), err
 }
 
 // prepare finds out how much the recoverable folder may hold, and its name: that

@@ -111,7 +111,10 @@ type SetFlags struct {
 	Flags  []string
 	// UnchangedSince, when not 0, leaves out messages with a later modseq.
 	UnchangedSince uint64
-	Logged         Logged // what got \Deleted
+	// Personal fails the step with Denied where \Seen is not the viewer's own: for
+	// who may change nothing else.
+	Personal bool
+	Logged   Logged // what got \Deleted
 
 	Changed  []Message // set by Commit: every message found, with its flags afterwards
 	Modified []uint32  // set by Commit: left out by UnchangedSince
@@ -124,8 +127,6 @@ type Expunge struct {
 	UIDs   []uint32
 	// DeletedOnly leaves messages without \Deleted in place.
 	DeletedOnly bool
-	// All fails the step with Conflict where one of UIDs is not there.
-	All bool
 	// Logged records what was removed.
 	Logged Logged
 

@@ -27,7 +27,7 @@ type Recoverable interface {
 
 // Discard moves messages into the recoverable folder of their mailbox, which is
 // made where there is none, subscribed. Their SavedDate is the present instant;
-// flags and dates are kept. UIDs that are gone are passed over, unless All is set.
+// flags and dates are kept. UIDs that are gone are passed over.
 type Discard struct {
 	From FolderID
 	UIDs []uint32
@@ -36,8 +36,8 @@ type Discard struct {
 	// Limit is how many octets the recoverable folder may hold afterwards, 0 for
 	// no bound; beyond it the step fails with Quota.
 	Limit int64
-	// All fails the step with Conflict where one of UIDs is not there.
-	All bool
+	// Logged records what was moved, where it was.
+	Logged Logged
 
 	Source []uint32 // set by Commit: UIDs found, ascending
 	Dest   []uint32 // set by Commit: their new UIDs, same order

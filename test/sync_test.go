@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,6 +128,9 @@ func syncBothWays(t *testing.T, user string, configure func(*syncWorld) []string
 	began = time.Now()
 	s.sync(true)
 	up, down, said := s.proxy.take()
+	if !strings.Contains(said, "FETCH") {
+		t.Errorf("no FETCH in what the program said: %.300q", said)
+	}
 	t.Logf("run without changes: %v, %d octets up, %d down", time.Since(began).Round(time.Millisecond), up, down)
 	if m := regexp.MustCompile(`(?im)^.*\b(APPEND|STORE|COPY|MOVE|BODY|RFC822|EXPUNGE)\b.*$`).FindString(said); m != "" {
 		t.Errorf("a run without changes said %q", m)

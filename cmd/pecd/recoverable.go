@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"pecd/fault"
 	"pecd/ledger"
 	"pecd/storage"
 )
@@ -55,25 +54,29 @@ func (n *node) purgeFolder(ctx context.Context, f storage.Folder, before time.Ti
 		return err
 	}
 	for {
-		op := &storage.Expunge{Folder: f.ID, All: true}
-		var octets int64
+		sizes := make(map[uint32]int64)
+		op := &storage.Expunge{Folder: f.ID, Logged: func(uids []uint32, _ uint32) []storage.Record {
+			e := ledger.Event{
+				At: n.clock.Now(), Kind: ledger.RecoverablePurged, Mailbox: box.Address, Messages: int64(len(uids)), Protocol: ledger.POP3,
+				Detail: "eliminati fino al / deleted up to " + before.UTC().Format(time.RFC3339),
+			}
+			for _, uid := range uids {
+				e.Size += sizes[uid]
+			}
+			return []storage.Record{recordOf(e).Record}
+		}}
 		err := n.store.Messages(ctx, f.ID, 0, 0, func(m storage.Message) error {
 			if !m.SavedDate.Before(before) || len(op.UIDs) == purgedAtOnce {
 				return errEnough // they came in order: the first one tells
 			}
 			op.UIDs = append(op.UIDs, m.UID)
-			octets += m.Size
+			sizes[m.UID] = m.Size
 			return nil
 		})
 		if err != nil && err != errEnough || len(op.UIDs) == 0 {
 			return ignoring(err, errEnough)
 		}
-		e := ledger.Event{
-			At: n.clock.Now(), Kind: ledger.RecoverablePurged, Mailbox: box.Address, Messages: int64(len(op.UIDs)), Size: octets, Protocol: ledger.POP3,
-			Detail: "eliminati fino al / deleted up to " + before.UTC().Format(time.RFC3339),
-		}
-		err = n.store.Commit(ctx, new(storage.Step).Add(op, recordOf(e)))
-		if err != nil && !fault.Is(err, fault.Conflict) { // taken back meanwhile: read again
+		if err := n.store.Commit(ctx, new(storage.Step).Add(op)); err != nil {
 			return err
 		}
 	}

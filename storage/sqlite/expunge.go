@@ -3,9 +3,6 @@
 package sqlite
 
 import (
-	"fmt"
-
-	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -21,9 +18,6 @@ func expunge(op *storage.Expunge) change {
 		if err != nil {
 			return err
 		}
-		if op.All && len(ms) < len(uids) {
-			return goneAlready(opName, len(ms), len(uids))
-		}
 		gone := ms[:0]
 		var expunged []uint32
 		for _, m := range ms {
@@ -38,11 +32,6 @@ func expunge(op *storage.Expunge) change {
 		}
 		return r.removeMessages(f, gone)
 	}
-}
-
-// goneAlready is the answer to whoever wants all or none.
-func goneAlready(op string, found, asked int) error {
-	return fault.New(op, fault.Conflict, fmt.Errorf("%d of %d messages are gone already", asked-found, asked))
 }
 
 // removeMessages takes messages, ascending by UID, out of their folder and

@@ -3,9 +3,11 @@
 package sqlite
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
+	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -164,6 +166,9 @@ func setFlags(op *storage.SetFlags) (change, error) {
 		f, err := r.folder(opName, op.Folder)
 		if err != nil {
 			return err
+		}
+		if op.Personal && !(f.PersonalSeen && r.viewer != "") {
+			return fault.New(opName, fault.Denied, fmt.Errorf("\\Seen of folder %d is not personal", f.ID))
 		}
 		var found []storage.Message
 		var modified, doomed []uint32

@@ -38,9 +38,6 @@ func discard(op *storage.Discard) (change, error) {
 		if err != nil {
 			return err
 		}
-		if op.All && len(ms) < len(uids) {
-			return goneAlready(opName, len(ms), len(uids))
-		}
 		if len(ms) == 0 {
 			return nil
 		}
@@ -62,7 +59,10 @@ func discard(op *storage.Discard) (change, error) {
 			return fault.New(opName, fault.Quota, fmt.Errorf("recoverable folder %d would hold %d bytes of %d", to.ID, bytes, op.Limit))
 		}
 		r.after(func() { op.Source, op.Dest, op.Folder = source, dest, to.ID })
-		return r.removeMessages(from, ms)
+		if err := r.removeMessages(from, ms); err != nil {
+			return err
+		}
+		return r.logged(opName, op.Logged, source, from.UIDValidity)
 	}, nil
 }
 

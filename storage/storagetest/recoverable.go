@@ -32,8 +32,15 @@ func testDiscard(e *env) {
 	}
 	e.ok(&storage.SetFlags{Folder: in.ID, UIDs: []uint32{2}, Mode: storage.AddFlags, Flags: []string{`\Seen`}})
 	before := e.message(in, 2)
-	op := &storage.Discard{From: in.ID, UIDs: []uint32{3, 2, 9, 2}, Name: deleted}
+	op := &storage.Discard{From: in.ID, UIDs: []uint32{3, 2, 9, 2}, Name: deleted, Logged: func(uids []uint32, validity uint32) []storage.Record {
+		return []storage.Record{{Event: fmt.Sprint("moved ", uids, validity == in.UIDValidity)}}
+	}}
 	e.ok(op)
+	recorded := ""
+	if err := e.Store.Records(e.ctx, 1, func(r storage.Record) error { recorded += r.Event; return nil }); err != nil {
+		e.Fatal(err)
+	}
+	equal(e, "recorded", recorded, "moved [2 3] true")
 	equal(e, "moved", fmt.Sprint(op.Source, op.Dest), "[2 3] [1 2]")
 	f := must(e.FolderByID(e.ctx, op.Folder))(e)
 	equal(e, "folder", fmt.Sprint(f.Name, f.Recoverable, f.Subscribed, f.Messages, f.Unseen, f.Bytes), deleted+"true true 2 1 5")
@@ -102,8 +109,7 @@ func testDiscardRefused(e *env) {
 	e.fails(fault.NotFound, &storage.Discard{From: in.ID + 9, UIDs: []uint32{1}, Name: deleted})
 	e.fails(fault.Invalid, &storage.Discard{From: in.ID, UIDs: []uint32{1}})
 	e.fails(fault.Quota, &storage.Discard{From: in.ID, UIDs: []uint32{1, 2}, Name: deleted, Limit: 9})
-	e.fails(fault.Conflict, &storage.Discard{From: in.ID, UIDs: []uint32{1, 9}, Name: deleted, All: true})
-	op := &storage.Discard{From: in.ID, UIDs: []uint32{1, 1}, Name: deleted, Limit: 5, All: true}
+	op := &storage.Discard{From: in.ID, UIDs: []uint32{1, 1}, Name: deleted, Limit: 5}
 	e.ok(op)
 	e.fails(fault.Quota, &storage.Discard{From: in.ID, UIDs: []uint32{2}, Name: deleted, Limit: 9})
 	e.fails(fault.Denied, &storage.Discard{From: op.Folder, UIDs: []uint32{1}, Name: deleted})
@@ -175,14 +181,4 @@ func testUIDLs(e *env) {
 	e.ok(step.Ops...)
 	equal(e, "many", strings.Count(known(other), "="), many)
 	e.ok(&storage.DeleteFolder{Mailbox: in.Mailbox, Name: "s"})
-}
-
-func testExpungeAll(e *env) {
-	in := e.box("a@x.it")
-	e.put(in, "x")
-	e.put(in, "y")
-	e.fails(fault.Conflict, &storage.Expunge{Folder: in.ID, UIDs: []uint32{1, 9}, All: true})
-	op := &storage.Expunge{Folder: in.ID, UIDs: []uint32{2, 1, 2}, All: true}
-	e.ok(op)
-	equal(e, "expunged", fmt.Sprint(op.Expunged), "[1 2]")
 }

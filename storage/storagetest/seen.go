@@ -84,6 +84,9 @@ func testPersonalSeen(e *env) {
 	e.again()
 	e.clean()
 
+	own := &storage.SetFlags{Folder: in.ID, UIDs: []uint32{3}, Mode: storage.AddFlags, Flags: []string{`\Seen`}, Personal: true}
+	e.fails(fault.Denied, own)
+	e.as("ugo").ok(own)
 	// When the option goes, everything is as the messages have it, and is told.
 	before = e.now(in).ModSeq
 	changed, cancel := e.Store.Watch(in.ID)
@@ -92,6 +95,7 @@ func testPersonalSeen(e *env) {
 	<-changed
 	ch := must(e.Store.Changes(e.ctx, in.ID, before))(e)
 	equal(e, "changed", fmt.Sprint(uids(ch.Changed)), "[1 2 3]")
+	e.as("ugo").fails(fault.Denied, own)
 	e.setPersonal(in.Mailbox, true)
 	ugo = e.as("ugo")
 	equal(e, "anew", ugo.flagsOf(in, 1)+"|"+ugo.flagsOf(in, 2)+"|"+ugo.flagsOf(in, 3), `\Answered \Seen|\Answered|`)

@@ -53,7 +53,6 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"DiscardRefused", testDiscardRefused},
 		{"RecoverableQuota", testRecoverableQuota},
 		{"UIDLs", testUIDLs},
-		{"ExpungeAll", testExpungeAll},
 		{"Changes", testChanges},
 		{"Horizon", testHorizon},
 		{"Watch", testWatch},
