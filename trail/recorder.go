@@ -157,8 +157,10 @@ func (r *Recorder) locked(ctx context.Context, do func()) error {
 func (r *Recorder) flush(ctx context.Context, last bool) {
 	now := r.cfg.Clock.Now()
 	r.mu.Lock()
-	r.waiting = append(r.waiting, r.logins.due(now, last)...)
-	r.waiting = append(r.waiting, r.refused.due(now, last)...)
+	if last || len(r.waiting) < maxWaiting { // what cannot be written is counted on, and does not pile up
+		r.waiting = append(r.waiting, r.logins.due(now, last)...)
+		r.waiting = append(r.waiting, r.refused.due(now, last)...)
+	}
 	for k, uids := range r.reads {
 		r.waiting = append(r.waiting, events(now, ledger.MessageRead, k.who, Messages{k.mailbox, k.folder, k.uidValidity, uids})...)
 	}

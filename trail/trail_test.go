@@ -242,6 +242,32 @@ func TestWhatCannotBeWrittenWaits(t *testing.T) {
 	}
 }
 
+// TestAnAttackOnABrokenStoreIsCounted: while nothing can be written, memory does
+// not grow with the time that it takes, and no attempt is forgotten.
+func TestAnAttackOnABrokenStoreIsCounted(t *testing.T) {
+	f := newFixture(t)
+	f.log.broken = true
+	const kinds, minutes = 4000, 30
+	for range minutes {
+		for i := range 2 * kinds {
+			f.Denied(Who{Channel: ledger.IMAP, Remote: fmt.Sprint("host", i%kinds)}, "why")
+		}
+		f.pass(window)
+	}
+	if n := len(f.waiting); n > maxWaiting+kinds {
+		t.Errorf("%d records wait", n)
+	}
+	f.log.broken = false
+	f.flush(ctx, true)
+	n := 0
+	for _, e := range f.log.events {
+		n += int(max(e.Count, 1))
+	}
+	if n != 2*kinds*minutes {
+		t.Errorf("%d attempts on record of %d", n, 2*kinds*minutes)
+	}
+}
+
 func TestRunWritesWhatIsLeft(t *testing.T) {
 	f := newFixture(t)
 	running, stop := context.WithCancel(ctx)

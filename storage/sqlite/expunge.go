@@ -45,18 +45,24 @@ func (r *run) removeMessages(f storage.Folder, ms []message) error {
 	if err := r.row("UPDATE folders SET modseq = modseq + 1 WHERE id = ? RETURNING modseq", f.ID).Scan(&modseq); err != nil {
 		return err
 	}
+	var imported bool // any message of the folder has an identifier of POP3
+	if err := r.row("SELECT EXISTS (SELECT 1 FROM uidls WHERE folder = ?)", f.ID).Scan(&imported); err != nil {
+		return err
+	}
 	var unseen, bytes int64
 	for _, m := range ms {
-		for _, q := range [...]string{
-			"DELETE FROM messages WHERE folder = ? AND uid = ?",
-			"DELETE FROM uidls WHERE folder = ? AND uid = ?",
-		} {
-			if _, err := r.exec(q, f.ID, m.uid); err != nil {
+		if _, err := r.exec("DELETE FROM messages WHERE folder = ? AND uid = ?", f.ID, m.uid); err != nil {
+			return err
+		}
+		if imported {
+			if _, err := r.exec("DELETE FROM uidls WHERE folder = ? AND uid = ?", f.ID, m.uid); err != nil {
 				return err
 			}
 		}
-		if err := r.forgetSeen(m); err != nil {
-			return err
+		if f.PersonalSeen { // without it there are no rows
+			if err := r.forgetSeen(m); err != nil {
+				return err
+			}
 		}
 		r.refBody(m.body, -1)
 		unseen += int64(1 - btoi(m.flags.seen()))
