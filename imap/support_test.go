@@ -269,7 +269,7 @@ type script struct {
 
 func newScript(t testing.TB, conn net.Conn) *script {
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute))
 	return &script{t: t, conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}
 }
 
