@@ -85,7 +85,7 @@ func TestAdministrationIsRecorded(t *testing.T) {
 			id = a.ID
 			return err
 		}, []string{"app_password.created by root:  g@terzo.example anna Telefono [ > imap: read]"}},
-		{func() error { return h.RevokeProgram(by, "anna", id) }, []string{"app_password.revoked by root:   anna Telefono [imap: read > ]"}},
+		{func() error { return h.RevokeProgram(by, "anna", id) }, []string{"app_password.revoked by root:  g@terzo.example anna Telefono [imap: read > ]"}},
 		{func() error {
 			_, _, err := h.CreateProgram(by, NewProgram{Login: "anna", Name: "Tablet", Protocols: storage.ByIMAP | storage.ByPOP3, Permission: storage.MayRead})
 			return err

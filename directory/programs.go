@@ -177,9 +177,20 @@ func programScope(a storage.AppPassword) string {
 	return scope
 }
 
-// revoked records the end of an application password.
-func (d *Directory) revoked(ctx context.Context, a storage.AppPassword) *storage.AppendRecord {
-	return d.recorded(ctx, ledger.Event{Kind: ledger.ProgramRevoked, User: a.Login, Program: a.Name, From: programScope(a)})
+// revoke adds to step the end of an application password at an instant, and its
+// record, which names the mailbox that the record of its beginning names.
+func (d *Directory) revoke(ctx context.Context, step *storage.Step, a storage.AppPassword, at time.Time) error {
+	e := ledger.Event{Kind: ledger.ProgramRevoked, User: a.Login, Program: a.Name, From: programScope(a)}
+	if a.Mailbox != 0 {
+		m, err := d.st.MailboxByID(ctx, a.Mailbox)
+		if err != nil {
+			return err
+		}
+		e.Mailbox = m.Address
+	}
+	a.Revoked = at
+	step.Add(&storage.PutAppPassword{AppPassword: a}, d.recorded(ctx, e))
+	return nil
 }
 
 // Programs lists a user's application passwords, those that have ended too, by
@@ -212,8 +223,11 @@ func (d *Directory) RevokeProgram(ctx context.Context, login string, id int64) e
 		if a.ID != id || !a.Revoked.IsZero() {
 			continue
 		}
-		a.Revoked = d.clk.Now().UTC()
-		err := d.st.Commit(ctx, new(storage.Step).Add(&storage.PutAppPassword{AppPassword: a}, d.revoked(ctx, a)))
+		var step storage.Step
+		if err := d.revoke(ctx, &step, a, d.clk.Now().UTC()); err != nil {
+			return fault.Wrap(op, err)
+		}
+		err := d.st.Commit(ctx, &step)
 		d.programs.drop(string(a.Sum[:]))
 		return fault.Wrap(op, err)
 	}

@@ -48,8 +48,9 @@ func (d *Directory) DeleteUser(ctx context.Context, login string) error {
 		if !a.Revoked.IsZero() {
 			continue
 		}
-		a.Revoked = now
-		step.Add(&storage.PutAppPassword{AppPassword: a}, d.revoked(ctx, a))
+		if err := d.revoke(ctx, step, a, now); err != nil {
+			return fault.Wrap(op, err)
+		}
 		sums = append(sums, string(a.Sum[:]))
 	}
 	err = d.st.Commit(ctx, step)
