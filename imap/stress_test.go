@@ -88,6 +88,7 @@ func (w *stress) checkpoint(clients []*stressClient) {
 			}
 			c.command("NOOP")
 			c.learn()
+			c.command("NOOP")
 			c.equal("checkpoint", c.model.seq, fresh.model.seq)
 			if c.resyncs && c.random.IntN(2) == 0 {
 				c.open(folder, true)
