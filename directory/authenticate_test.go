@@ -113,6 +113,9 @@ func TestSetPasswordRefuses(t *testing.T) {
 	h.want(h.SetPassword(ctx, "uno@alfa.example", "corta"), fault.Invalid)
 	h.want(h.SetPassword(ctx, "uno@alfa.example", strings.Repeat("x", maxPassword+1)), fault.Invalid)
 	h.want(h.SetPassword(ctx, "nessuno", password), fault.NotFound)
+	if err := h.SetPassword(ctx, "nessuno", password); !strings.HasSuffix(err.Error(), unknownUser) {
+		t.Errorf("whoever typed the name reads %q", err)
+	}
 	h.want(h.SetPassword(ctx, "a b", password), fault.NotFound)
 	h.want(h.CreateUser(ctx, NewUser{Login: "uno@alfa.example", Password: password}), fault.Exists)
 	if _, err := h.Authenticate(ctx, "uno@alfa.example", password, storage.ByIMAP); err != nil {

@@ -106,16 +106,19 @@ func (d *Directory) UsersOf(ctx context.Context, address string) ([]storage.Gran
 
 // present reads a user from the store by his login; NotFound where he was deleted.
 func (d *Directory) present(ctx context.Context, login string) (storage.User, error) {
+	unknown := fault.Say("directory.user", fault.NotFound, unknownUser)
 	name, ok := canonicalLogin(login)
 	if !ok {
-		return storage.User{}, fault.Say("directory.user", fault.NotFound, unknownUser)
+		return storage.User{}, unknown
 	}
 	u, err := d.st.User(ctx, name)
-	if err != nil {
-		return storage.User{}, sayUnknownUser(err)
-	}
-	if !u.Deleted.IsZero() {
-		return storage.User{}, fault.Say("directory.user", fault.NotFound, unknownUser)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return storage.User{}, unknown
+	case err != nil:
+		return storage.User{}, err
+	case !u.Deleted.IsZero():
+		return storage.User{}, unknown
 	}
 	return u, nil
 }

@@ -127,13 +127,6 @@ const loginTaken = "il nome utente esiste già / the login exists"
 
 const unknownUser = "utente sconosciuto / unknown user"
 
-func sayUnknownUser(err error) error {
-	if fault.Is(err, fault.NotFound) {
-		return &fault.Error{Op: "directory.user", Kind: fault.NotFound, Text: unknownUser, Err: err}
-	}
-	return err
-}
-
 // Grant sets what a user may do with a mailbox; 0 takes everything away. A
 // mailbox of a tier for one user is held by the login that equals its address:
 // granting it to another is Denied (S4-011).

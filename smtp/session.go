@@ -54,7 +54,12 @@ func (d submission) mail(ctx context.Context, who directory.Principal, sender st
 
 func (submission) rcpt(context.Context, string) error { return nil }
 
+// deliver asks once more what mail asked: a client may keep a transaction open for
+// as long as it likes, and what was taken away meanwhile must not send (S0-44).
 func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
+	if err := d.mail(ctx, e.who, e.sender); err != nil {
+		return "", err
+	}
 	return d.Submit(ctx, pipeline.Submission{Login: e.who.Login, Program: e.who.Program, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
 }
 

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"pecd/directory"
 	"pecd/fault"
 )
 
@@ -129,5 +131,39 @@ func TestSubmission_LostConnectionKeepsNothing(t *testing.T) {
 	}
 	if len(p.messages()) != 0 {
 		t.Error("kept")
+	}
+}
+
+// revocable is fakeAuth whose logins end at some time.
+type revocable struct {
+	fakeAuth
+	revoked atomic.Bool
+}
+
+func (r *revocable) MaySubmit(context.Context, directory.Principal, string) error {
+	if r.revoked.Load() {
+		return fault.Say("fake", fault.Denied, "accesso revocato / access was revoked")
+	}
+	return nil
+}
+
+// TestS0_44_RevokedInTransaction: a transaction that was begun before does not
+// outlive the login.
+func TestS0_44_RevokedInTransaction(t *testing.T) {
+	p, dir := &fakePoint{}, &revocable{}
+	c := dial(t, serve(t, NewSubmission(quiet(ServerConfig{}), dir, p), false))
+	c.cmd("EHLO x", "250-")
+	c.startTLS()
+	c.cmd("EHLO x", "250-")
+	c.cmd("AUTH PLAIN "+plain(testLogin, testPassword), "235 ")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "250 ")
+	c.cmd("RCPT TO:<bianchi@beta.example>", "250 ")
+	dir.revoked.Store(true)
+	c.cmd("DATA", "354 ")
+	c.cmd("Subject: x\r\n\r\ntext\r\n.", "550 5.7.1 ")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "550 5.7.1 ")
+	c.alive()
+	if len(p.got) != 0 {
+		t.Errorf("%d messages were taken", len(p.got))
 	}
 }
