@@ -241,8 +241,13 @@ func (c *stressClient) again() {
 		c.open([]string{"INBOX", "INBOX", "Bozze"}[c.random.IntN(3)], false)
 		return
 	}
-	c.command("NOOP")
-	c.learn()
+	// NOOP comes last: while FETCH is answered no removal may be told, so modseqs
+	// that it tells may be above that of one.
+	for known := false; !known && !c.w.over.Load(); {
+		c.learn()
+		c.command("NOOP")
+		known = !slices.ContainsFunc(c.model.seq, func(h held) bool { return h.uid == 0 || h.modseq == 0 })
+	}
 	switch c.random.IntN(3) {
 	case 0:
 		c.command("UNSELECT")
