@@ -29,7 +29,7 @@ type Directory interface {
 	AuthenticateToken(ctx context.Context, login, token string, by storage.Protocol) (directory.Principal, error)
 	// TakesTokens reports whether there is anybody to verify tokens.
 	TakesTokens() bool
-	// MaySubmit checks at MAIL FROM that who logged in still may, and may send
+	// MaySubmit checks at MAIL FROM and at DATA that who logged in still may, and may send
 	// as the mailbox with this address.
 	MaySubmit(ctx context.Context, p directory.Principal, address string) error
 }
