@@ -62,7 +62,7 @@ bench: build
 
 # Small numbers: that everything is delivered, no rates.
 bench-short:
-	@$(MAKE) --no-print-directory bench BENCH='--cells local1,single,imap100k,imap10k --rounds 1 --seconds 1 --scale 0.01 --no-syncs'
+	@$(MAKE) --no-print-directory bench BENCH='--cells local1,single,imap100k,imap10k,logins --rounds 1 --seconds 1 --scale 0.01 --no-syncs'
 
 fuzz:
 	@GO=$(GO) tools/fuzz.sh $(FUZZTIME)

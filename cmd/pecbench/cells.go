@@ -29,6 +29,7 @@ func allCells() []cell {
 		imap10kCell(),
 		startCell(),
 		fetchUnderLoadCell(),
+		loginsCell(),
 	}
 }
 

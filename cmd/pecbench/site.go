@@ -43,6 +43,7 @@ type provider struct {
 	config       string // its configuration file
 	store        string
 	smtps, imaps string
+	pop3s        string
 	debug        string // listener for profiles
 }
 
@@ -133,17 +134,17 @@ func (s *site) copyTo(dir string, set map[string]any) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(14)
+	ports, err := freePorts(18)
 	if err != nil {
 		return nil, err
 	}
 	mx := map[string]any{c.alfa.domain: ports[0], c.beta.domain: ports[1]}
 	for i, p := range []*provider{c.alfa, c.beta} {
-		of := ports[2+6*i:]
-		p.smtps, p.imaps, p.debug = of[0], of[1], of[2]
+		of := ports[2+8*i:]
+		p.smtps, p.imaps, p.debug, p.pop3s = of[0], of[1], of[2], of[5]
 		keys := map[string]any{
 			"listen.mx": ports[i], "listen.smtps": p.smtps, "listen.imaps": p.imaps, "listen.debug": p.debug,
-			"listen.submission": of[3], "listen.imap": of[4], "listen.metrics": "", "listen.http": "", "relay.routes": mx,
+			"listen.submission": of[3], "listen.imap": of[4], "listen.pop3s": p.pop3s, "listen.pop3": of[6], "listen.metrics": "", "listen.http": "", "relay.routes": mx,
 		}
 		maps.Copy(keys, set)
 		if err := p.configure(keys); err != nil {
