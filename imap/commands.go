@@ -138,7 +138,7 @@ func (c *conn) failed(err error) {
 		c.bye("cartella eliminata / selected mailbox was deleted")
 	case errors.As(err, &refused):
 		c.bye(strings.TrimPrefix(statusLine(refused), string(refused.Type)+" "))
-	case c.srv.closing.Load():
+	case c.srv.conns.Closing():
 		c.bye("servizio in chiusura / server shutting down")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		c.bye("tempo scaduto / timed out")
@@ -156,9 +156,9 @@ func (c *conn) readLiteral(p []byte) (int, error) {
 	if int64(len(p)) > c.left {
 		p = p[:c.left]
 	}
-	c.readBy.Store(min(c.after(c.srv.timing.progress), c.litBy))
+	c.ReadBy.Store(min(c.after(c.srv.timing.progress), c.litBy))
 	n, err := c.in.Read(p)
-	c.readBy.Store(0)
+	c.ReadBy.Store(0)
 	c.left -= int64(n)
 	if err != nil {
 		c.failed(err)
@@ -239,16 +239,16 @@ func (c *conn) awaitCommand() error {
 	if c.session != nil && c.session.open() {
 		by = c.after(c.srv.timing.idle)
 	}
-	c.readBy.Store(by)
+	c.ReadBy.Store(by)
 	c.waiting.Store(true)
 	var err error
-	if c.srv.closing.Load() {
+	if c.srv.conns.Closing() {
 		err = errClosing
 	} else {
 		_, err = c.in.Peek(1)
 	}
 	c.waiting.Store(false)
-	c.readBy.Store(0)
+	c.ReadBy.Store(0)
 	return err
 }
 
@@ -322,7 +322,7 @@ func (c *conn) piece() ([]byte, error) {
 
 // nextSASL passes a line of an authentication exchange on.
 func (c *conn) nextSASL() error {
-	c.readBy.Store(c.loginBy)
+	c.ReadBy.Store(c.loginBy)
 	line, err := c.readLine(maxSASL)
 	if err != nil {
 		return err
@@ -335,7 +335,7 @@ func (c *conn) nextSASL() error {
 // readPast reads the rest of a command that was refused, literals included.
 func (c *conn) readPast(n int64) error {
 	for {
-		c.readBy.Store(c.after(c.srv.timing.line))
+		c.ReadBy.Store(c.after(c.srv.timing.line))
 		if _, err := io.CopyN(io.Discard, c.in, n); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pecd/connections"
 	"pecd/directory"
 	"pecd/storage"
 )
@@ -48,10 +49,8 @@ var errClosing = errors.New("imap: connection is closing")
 type conn struct {
 	srv         *Server
 	ctx         context.Context // of the connection, for work on its behalf
-	cancel      context.CancelFunc
-	raw         net.Conn
-	socket      *gather  // above raw, under TLS; nil before the handshake
-	net         net.Conn // raw, or TLS above it
+	socket      *gather         // above raw, under TLS; nil before the handshake
+	net         net.Conn        // raw, or TLS above it
 	implicitTLS bool
 	remote      netip.Addr
 	network     netip.Prefix // what MaxConnsPerIP counts
@@ -61,12 +60,11 @@ type conn struct {
 
 	reader // commands.go
 
-	// Deadlines in nanoseconds of the server's clock, 0 for none.
-	readBy, writeBy atomic.Int64
-	loginBy         int64
-	waiting         atomic.Bool // for the first octet of a command
-	shaking         atomic.Bool // in the TLS handshake
-	closed          sync.Once
+	connections.Deadlines
+	loginBy int64
+	waiting atomic.Bool // for the first octet of a command
+	shaking atomic.Bool // in the TLS handshake
+	closed  sync.Once
 
 	wmu       sync.Mutex
 	out       *[]byte // from the pool while something is held
@@ -76,15 +74,16 @@ type conn struct {
 }
 
 func newConn(ctx context.Context, srv *Server, raw net.Conn, implicitTLS bool) *conn {
-	c := &conn{srv: srv, raw: raw, net: raw, implicitTLS: implicitTLS}
-	c.ctx, c.cancel = context.WithCancel(storage.Interactive(ctx))
+	c := &conn{srv: srv, net: raw, implicitTLS: implicitTLS}
+	c.Raw = raw
+	c.ctx, c.Cancel = context.WithCancel(storage.Interactive(ctx))
 	if ap, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		c.remote = ap.Addr().Unmap()
 	}
 	c.network = directory.ClientNetwork(raw.RemoteAddr())
 	c.in = bufio.NewReaderSize(beforeRead{c}, inBuffer)
 	c.loginBy = c.after(srv.timing.login)
-	c.readBy.Store(c.loginBy)
+	c.ReadBy.Store(c.loginBy)
 	return c
 }
 
@@ -104,11 +103,11 @@ func (r beforeRead) Read(p []byte) (int, error) {
 
 // secure runs the TLS handshake.
 func (c *conn) secure() error {
-	c.socket = &gather{Conn: c.raw}
+	c.socket = &gather{Conn: c.Raw}
 	t := tls.Server(c.socket, c.srv.cfg.TLS)
 	c.shaking.Store(true)
 	defer c.shaking.Store(false)
-	if c.srv.closing.Load() {
+	if c.srv.conns.Closing() {
 		return errClosing
 	}
 	if err := t.HandshakeContext(c.ctx); err != nil {
@@ -220,11 +219,11 @@ func (c *conn) copyLarge(l *large, r io.ReaderAt, off, n int64) error {
 			return unexpected(err)
 		}
 		off, n = off+int64(len(piece)), n-int64(len(piece))
-		c.writeBy.Store(c.after(c.srv.timing.progress))
+		c.WriteBy.Store(c.after(c.srv.timing.progress))
 		c.socket.hold(l.records)
 		_, err := c.net.Write(piece)
 		err = errors.Join(err, c.socket.release())
-		c.writeBy.Store(0)
+		c.WriteBy.Store(0)
 		if err != nil {
 			c.dead = true
 			return errOutput
@@ -252,14 +251,14 @@ func (c *conn) flushLocked() error {
 	if c.dead {
 		return net.ErrClosed
 	}
-	c.writeBy.Store(c.after(c.srv.timing.progress))
+	c.WriteBy.Store(c.after(c.srv.timing.progress))
 	var err error
 	if c.deflating {
 		err = c.deflate(*b)
 	} else {
 		_, err = c.net.Write(*b)
 	}
-	c.writeBy.Store(0)
+	c.WriteBy.Store(0)
 	if err != nil {
 		c.dead = true
 	}
@@ -287,47 +286,27 @@ func (c *conn) Close() error {
 	c.closed.Do(func() {
 		_ = c.flush()
 		c.stop()
-		c.cancel()
+		c.Cancel()
 		err = c.net.Close()
-		c.srv.leave(c)
+		c.srv.conns.Leave(c)
 	})
 	return err
 }
 
-// hint tells the connection that the server is closing: it says BYE as soon as
+// Hint implements connections.Conn. It tells the connection that the server is closing: it says BYE as soon as
 // it waits for a command. A handshake, which may never come, is not waited for.
-// Called with Server.closing set.
-func (c *conn) hint() {
+// Called with the set closing.
+func (c *conn) Hint() {
 	if c.waiting.Load() || c.shaking.Load() {
-		c.wake()
-	}
-}
-
-// wake makes the connection's goroutine stop reading, for good.
-func (c *conn) wake() { _ = c.raw.SetReadDeadline(time.Unix(1, 0)) }
-
-// cut ends the connection from outside, without ceremony.
-func (c *conn) cut() {
-	c.cancel()
-	_ = c.raw.Close()
-}
-
-// overdue cuts or wakes a connection whose deadline has passed.
-func (c *conn) overdue(now int64) {
-	if by := c.writeBy.Load(); by != 0 && now > by {
-		c.cut()
-		return
-	}
-	if by := c.readBy.Load(); by != 0 && now > by {
-		c.wake()
+		c.Wake()
 	}
 }
 
 // LocalAddr and RemoteAddr implement net.Conn.
-func (c *conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+func (c *conn) LocalAddr() net.Addr { return c.Raw.LocalAddr() }
 
 // RemoteAddr implements net.Conn.
-func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+func (c *conn) RemoteAddr() net.Addr { return c.Raw.RemoteAddr() }
 
 // The library's deadlines are fixed (30 s for a command, five minutes for a
 // literal of any size); the filter keeps rolling ones instead.

@@ -246,9 +246,7 @@ func TestSlowReaderIsCut(t *testing.T) {
 	s.send("a FETCH 1 BODY[]\r\n")
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		f.server.mu.Lock()
-		n := len(f.server.conns)
-		f.server.mu.Unlock()
+		n := f.server.conns.Len()
 		if n == 0 {
 			return
 		}

@@ -133,9 +133,7 @@ func TestPipelinedFetches(t *testing.T) {
 	other.ok("FETCH 1:* FLAGS")
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		f.server.mu.Lock()
-		n := len(f.server.conns)
-		f.server.mu.Unlock()
+		n := f.server.conns.Len()
 		if n == 1 {
 			break
 		}
@@ -215,13 +213,11 @@ func TestShutdown_HandshakeThatNeverComes(t *testing.T) {
 	s.send("a STARTTLS\r\n")
 	s.expect(`^a OK`)
 	shaking := func() (n int) {
-		f.server.mu.Lock()
-		defer f.server.mu.Unlock()
-		for c := range f.server.conns {
+		f.server.conns.Each(func(c *conn) {
 			if c.shaking.Load() {
 				n++
 			}
-		}
+		})
 		return n
 	}
 	for end := time.Now().Add(5 * time.Second); shaking() < 2; time.Sleep(time.Millisecond) {

@@ -50,12 +50,12 @@ func (s *session) push() (stop func() error) {
 		defer func() {
 			if recovered(s.log, recover()) {
 				err = errPushing
-				s.c.cut()
+				s.c.Cut()
 			}
 		}()
 		for dirty := true; ; {
 			if err = s.pushed(dirty); err != nil {
-				s.c.wake()
+				s.c.Wake()
 				return
 			}
 			again, stop := s.srv.cfg.Clock.After(recheckIdle)

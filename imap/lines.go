@@ -15,9 +15,9 @@ var errTooLong = errors.New("imap: line too long")
 // beginning and the end of the line, joined.
 func (c *conn) readLine(limit int) ([]byte, error) {
 	if c.stage != inSASL {
-		c.readBy.Store(c.after(c.srv.timing.line))
+		c.ReadBy.Store(c.after(c.srv.timing.line))
 	}
-	defer c.readBy.Store(0)
+	defer c.ReadBy.Store(0)
 	c.lineBuf = c.lineBuf[:0]
 	total := 0
 	for {

@@ -143,7 +143,7 @@ func (c *conn) assemble(rest []byte) ([]byte, error) {
 		}
 		args = append(args, '\r', '\n')
 		args = append(args, make([]byte, lit.size)...)
-		c.readBy.Store(c.after(c.srv.timing.line))
+		c.ReadBy.Store(c.after(c.srv.timing.line))
 		if _, err := io.ReadFull(c.in, args[len(args)-int(lit.size):]); err != nil {
 			return nil, err
 		}

@@ -35,8 +35,8 @@ func (s *Server) newSession(ic *imapserver.Conn) (imapserver.Session, *imapserve
 
 // begin secures the connection.
 func (c *conn) begin() error {
-	c.readBy.Store(c.loginBy)
-	defer c.readBy.Store(0)
+	c.ReadBy.Store(c.loginBy)
+	defer c.ReadBy.Store(0)
 	if !c.implicitTLS {
 		if err := c.plainDialog(); err != nil {
 			return err

@@ -221,9 +221,7 @@ func TestSearchIsAbandoned(t *testing.T) {
 	<-opening
 	s.conn.Close()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		f.server.mu.Lock()
-		n := len(f.server.conns)
-		f.server.mu.Unlock()
+		n := f.server.conns.Len()
 		if n == 0 {
 			break
 		}

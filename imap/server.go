@@ -25,16 +25,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"pecd/clock"
+	"pecd/connections"
 	"pecd/directory"
 	"pecd/fault"
 	"pecd/storage"
@@ -113,18 +112,7 @@ type Server struct {
 	large      chan *large   // for large literals; filled in when first used
 	scans      chan struct{} // one slot for each message being read through
 	orders     chan struct{} // one slot for each SORT or THREAD that holds what it orders
-
-	closing  atomic.Bool
-	stopping chan struct{} // closed when closing is set
-	ended    chan struct{} // closed when Shutdown is done with waiting
-
-	mu        sync.Mutex
-	started   bool // the reaper runs
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	perIP     map[netip.Prefix]int
-	running   sync.WaitGroup // connections
-	reaper    sync.WaitGroup
+	conns      *connections.Set[*conn]
 }
 
 // NewServer returns a server that does nothing before Serve.
@@ -143,18 +131,14 @@ func NewServer(cfg Config) *Server {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:       cfg,
-		log:       log,
-		timing:    defaultTiming(),
-		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }},
-		deflated:  &sync.Pool{New: func() any { return new(bytes.Buffer) }},
-		scans:     make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
-		orders:    make(chan struct{}, runtime.GOMAXPROCS(0)),
-		stopping:  make(chan struct{}),
-		ended:     make(chan struct{}),
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
-		perIP:     make(map[netip.Prefix]int),
+		cfg:      cfg,
+		log:      log,
+		timing:   defaultTiming(),
+		buffers:  &sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }},
+		deflated: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		scans:    make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		orders:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		conns:    connections.NewSet[*conn](cfg.Clock, cfg.MaxConns, cfg.MaxConnsPerIP),
 	}
 	s.structures = newScanned(s.scans)
 	s.large = make(chan *large, largeBuffers)
@@ -181,105 +165,24 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 	if s.cfg.TLS == nil {
 		return fault.New(op, fault.Internal, errors.New("no TLS configuration"))
 	}
-	if !s.open(l) {
+	if !s.conns.Open(l, s.timing.tick) {
 		return fault.New(op, fault.Disabled, net.ErrClosed)
 	}
-	defer s.release(l)
+	defer s.conns.Release(l)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	err := s.lib.Serve(&gate{Listener: l, srv: s, ctx: context.WithoutCancel(ctx), implicitTLS: implicitTLS})
-	if err != nil && ctx.Err() == nil && !s.closing.Load() {
+	if err != nil && ctx.Err() == nil && !s.conns.Closing() {
 		return fault.New(op, fault.Internal, err)
 	}
 	return nil
 }
 
-func (s *Server) open(l net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() {
-		l.Close()
-		return false
-	}
-	s.listeners[l] = struct{}{}
-	if !s.started {
-		s.started = true
-		s.reaper.Add(1)
-		go s.reap()
-	}
-	return true
-}
-
-func (s *Server) release(l net.Listener) {
-	l.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
-}
-
 // Shutdown closes the listeners, lets commands that are being answered finish
-// (long searches are refused), says BYE to every client and waits. When ctx ends first, the connections left
-// are cut and its error is returned.
+// (long searches are refused), says BYE to every client and waits. When ctx ends
+// first, the connections left are cut and its error is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	again := s.closing.Swap(true)
-	if !again {
-		close(s.stopping)
-	}
-	for l := range s.listeners {
-		l.Close()
-	}
-	for c := range s.conns {
-		c.hint()
-	}
-	s.mu.Unlock()
-	if again {
-		select {
-		case <-s.ended:
-			return nil
-		case <-ctx.Done():
-			return fault.New("imap.Shutdown", fault.Temporary, ctx.Err())
-		}
-	}
-	cut := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for c := range s.conns {
-			c.cut()
-		}
-	})
-	s.running.Wait()
-	close(s.ended)
-	s.reaper.Wait()
-	if !cut() {
-		return fault.New("imap.Shutdown", fault.Temporary, ctx.Err())
-	}
-	return nil
-}
-
-// reap enforces the deadlines of all connections. One goroutine with the
-// server's clock replaces a timer for each connection.
-func (s *Server) reap() {
-	defer s.reaper.Done()
-	for {
-		tick, stop := s.cfg.Clock.After(s.timing.tick)
-		select {
-		case <-s.ended:
-			stop()
-			return
-		case <-tick:
-		}
-		s.enforce(s.cfg.Clock.Now().UnixNano())
-	}
-}
-
-func (s *Server) enforce(now int64) {
-	defer func() { recovered(s.log, recover()) }()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.overdue(now)
-	}
+	return fault.Wrap("imap.Shutdown", s.conns.Shutdown(ctx))
 }
 
 // recovered logs a panic of a goroutine that is not the library's and tells
@@ -305,13 +208,13 @@ func (g *gate) Accept() (net.Conn, error) {
 	for {
 		raw, err := g.Listener.Accept()
 		if err != nil {
-			if g.srv.closing.Load() {
+			if g.srv.conns.Closing() {
 				err = net.ErrClosed
 			}
 			return nil, err
 		}
 		c := newConn(g.ctx, g.srv, raw, g.implicitTLS)
-		if g.srv.admit(c) {
+		if g.srv.conns.Admit(c, c.network) {
 			return c, nil
 		}
 		g.srv.log.Info("imap: connection refused", "remote", c.remote.String())
@@ -320,32 +223,6 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 		raw.Close()
 	}
-}
-
-// admit counts a connection in, unless a bound is reached.
-func (s *Server) admit(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() ||
-		s.cfg.MaxConns > 0 && len(s.conns) >= s.cfg.MaxConns ||
-		s.cfg.MaxConnsPerIP > 0 && s.perIP[c.network] >= s.cfg.MaxConnsPerIP {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.perIP[c.network]++
-	s.running.Add(1)
-	return true
-}
-
-// leave counts a connection out.
-func (s *Server) leave(c *conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	if s.perIP[c.network]--; s.perIP[c.network] <= 0 {
-		delete(s.perIP, c.network)
-	}
-	s.mu.Unlock()
-	s.running.Done()
 }
 
 // libraryLog takes what the library has to say. Its texts may quote what a

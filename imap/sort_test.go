@@ -187,9 +187,7 @@ func TestSortWaits(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for {
-		f.server.mu.Lock()
-		n := len(f.server.conns)
-		f.server.mu.Unlock()
+		n := f.server.conns.Len()
 		if n == 0 {
 			break
 		}

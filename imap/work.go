@@ -36,7 +36,7 @@ func (s *session) work() *work {
 		select {
 		case <-late:
 			w.cancel(errTooMuchWork)
-		case <-s.srv.stopping:
+		case <-s.srv.conns.Stopping():
 			w.cancel(errStopping)
 		case <-w.ctx.Done():
 		}
@@ -47,7 +47,7 @@ func (s *session) work() *work {
 	w.wg.Go(func() {
 		defer func() {
 			if recovered(s.log, recover()) {
-				s.c.cut()
+				s.c.Cut()
 			}
 		}()
 		_, err := s.c.in.Peek(1)
@@ -61,11 +61,11 @@ func (s *session) work() *work {
 // end waits for what watches over the work.
 func (w *work) end() {
 	w.cancel(nil)
-	w.c.wake()
+	w.c.Wake()
 	w.wg.Wait()
 	// A deadline that ran out meanwhile is not lost: one for good belongs to a
 	// server that is closing, which is looked at before every command.
-	_ = w.c.raw.SetReadDeadline(time.Time{})
+	_ = w.c.Raw.SetReadDeadline(time.Time{})
 }
 
 // outcome is err, or why the work was stopped where that is its cause.

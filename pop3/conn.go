@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pecd/connections"
 	"pecd/directory"
 	"pecd/storage"
 )
@@ -40,25 +41,23 @@ var (
 // the reaper looks at, which is atomic.
 type conn struct {
 	srv     *Server
-	raw     net.Conn
 	net     net.Conn // raw, or TLS above it
 	in      *bufio.Reader
 	out     *[]byte // nil: nothing is held back
 	dead    bool    // nothing is read or written any more
 	ctx     context.Context
-	cancel  context.CancelFunc
 	remote  netip.Addr
 	network netip.Prefix
 
-	loginBy int64        // end of the time for a login; 0 after one
-	readBy  atomic.Int64 // until when input must come, 0: none is waited for
-	writeBy atomic.Int64 // until when output must be taken
-	waiting atomic.Bool  // for a command, or for a handshake: nothing is under way
+	connections.Deadlines
+	loginBy int64       // end of the time for a login; 0 after one
+	waiting atomic.Bool // for a command, or for a handshake: nothing is under way
 }
 
 func newConn(ctx context.Context, srv *Server, raw net.Conn) *conn {
-	c := &conn{srv: srv, raw: raw, net: raw, network: directory.ClientNetwork(raw.RemoteAddr())}
-	c.ctx, c.cancel = context.WithCancel(storage.Interactive(ctx))
+	c := &conn{srv: srv, net: raw, network: directory.ClientNetwork(raw.RemoteAddr())}
+	c.Raw = raw
+	c.ctx, c.Cancel = context.WithCancel(storage.Interactive(ctx))
 	if ap, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		c.remote = ap.Addr().Unmap()
 	}
@@ -89,11 +88,11 @@ func (c *conn) secure() error {
 	if c.in.Buffered() > 0 {
 		return errors.New("pop3: octets before the TLS handshake")
 	}
-	t := tls.Server(c.raw, c.srv.cfg.TLS)
-	c.readBy.Store(c.loginBy)
+	t := tls.Server(c.Raw, c.srv.cfg.TLS)
+	c.ReadBy.Store(c.loginBy)
 	c.waiting.Store(true)
 	defer c.waiting.Store(false)
-	if c.srv.closing.Load() {
+	if c.srv.conns.Closing() {
 		return errClosing
 	}
 	if err := t.HandshakeContext(c.ctx); err != nil {
@@ -103,7 +102,7 @@ func (c *conn) secure() error {
 	return nil
 }
 
-func (c *conn) isSecure() bool { return c.net != c.raw }
+func (c *conn) isSecure() bool { return c.net != c.Raw }
 
 // command waits for the next line and returns it without its end. It is valid
 // until the next call.
@@ -118,17 +117,17 @@ func (c *conn) command() ([]byte, error) {
 	if c.loginBy != 0 {
 		by, limit = min(by, c.loginBy), maxToken
 	}
-	c.readBy.Store(by)
-	defer c.readBy.Store(0)
+	c.ReadBy.Store(by)
+	defer c.ReadBy.Store(0)
 	c.waiting.Store(true)
 	defer c.waiting.Store(false)
-	if c.dead || c.srv.closing.Load() {
+	if c.dead || c.srv.conns.Closing() {
 		return nil, errClosing
 	}
 	if _, err := c.in.Peek(1); err != nil {
 		return nil, err
 	}
-	c.readBy.Store(min(by, c.after(c.srv.timing.line)))
+	c.ReadBy.Store(min(by, c.after(c.srv.timing.line)))
 	var long []byte
 	for {
 		piece, err := c.in.ReadSlice('\n')
@@ -199,9 +198,9 @@ func (c *conn) flush() error {
 	if c.dead {
 		return errOutput
 	}
-	c.writeBy.Store(c.after(c.srv.timing.progress))
+	c.WriteBy.Store(c.after(c.srv.timing.progress))
 	_, err := c.net.Write(*b)
-	c.writeBy.Store(0)
+	c.WriteBy.Store(0)
 	if err != nil {
 		c.dead = true
 		return errOutput
@@ -213,34 +212,14 @@ func (c *conn) flush() error {
 func (c *conn) close() {
 	_ = c.flush()
 	c.dead = true
-	c.cancel()
+	c.Cancel()
 	_ = c.net.Close()
 }
 
-// hint tells the connection that the server is closing: it ends as soon as it
-// waits for a command. Called with Server.closing set.
-func (c *conn) hint() {
+// Hint implements connections.Conn. It tells the connection that the server is closing: it ends as soon as it
+// waits for a command. Called with the set closing.
+func (c *conn) Hint() {
 	if c.waiting.Load() {
-		c.wake()
-	}
-}
-
-// wake makes the connection's goroutine stop reading, for good.
-func (c *conn) wake() { _ = c.raw.SetReadDeadline(time.Unix(1, 0)) }
-
-// cut ends the connection from outside, without ceremony.
-func (c *conn) cut() {
-	c.cancel()
-	_ = c.raw.Close()
-}
-
-// overdue cuts or wakes a connection whose deadline has passed.
-func (c *conn) overdue(now int64) {
-	if by := c.writeBy.Load(); by != 0 && now > by {
-		c.cut()
-		return
-	}
-	if by := c.readBy.Load(); by != 0 && now > by {
-		c.wake()
+		c.Wake()
 	}
 }

@@ -265,9 +265,7 @@ func TestConnections(t *testing.T) {
 	a.ok("QUIT")
 	a.closed()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) { // leave comes after close
-		f.server.mu.Lock()
-		n := len(f.server.conns)
-		f.server.mu.Unlock()
+		n := f.server.conns.Len()
 		if n == 1 {
 			break
 		}

@@ -133,17 +133,17 @@ func decoded(s string) ([]byte, bool) {
 var errGuessing = fault.New("pop3.login", fault.TooMany, nil)
 
 func (s *session) byPassword(login, password string) (directory.Principal, error) {
-	if !s.srv.cfg.Guesses.Allowed(s.raw.RemoteAddr()) {
+	if !s.srv.cfg.Guesses.Allowed(s.Raw.RemoteAddr()) {
 		return directory.Principal{}, errGuessing
 	}
 	if err := s.flush(); err != nil { // answers to what came before must not wait for the hash
 		return directory.Principal{}, err
 	}
-	return s.srv.cfg.Directory.Authenticate(directory.From(s.ctx, s.raw.RemoteAddr()), login, password, storage.ByPOP3)
+	return s.srv.cfg.Directory.Authenticate(directory.From(s.ctx, s.Raw.RemoteAddr()), login, password, storage.ByPOP3)
 }
 
 func (s *session) byToken(login, token string) (directory.Principal, error) {
-	if !s.srv.cfg.Guesses.Allowed(s.raw.RemoteAddr()) {
+	if !s.srv.cfg.Guesses.Allowed(s.Raw.RemoteAddr()) {
 		return directory.Principal{}, errGuessing
 	}
 	return s.srv.cfg.Directory.AuthenticateToken(s.ctx, login, token, storage.ByPOP3)
@@ -230,7 +230,7 @@ func (s *session) failed(err error, why string) error {
 	case fault.Denied, fault.NotFound, fault.Invalid:
 		s.log.Info("pop3: login failed", "kind", kind.String())
 		if directory.Guessed(err) {
-			s.srv.cfg.Guesses.Failed(s.raw.RemoteAddr())
+			s.srv.cfg.Guesses.Failed(s.Raw.RemoteAddr())
 		}
 	case fault.Disabled:
 		s.log.Info("pop3: login failed", "kind", kind.String())

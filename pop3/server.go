@@ -20,13 +20,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pecd/clock"
+	"pecd/connections"
 	"pecd/directory"
 	"pecd/fault"
 	"pecd/storage"
@@ -90,17 +90,10 @@ type Server struct {
 	timing  timing
 	buffers *sync.Pool // of *[]byte, bufferSize octets
 
-	closing atomic.Bool
-	ended   chan struct{} // closed when Shutdown is done with waiting
+	conns *connections.Set[*conn]
 
-	mu        sync.Mutex
-	started   bool // the reaper runs
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	perIP     map[netip.Prefix]int
-	perBox    map[storage.MailboxID]int // sessions
-	running   sync.WaitGroup            // connections
-	reaper    sync.WaitGroup
+	mu     sync.Mutex
+	perBox map[storage.MailboxID]int // sessions
 }
 
 // NewServer returns a server that does nothing before Serve.
@@ -116,15 +109,12 @@ func NewServer(cfg Config) *Server {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		cfg:       cfg,
-		log:       log,
-		timing:    defaultTiming(),
-		buffers:   &sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }},
-		ended:     make(chan struct{}),
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
-		perIP:     make(map[netip.Prefix]int),
-		perBox:    make(map[storage.MailboxID]int),
+		cfg:     cfg,
+		log:     log,
+		timing:  defaultTiming(),
+		buffers: &sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }},
+		conns:   connections.NewSet[*conn](cfg.Clock, cfg.MaxConns, cfg.MaxConnsPerIP),
+		perBox:  make(map[storage.MailboxID]int),
 	}
 }
 
@@ -141,10 +131,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 	if s.cfg.TLS == nil {
 		return fault.New(op, fault.Internal, errors.New("no TLS configuration"))
 	}
-	if !s.open(l) {
+	if !s.conns.Open(l, s.timing.tick) {
 		return fault.New(op, fault.Disabled, net.ErrClosed)
 	}
-	defer s.release(l)
+	defer s.conns.Release(l)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	for {
@@ -152,7 +142,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 		switch {
 		case err == nil:
 			s.take(ctx, raw, implicitTLS)
-		case ctx.Err() != nil || s.closing.Load():
+		case ctx.Err() != nil || s.conns.Closing():
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fault.New(op, fault.Internal, err)
@@ -171,70 +161,21 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 // take serves a connection in a goroutine of its own, unless a bound is reached.
 func (s *Server) take(ctx context.Context, raw net.Conn, implicitTLS bool) {
 	c := newConn(context.WithoutCancel(ctx), s, raw)
-	if !s.admit(c) {
+	if !s.conns.Admit(c, c.network) {
 		s.log.Info("pop3: connection refused", "remote", c.remote.String())
 		if !implicitTLS {
 			// A new socket has room for it.
 			_, _ = io.WriteString(raw, "-ERR [SYS/TEMP] troppe connessioni / too many connections\r\n")
 		}
-		c.cut()
+		c.Cut()
 		return
 	}
 	go func() {
-		defer s.leave(c)
+		defer s.conns.Leave(c)
 		defer c.close()
 		defer func() { s.recovered(recover()) }()
 		c.serve(implicitTLS)
 	}()
-}
-
-func (s *Server) open(l net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() {
-		l.Close()
-		return false
-	}
-	s.listeners[l] = struct{}{}
-	if !s.started {
-		s.started = true
-		s.reaper.Add(1)
-		go s.reap()
-	}
-	return true
-}
-
-func (s *Server) release(l net.Listener) {
-	l.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
-}
-
-// admit counts a connection in, unless a bound is reached.
-func (s *Server) admit(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() ||
-		s.cfg.MaxConns > 0 && len(s.conns) >= s.cfg.MaxConns ||
-		s.cfg.MaxConnsPerIP > 0 && s.perIP[c.network] >= s.cfg.MaxConnsPerIP {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.perIP[c.network]++
-	s.running.Add(1)
-	return true
-}
-
-// leave counts a connection out.
-func (s *Server) leave(c *conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	if s.perIP[c.network]--; s.perIP[c.network] <= 0 {
-		delete(s.perIP, c.network)
-	}
-	s.mu.Unlock()
-	s.running.Done()
 }
 
 // maxPerMailbox is how many sessions of one mailbox there may be: each holds 20
@@ -265,61 +206,7 @@ func (s *Server) end(m storage.MailboxID) {
 // waits. When ctx ends first, the connections left are cut and its error is
 // returned. What a session has marked and not committed by QUIT stays.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	again := s.closing.Swap(true)
-	for l := range s.listeners {
-		l.Close()
-	}
-	for c := range s.conns {
-		c.hint()
-	}
-	s.mu.Unlock()
-	if again {
-		select {
-		case <-s.ended:
-			return nil
-		case <-ctx.Done():
-			return fault.New("pop3.Shutdown", fault.Temporary, ctx.Err())
-		}
-	}
-	cut := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for c := range s.conns {
-			c.cut()
-		}
-	})
-	s.running.Wait()
-	close(s.ended)
-	s.reaper.Wait()
-	if !cut() {
-		return fault.New("pop3.Shutdown", fault.Temporary, ctx.Err())
-	}
-	return nil
-}
-
-// reap enforces the deadlines of all connections. One goroutine with the
-// server's clock replaces a timer for each connection.
-func (s *Server) reap() {
-	defer s.reaper.Done()
-	for {
-		tick, stop := s.cfg.Clock.After(s.timing.tick)
-		select {
-		case <-s.ended:
-			stop()
-			return
-		case <-tick:
-		}
-		s.enforce(s.cfg.Clock.Now().UnixNano())
-	}
-}
-
-func (s *Server) enforce(now int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.overdue(now)
-	}
+	return fault.Wrap("pop3.Shutdown", s.conns.Shutdown(ctx))
 }
 
 // recovered logs the panic of a connection, which ends with it. The value is left
