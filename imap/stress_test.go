@@ -147,7 +147,7 @@ func (c *stressClient) connect() bool {
 		return false
 	}
 	c.conn, c.r, c.folder = conn, bufio.NewReaderSize(conn, 64<<10), ""
-	c.model = model{complain: c.complain, early: map[uint32]bool{}}
+	c.model = model{complain: c.complain, early: map[uint32]bool{}, went: map[uint32]bool{}}
 	c.r.ReadString('\n')
 	c.command("LOGIN %s %q", testUser, testPassword)
 	c.resyncs = false
@@ -165,7 +165,7 @@ func (c *stressClient) connect() bool {
 // what there is.
 func (c *stressClient) open(folder string, resync bool) {
 	known := c.model
-	c.model = model{complain: c.complain, qresync: known.qresync, early: map[uint32]bool{}}
+	c.model = model{complain: c.complain, qresync: known.qresync, early: map[uint32]bool{}, went: map[uint32]bool{}}
 	c.folder = folder
 	if !resync {
 		c.command("SELECT %q", folder)
@@ -184,6 +184,9 @@ func (c *stressClient) open(folder string, resync bool) {
 	gone, changed := map[uint32]bool{}, map[uint32]held{}
 	for _, l := range lines {
 		if v := vanished.FindStringSubmatch(l); v != nil {
+			if v[1] == "" {
+				c.complain("VANISHED without EARLIER in the answer to SELECT")
+			}
 			for _, uid := range numbersOf(v[2]) {
 				gone[uid] = true
 			}
@@ -219,9 +222,11 @@ func (c *stressClient) open(folder string, resync bool) {
 }
 
 // upTo compares what the client worked out with what it was then told: the same
-// messages, and the same flags where these have not changed since.
+// messages but for those that went since, and the same flags where these have not
+// changed since.
 func (c *stressClient) upTo(when string, got []held, highest uint64) {
 	want := slices.Clone(c.model.seq)
+	got = slices.DeleteFunc(got, func(h held) bool { return c.model.went[h.uid] })
 	for i := range want {
 		if want[i].modseq > highest && i < len(got) && got[i].uid == want[i].uid {
 			got[i] = want[i]
@@ -245,17 +250,19 @@ func (c *stressClient) equal(when string, got, want []held) {
 	}
 }
 
-// learn asks for what the client has not been told.
-func (c *stressClient) learn() {
-	for !c.w.over.Load() {
+// learn asks for what the client has not been told, and tells whether there was
+// anything.
+func (c *stressClient) learn() (asked bool) {
+	for ; !c.w.over.Load(); asked = true {
 		from := slices.IndexFunc(c.model.seq, func(h held) bool { return h.uid == 0 || h.modseq == 0 })
 		if from < 0 {
-			return
+			break
 		}
 		if strings.HasPrefix(c.fixed("FETCH %d:%d (UID FLAGS MODSEQ)", from+1, len(c.model.seq)), "NO") {
 			c.command("NOOP") // some are gone; now it may be told
 		}
 	}
+	return asked
 }
 
 // command sends a command that may not be refused.
