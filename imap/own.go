@@ -95,7 +95,7 @@ func (c *conn) ownCommand(run ownHandler, rest []byte) error {
 	switch {
 	case err == nil:
 		return c.answer(completed(c.now.verb, c.session.code))
-	case errors.As(err, &refused):
+	case errors.As(err, &refused) && refused.Code != codeExpired: // that ends the connection as well
 		return c.answer(statusLine(refused))
 	}
 	return err
