@@ -30,11 +30,15 @@ func TestLoginEnds(t *testing.T) {
 		s.send("i IDLE\r\n")
 		s.expect(`^\+ `)
 	}
+	f.deliver("INBOX", message("due"))
+	for _, s := range []*script{idle, silent} { // what they look for when IDLE begins is behind them
+		s.expect(`^\* 2 EXISTS$`)
+	}
 	f.users.revoke(testUser)
 	working.send("a FETCH 1 BODY[]\r\n")
 	working.expect(bye)
 	working.closed()
-	f.deliver("INBOX", message("due"))
+	f.deliver("INBOX", message("tre"))
 	idle.expect(bye)
 	silent.expect(bye) // both saw the delivery
 }
