@@ -116,6 +116,8 @@ type fetcher struct {
 	marks bool
 	reads bool
 
+	stillAt int64 // when the login is to be looked at again, as the connection's deadlines
+
 	told   int
 	failed error // the first refusal; the other messages are told all the same
 
@@ -169,6 +171,9 @@ func (f *fetcher) message(i int, m storage.Message, summary []byte) error {
 	if err := f.s.ctx.Err(); err != nil {
 		return err
 	}
+	if err := f.still(); err != nil {
+		return err
+	}
 	mm := &fetched{s: f.s, ctx: f.s.ctx, m: m, kept: summary}
 	defer mm.close()
 	if err := f.plan(i, mm); err != nil {
@@ -198,6 +203,20 @@ func (f *fetcher) message(i int, m storage.Message, summary []byte) error {
 		}
 	}
 	return nil
+}
+
+// still is that of the session, from time to time: a client that takes its octets
+// slowly can be at one FETCH for days.
+func (f *fetcher) still() error {
+	now := f.s.c.after(0)
+	if f.stillAt == 0 {
+		f.stillAt = now + int64(recheck)
+	}
+	if now < f.stillAt {
+		return nil
+	}
+	f.stillAt = now + int64(recheck)
+	return f.s.still()
 }
 
 // mark sets \Seen on what was sent. It comes after the octets, so that an

@@ -88,14 +88,14 @@ func (c *conn) ownCommand(run ownHandler, rest []byte) error {
 	}
 	c.session.code = ""
 	err = run(c.session, args)
-	if err == nil {
+	if err == nil && !opens(c.now.verb) {
 		err = c.session.sync(expungeAllowed(c.now.verb))
 	}
 	var refused *imaplib.Error
 	switch {
 	case err == nil:
 		return c.answer(completed(c.now.verb, c.session.code))
-	case errors.As(err, &refused):
+	case errors.As(err, &refused) && refused.Code != codeExpired: // that ends the connection as well
 		return c.answer(statusLine(refused))
 	}
 	return err
@@ -109,6 +109,11 @@ func completed(verb, code string) string {
 	}
 	return "OK " + code + verb + " completed"
 }
+
+// opens tells whether a command opens a folder. What happens to the folder
+// meanwhile is told with the next command: a client is still counting, and takes
+// every VANISHED here for what it missed (RFC 7162 §3.2.5.2).
+func opens(verb string) bool { return verb == "SELECT" || verb == "EXAMINE" }
 
 // expungeAllowed tells whether EXPUNGE may be sent while a command is answered
 // (RFC 9051 §7.5.1): not where the client may be using sequence numbers.

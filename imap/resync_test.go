@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -193,4 +194,36 @@ func TestAbsent(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, got, c.want)
 		}
 	}
+}
+
+// busyStore has something happen to a folder while it is read.
+type busyStore struct {
+	storage.Store
+	meanwhile *func()
+}
+
+func (s busyStore) Flags(ctx context.Context, id storage.FolderID, first, last uint32, fn func(uint32, []string) error) error {
+	err := s.Store.Flags(ctx, id, first, last, fn)
+	(*s.meanwhile)()
+	return err
+}
+
+// A client that opens a folder counts its messages, and takes every VANISHED for
+// what it missed: what happens meanwhile is told with the next command.
+func TestSelectWhileThingsHappen(t *testing.T) {
+	meanwhile := func() {}
+	f := newFixture(t, func(c *Config, _ *timing) { c.Store = busyStore{c.Store, &meanwhile} })
+	f.deliverSome(3)
+	s := f.open("INBOX")
+	s.ok("ENABLE QRESYNC")
+	in := f.folder("INBOX")
+	meanwhile = func() { f.expunge(2) }
+	lines := s.ok("SELECT INBOX (QRESYNC (%d %d))", in.UIDValidity, in.ModSeq)
+	meanwhile = func() {}
+	for _, l := range lines {
+		if strings.HasPrefix(l, "* VANISHED") || strings.HasSuffix(l, "EXISTS") && l != "* 3 EXISTS" {
+			t.Errorf("in the answer to SELECT: %s", l)
+		}
+	}
+	s.same(s.ok("NOOP"), "* VANISHED 2")
 }

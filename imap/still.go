@@ -17,6 +17,9 @@ const (
 	recheckIdle = 30 * time.Second
 )
 
+// codeExpired is the code of what ends a session whose login is not good any more.
+const codeExpired = "EXPIRED"
+
 // still fails where the login is not good any more: revoked, lessened, ended; or
 // where the mailbox that it opened is closed. It is asked before each command and
 // before an idle client is told anything. That an answer cannot be had ends no
@@ -30,7 +33,7 @@ func (s *session) still() error {
 	switch fault.KindOf(err) {
 	case fault.Denied, fault.Disabled, fault.NotFound:
 		s.log.Info("imap: login ended")
-		return no("EXPIRED", fault.CodesOf(err).Text)
+		return no(codeExpired, fault.CodesOf(err).Text)
 	}
 	return nil
 }

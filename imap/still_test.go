@@ -3,6 +3,8 @@
 package imap
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,11 +30,15 @@ func TestLoginEnds(t *testing.T) {
 		s.send("i IDLE\r\n")
 		s.expect(`^\+ `)
 	}
+	f.deliver("INBOX", message("due"))
+	for _, s := range []*script{idle, silent} { // what they look for when IDLE begins is behind them
+		s.expect(`^\* 2 EXISTS$`)
+	}
 	f.users.revoke(testUser)
 	working.send("a FETCH 1 BODY[]\r\n")
 	working.expect(bye)
 	working.closed()
-	f.deliver("INBOX", message("due"))
+	f.deliver("INBOX", message("tre"))
 	idle.expect(bye)
 	silent.expect(bye) // both saw the delivery
 }
@@ -70,5 +76,42 @@ func TestMailboxClosedMeanwhile(t *testing.T) {
 	at.Advance(recheck)
 	s.send("a NOOP\r\n")
 	s.expect(`^\* BYE \[EXPIRED\] casella non attiva / mailbox disabled$`)
+	s.closed()
+}
+
+// endingStore has a login end, and time pass, as soon as a message was handed out.
+type endingStore struct {
+	storage.Store
+	end func()
+}
+
+func (s endingStore) Messages(ctx context.Context, id storage.FolderID, first, last uint32, fn func(storage.Message) error) error {
+	return s.Store.Messages(ctx, id, first, last, func(m storage.Message) error {
+		err := fn(m)
+		s.end()
+		return err
+	})
+}
+
+// A FETCH of many messages, which a client may draw out, ends with its login.
+func TestLoginEndsDuringFetch(t *testing.T) {
+	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	var f *fixture
+	f = newFixture(t, func(c *Config, _ *timing) {
+		c.Clock = at
+		c.Store = endingStore{c.Store, func() { f.users.revoke(testUser); at.Advance(recheck) }}
+	})
+	f.deliverSome(3)
+	s := f.open("INBOX")
+	s.send("a FETCH 1:3 BODY.PEEK[]\r\n")
+	got := ""
+	for !strings.HasPrefix(got, "a ") && !strings.HasPrefix(got, "* BYE") {
+		if got = s.line(); strings.HasPrefix(got, "* 2 FETCH") {
+			t.Error("read after the login had ended")
+		}
+	}
+	if got != "* BYE [EXPIRED] accesso revocato / access was revoked" {
+		t.Error(got)
+	}
 	s.closed()
 }

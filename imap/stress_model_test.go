@@ -27,6 +27,7 @@ type model struct {
 	fixed    bool   // numbers may not move: FETCH, STORE or SEARCH is under way
 	qresync  bool
 	early    map[uint32]bool // VANISHED (EARLIER) of this command
+	went     map[uint32]bool // VANISHED since the folder was opened
 
 	complain func(format string, args ...any)
 }
@@ -100,6 +101,8 @@ func (m *model) vanish(uids []uint32, earlier bool) {
 		}
 		if earlier {
 			m.early[uid] = true
+		} else {
+			m.went[uid] = true
 		}
 	}
 }

@@ -88,7 +88,6 @@ func (w *stress) checkpoint(clients []*stressClient) {
 			}
 			c.command("NOOP")
 			c.learn()
-			c.command("NOOP")
 			c.equal("checkpoint", c.model.seq, fresh.model.seq)
 			if c.resyncs && c.random.IntN(2) == 0 {
 				c.open(folder, true)
@@ -148,7 +147,7 @@ func (c *stressClient) connect() bool {
 		return false
 	}
 	c.conn, c.r, c.folder = conn, bufio.NewReaderSize(conn, 64<<10), ""
-	c.model = model{complain: c.complain, early: map[uint32]bool{}}
+	c.model = model{complain: c.complain, early: map[uint32]bool{}, went: map[uint32]bool{}}
 	c.r.ReadString('\n')
 	c.command("LOGIN %s %q", testUser, testPassword)
 	c.resyncs = false
@@ -166,7 +165,7 @@ func (c *stressClient) connect() bool {
 // what there is.
 func (c *stressClient) open(folder string, resync bool) {
 	known := c.model
-	c.model = model{complain: c.complain, qresync: known.qresync, early: map[uint32]bool{}}
+	c.model = model{complain: c.complain, qresync: known.qresync, early: map[uint32]bool{}, went: map[uint32]bool{}}
 	c.folder = folder
 	if !resync {
 		c.command("SELECT %q", folder)
@@ -185,12 +184,11 @@ func (c *stressClient) open(folder string, resync bool) {
 	gone, changed := map[uint32]bool{}, map[uint32]held{}
 	for _, l := range lines {
 		if v := vanished.FindStringSubmatch(l); v != nil {
-			uids := numbersOf(v[2])
-			for _, uid := range uids {
-				gone[uid] = true
+			if v[1] == "" {
+				c.complain("VANISHED without EARLIER in the answer to SELECT")
 			}
-			if v[1] == "" { // since: one of those that EXISTS has counted, none of which is known by its UID
-				c.model.seq = c.model.seq[:max(0, len(c.model.seq)-len(uids))]
+			for _, uid := range numbersOf(v[2]) {
+				gone[uid] = true
 			}
 		} else if f := numbered.FindStringSubmatch(l); f != nil && f[2] == "FETCH" {
 			uid, _ := strconv.ParseUint(uidIn.FindStringSubmatch(f[3])[1], 10, 32)
@@ -218,25 +216,24 @@ func (c *stressClient) open(folder string, resync bool) {
 	}
 	slices.SortFunc(now, func(a, b held) int { return int(a.uid) - int(b.uid) })
 	highest := c.model.highest
-	n := len(c.model.seq)
-	if n > 0 && strings.HasPrefix(c.fixed("FETCH 1:%d (UID FLAGS MODSEQ)", n), "NO") {
-		return // some have gone since: there is nothing to hold it against
-	}
-	c.upTo("QRESYNC", now, c.model.seq[:n], highest)
+	c.learn()
+	c.upTo("QRESYNC", now, highest)
 	c.w.resyncs.Add(1)
 }
 
 // upTo compares what the client worked out with what it was then told: the same
-// messages, and the same flags where these have not changed since.
-func (c *stressClient) upTo(when string, got, told []held, highest uint64) {
-	want := slices.Clone(told)
-	for len(want) > len(got) && want[len(want)-1].modseq > highest { // arrived since
-		want = want[:len(want)-1]
-	}
+// messages but for those that went since, and the same flags where these have not
+// changed since.
+func (c *stressClient) upTo(when string, got []held, highest uint64) {
+	want := slices.Clone(c.model.seq)
+	got = slices.DeleteFunc(got, func(h held) bool { return c.model.went[h.uid] })
 	for i := range want {
 		if want[i].modseq > highest && i < len(got) && got[i].uid == want[i].uid {
-			want[i] = got[i]
+			got[i] = want[i]
 		}
+	}
+	if len(want) > len(got) && want[len(got)].modseq > highest { // arrived since
+		want = want[:len(got)]
 	}
 	c.equal(when, got, want)
 }
@@ -253,17 +250,19 @@ func (c *stressClient) equal(when string, got, want []held) {
 	}
 }
 
-// learn asks for what the client has not been told.
-func (c *stressClient) learn() {
-	for !c.w.over.Load() {
+// learn asks for what the client has not been told, and tells whether there was
+// anything.
+func (c *stressClient) learn() (asked bool) {
+	for ; !c.w.over.Load(); asked = true {
 		from := slices.IndexFunc(c.model.seq, func(h held) bool { return h.uid == 0 || h.modseq == 0 })
 		if from < 0 {
-			return
+			break
 		}
 		if strings.HasPrefix(c.fixed("FETCH %d:%d (UID FLAGS MODSEQ)", from+1, len(c.model.seq)), "NO") {
 			c.command("NOOP") // some are gone; now it may be told
 		}
 	}
+	return asked
 }
 
 // command sends a command that may not be refused.
