@@ -180,13 +180,15 @@ func (s *session) rename(args []byte) error {
 }
 
 // subscribe answers SUBSCRIBE and UNSUBSCRIBE. It takes no permission: who is not
-// the holder of the mailbox has subscriptions of his own (storage.Viewing).
+// the holder of the mailbox has subscriptions of his own (storage.Viewing). Only a
+// folder that exists can be subscribed to (RFC 9051 §6.3.7 leaves that open); a
+// subscription that outlived its folder can be ended.
 func (s *session) subscribe(args []byte) error {
 	name, err := s.named(args)
 	if err != nil {
 		return err
 	}
-	_, at, err := s.folder(name)
+	at, err := s.located(name)
 	if err != nil {
 		return s.noFolder(err)
 	}

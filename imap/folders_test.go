@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	imaplib "github.com/emersion/go-imap/v2"
+
+	"pecd/storage"
 )
 
 func TestList(t *testing.T) {
@@ -60,6 +62,53 @@ func TestList(t *testing.T) {
 	s.ok(`LIST "" "%s"`, strings.Repeat("*a", 400))
 	s.fails("NO [LIMIT]", `LIST "" "%s"`, strings.Repeat("*", maxPattern+1))
 	s.fails("BAD", `LIST "" (%s a)`, strings.Repeat("a ", 60))
+}
+
+// A name stays subscribed to when its folder is deleted, until somebody ends that
+// (RFC 9051 §6.3.7).
+func TestSubscribedAndGone(t *testing.T) {
+	f := newFixture(t)
+	s := f.open("")
+	for _, name := range []string{"a", "b/c/d", "b/e", "z"} {
+		s.ok("CREATE %s", name)
+	}
+	for _, name := range []string{"a", "b/c/d", "z"} {
+		s.ok("SUBSCRIBE %s", name)
+	}
+	for _, name := range []string{"a", "b/c/d", "b/c"} {
+		s.ok("DELETE %s", name)
+	}
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" (a b* z)`),
+		`* LIST (\HasNoChildren \Subscribed) "/" "z"`,
+		`* LIST (\NonExistent \HasNoChildren \Subscribed) "/" "a"`,
+		`* LIST (\NonExistent \HasNoChildren \Subscribed) "/" "b/c/d"`)
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" a RETURN (STATUS (MESSAGES))`), `* LIST (\NonExistent \HasNoChildren \Subscribed) "/" "a"`)
+	wantLines(t, s.ok(`LIST "" (a b* z) RETURN (SUBSCRIBED)`),
+		`* LIST (\HasChildren) "/" "b"`, `* LIST (\HasNoChildren) "/" "b/e"`, `* LIST (\HasNoChildren \Subscribed) "/" "z"`)
+	wantLines(t, s.ok(`LIST (SUBSCRIBED RECURSIVEMATCH) "" b%%`), `* LIST (\HasChildren) "/" "b" (CHILDINFO ("SUBSCRIBED"))`)
+	wantLines(t, s.ok(`LIST (SUBSCRIBED RECURSIVEMATCH) "" b/%%`), `* LIST (\NonExistent \HasNoChildren) "/" "b/c" (CHILDINFO ("SUBSCRIBED"))`)
+	wantLines(t, s.ok(`LSUB "" a`), `* LSUB (\NonExistent \Noselect \HasNoChildren) "/" "a"`)
+	wantLines(t, s.ok(`LSUB b/ %%`), `* LSUB (\NonExistent \Noselect \HasNoChildren) "/" "b/c"`)
+	wantLines(t, s.ok(`LSUB b/ *`), `* LSUB (\NonExistent \Noselect \HasNoChildren) "/" "b/c/d"`)
+
+	s.fails("NO [NONEXISTENT]", "SUBSCRIBE a") // there is nothing that could be
+	s.fails("NO [NONEXISTENT]", "SELECT a")
+	s.ok("UNSUBSCRIBE a")
+	s.fails("NO [NONEXISTENT]", "UNSUBSCRIBE a")
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" a`))
+	s.ok("RENAME z b/c/d")
+	s.ok("CREATE a")
+	wantLines(t, s.ok(`LIST "" (a b/c/* z) RETURN (SUBSCRIBED)`),
+		`* LIST (\HasNoChildren) "/" "a"`, `* LIST (\HasNoChildren \Subscribed) "/" "b/c/d"`)
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" (a b* z)`), `* LIST (\HasNoChildren \Subscribed) "/" "b/c/d"`)
+	s.ok("DELETE b/c/d")
+	s.ok("CREATE b/c/d")
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" b*`), `* LIST (\HasNoChildren \Subscribed) "/" "b/c/d"`)
+
+	// A folder that goes between the two readings is told once, and as a folder.
+	if got := withGone([]storage.Folder{{ID: 1, Name: "x"}}, []string{"x", "x/y"}); len(got) != 2 || got[0].ID != 1 || got[1].Name != "x/y" {
+		t.Errorf("%+v", got)
+	}
 }
 
 func TestFolders(t *testing.T) {

@@ -89,6 +89,13 @@ func (l *lister) mailbox(p place) error {
 	if err != nil {
 		return l.s.refuse(err)
 	}
+	if l.q.subscribed {
+		gone, err := l.s.store.GoneSubscriptions(l.s.ctx, p.grant.Mailbox)
+		if err != nil {
+			return l.s.refuse(err)
+		}
+		folders = withGone(folders, gone)
+	}
 	if p.prefix != "" {
 		for i := range folders {
 			folders[i].Name, folders[i].SpecialUse = p.shown(folders[i].Name), ""
@@ -110,7 +117,33 @@ func (l *lister) mailbox(p place) error {
 	return nil
 }
 
-// entry lists a folder, or a name above others that is none, if it is to be listed.
+// withGone adds to the folders the names that are subscribed to without one, and
+// those above them that are no folders either.
+func withGone(folders []storage.Folder, gone []string) []storage.Folder {
+	known := make(map[string]bool, len(folders)+len(gone))
+	for _, f := range folders {
+		known[f.Name] = true
+	}
+	add := func(f storage.Folder) {
+		if !known[f.Name] { // a folder may have gone since they were listed
+			known[f.Name] = true
+			folders = append(folders, f)
+		}
+	}
+	for _, name := range gone {
+		add(storage.Folder{Name: name, Subscribed: true})
+	}
+	for _, name := range gone {
+		for i := range len(name) {
+			if name[i] == delimiter {
+				add(storage.Folder{Name: name[:i]})
+			}
+		}
+	}
+	return folders
+}
+
+// entry lists a folder, or a name that is none, if it is to be listed.
 func (l *lister) entry(t *tree, f storage.Folder) error {
 	if l.s.c.after(0) > l.by {
 		return errTooMuchWork
@@ -167,7 +200,9 @@ func newTree(folders []storage.Folder) *tree {
 				break
 			}
 			name = name[:i]
-			t.children[name] = true
+			if f.ID != 0 {
+				t.children[name] = true
+			}
 			if f.Subscribed {
 				t.below[name] = append(t.below[name], f)
 			}
@@ -195,6 +230,8 @@ func (t *tree) entry(f storage.Folder, q *listQuery) (e listed, ok bool) {
 		}
 	}
 	switch {
+	case f.ID == 0 && q.subscribed && !q.lsub: // who asks so knows RFC 5258
+		e.attrs = append(e.attrs, `\NonExistent`)
 	case f.ID == 0: // no folder; clients of before RFC 5258 know the second one
 		e.attrs = append(e.attrs, `\NonExistent`, `\Noselect`)
 	case !chosen && q.lsub: // RFC 3501 §6.3.9

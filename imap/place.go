@@ -106,16 +106,26 @@ func (s *session) resolve(name string) place {
 // folder looks a folder up that a command names, in the stored form. The name in
 // what it returns is the client's.
 func (s *session) folder(name string) (storage.Folder, place, error) {
-	p := s.resolve(name)
-	if err := s.inUse(p); err != nil {
+	p, err := s.located(name)
+	if err != nil {
 		return storage.Folder{}, p, err
-	}
-	if p.name == "" {
-		return storage.Folder{}, p, fault.New("imap.folder", fault.NotFound, errors.New("a mailbox is no folder"))
 	}
 	f, err := s.store.Folder(s.ctx, p.grant.Mailbox, p.name)
 	f.Name = p.shown(f.Name)
 	return f, p, err
+}
+
+// located resolves the name of a folder, which need not exist, in a mailbox that
+// is in use.
+func (s *session) located(name string) (place, error) {
+	p := s.resolve(name)
+	if err := s.inUse(p); err != nil {
+		return p, err
+	}
+	if p.name == "" {
+		return p, fault.New("imap.folder", fault.NotFound, errors.New("a mailbox is no folder"))
+	}
+	return p, nil
 }
 
 // newPlace resolves the name of a folder to be made: nothing is made in the

@@ -91,7 +91,7 @@ func TestOtherMailboxesListed(t *testing.T) {
 		`* LIST (\HasNoChildren \Trash) "/" "Cestino"`,
 		`* LIST (\HasNoChildren \Sent) "/" "Posta inviata"`)
 	wantLines(t, s.ok(`LIST (SUBSCRIBED RECURSIVEMATCH) "" "Altre%%"`),
-		`* LIST (\NonExistent \Noselect \HasChildren) "/" "Altre caselle" (CHILDINFO ("SUBSCRIBED"))`)
+		`* LIST (\NonExistent \HasChildren) "/" "Altre caselle" (CHILDINFO ("SUBSCRIBED"))`)
 	wantLines(t, s.ok(`LSUB "" "Altre%%"`), `* LSUB (\NonExistent \Noselect \HasChildren) "/" "Altre caselle"`)
 
 	// Who has one mailbox sees nothing of this.
@@ -195,6 +195,13 @@ func TestOtherMailboxesSubscribed(t *testing.T) {
 		t.Errorf("%q", l)
 	}
 	s.fails("NO [NONEXISTENT]", "SUBSCRIBE %q", atBando)
+
+	// What the holder deletes stays in everybody's list until he ends that for himself.
+	holder.ok("DELETE Bozze")
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" "%s/B*"`, atBando), `* LIST (\NonExistent \HasNoChildren \Subscribed) "/" "`+atBando+`/Bozze"`)
+	s.ok("UNSUBSCRIBE %q", atBando+"/Bozze")
+	wantLines(t, s.ok(`LIST (SUBSCRIBED) "" "%s/B*"`, atBando))
+	wantLines(t, holder.ok(`LSUB "" B*`), `* LSUB (\NonExistent \Noselect \HasNoChildren) "/" "Bozze"`)
 }
 
 func TestRights(t *testing.T) {

@@ -163,8 +163,8 @@ type CreateFolder struct {
 
 // RenameFolder renames a folder and everything below it, creating missing
 // parents. Renaming INBOX moves its messages to a new folder (RFC 9051 §6.3.6).
-// UIDVALIDITY is kept unless the new name had a higher one before. Exists where
-// To is there, Invalid where it lies below From.
+// UIDVALIDITY is kept unless the new name had a higher one before. Subscriptions
+// go with the folders. Exists where To is there, Invalid where it lies below From.
 type RenameFolder struct {
 	Mailbox  MailboxID
 	From, To string
@@ -173,7 +173,8 @@ type RenameFolder struct {
 
 // DeleteFolder removes a folder with its messages. INBOX: Denied. A folder
 // with children, or a recoverable one with messages: Denied with a text. The
-// UIDVALIDITY of a folder created later under the same name is higher.
+// UIDVALIDITY of a folder created later under the same name is higher. The name
+// stays subscribed to (GoneSubscriptions).
 type DeleteFolder struct {
 	Mailbox MailboxID
 	Name    string
@@ -181,7 +182,8 @@ type DeleteFolder struct {
 }
 
 // Subscribe sets or clears the subscription of a folder: the viewer's own where his
-// login is not the mailbox's address (Viewing), that of the mailbox otherwise.
+// login is not the mailbox's address (Viewing), that of the mailbox otherwise. What
+// GoneSubscriptions lists can be cleared too. NotFound where there is no folder.
 type Subscribe struct {
 	Mailbox    MailboxID
 	Name       string

@@ -175,6 +175,10 @@ type Body interface {
 type Mail interface {
 	// Folders lists the folders of a mailbox by name, INBOX first.
 	Folders(ctx context.Context, m MailboxID) ([]Folder, error)
+	// GoneSubscriptions lists by name what the viewer is subscribed to whose folder
+	// was deleted (RFC 9051 §6.3.7). Such a name counts like a folder against the
+	// bound on their number; a folder that comes to it is subscribed again.
+	GoneSubscriptions(ctx context.Context, m MailboxID) ([]string, error)
 	// Folder returns one folder with its present counters.
 	Folder(ctx context.Context, m MailboxID, name string) (Folder, error)
 	// FolderByID is Folder for a caller that holds the identifier.

@@ -16,7 +16,8 @@ type viewerKey struct{}
 // is gone. A message whose \Seen changed for somebody has a new modseq for all.
 //
 // Subscribe by a viewer whose login is not the mailbox's address is for him
-// alone; until then he has the subscriptions of the mailbox.
+// alone; until then he has the subscriptions of the mailbox. That goes for names
+// whose folder was deleted as well.
 //
 // The mark is in the context, and not an argument of each call, so that no read
 // of a session can be made without it.

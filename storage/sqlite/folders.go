@@ -98,20 +98,25 @@ func (r *run) nextValidity(op string, m storage.MailboxID) (v uint32, err error)
 func (r *run) makeFolder(op string, f storage.Folder) (storage.Folder, error) {
 	f.UIDNext, f.ModSeq = 1, 1
 	var count int
-	if err := r.row("SELECT count(*) FROM folders WHERE mailbox = ?", f.Mailbox).Scan(&count); err != nil {
+	err := r.row(`SELECT (SELECT count(*) FROM folders WHERE mailbox = ?1)
+		+ (SELECT count(DISTINCT name) FROM gone_subscriptions WHERE mailbox = ?1 AND name <> ?2)`, f.Mailbox, f.Name).Scan(&count)
+	if err != nil {
 		return f, err
 	}
 	if count >= maxFolders {
-		return f, fault.Say(op, fault.TooMany, "troppe cartelle / too many folders")
+		return f, fault.Say(op, fault.TooMany,
+			"troppe cartelle, anche eliminate ma ancora sottoscritte / too many folders, with those deleted but still subscribed to")
 	}
-	var err error
 	if f.UIDValidity, err = r.nextValidity(op, f.Mailbox); err != nil {
 		return f, err
 	}
 	err = r.row(`INSERT INTO folders (mailbox, name, special_use, subscribed, uidvalidity, recoverable) VALUES (?, ?, ?, ?, ?, ?)
 		RETURNING id, (SELECT personal_seen FROM mailboxes WHERE mailboxes.id = folders.mailbox)`,
 		f.Mailbox, f.Name, f.SpecialUse, f.Subscribed, f.UIDValidity, f.Recoverable).Scan(&f.ID, &f.PersonalSeen)
-	return f, err
+	if err != nil {
+		return f, err
+	}
+	return f, r.resubscribe(&f)
 }
 
 // makeParents creates the missing folders above name.
@@ -183,33 +188,6 @@ func (p *prepared) createFolderIn(op *storage.CreateFolderIn) (change, error) {
 	}, nil
 }
 
-func subscribe(op *storage.Subscribe) (change, error) {
-	const opName = "sqlite.Subscribe"
-	name, err := folderName(opName, op.Name)
-	if err != nil {
-		return nil, err
-	}
-	return func(r *run) error {
-		var holder string
-		err := r.row("SELECT address FROM mailboxes WHERE id = ?", op.Mailbox).Scan(&holder)
-		if err != nil && !noRows(err) {
-			return err
-		}
-		var n int64
-		if r.viewer == "" || r.viewer == holder {
-			n, err = r.affected("UPDATE folders SET subscribed = ? WHERE mailbox = ? AND name = ?", op.Subscribed, op.Mailbox, name)
-		} else {
-			n, err = r.affected(`INSERT OR REPLACE INTO subscriptions (folder, login, subscribed)
-				SELECT f.id, u.login, ? FROM folders f, users u WHERE f.mailbox = ? AND f.name = ? AND u.login = ?`,
-				op.Subscribed, op.Mailbox, name, r.viewer)
-		}
-		if err == nil && n == 0 {
-			err = absent(opName, "folder %q in mailbox %d", name, op.Mailbox)
-		}
-		return err
-	}, nil
-}
-
 func deleteFolder(op *storage.DeleteFolder) (change, error) {
 	const opName = "sqlite.DeleteFolder"
 	name, err := folderName(opName, op.Name)
@@ -245,6 +223,9 @@ func deleteFolder(op *storage.DeleteFolder) (change, error) {
 			if err := r.logged(opName, op.Logged, uids, f.UIDValidity); err != nil {
 				return err
 			}
+		}
+		if err := r.keepSubscriptions(f); err != nil {
+			return err
 		}
 		return r.dropFolder(f)
 	}, nil

@@ -54,7 +54,7 @@ func TestMigrateChainsOldRecords(t *testing.T) {
 // backToVersion2 takes away what the migrations after the second one added.
 const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
 	DROP TABLE app_passwords; DROP TABLE seen; DROP TABLE uidls; DROP TABLE sent_copies;
-	DROP TABLE seen_counts; DROP TABLE subscriptions;
+	DROP TABLE seen_counts; DROP TABLE subscriptions; DROP TABLE gone_subscriptions;
 	ALTER TABLE mailboxes DROP COLUMN personal_seen;
 	ALTER TABLE mailboxes DROP COLUMN file_sent;
 	ALTER TABLE mailboxes DROP COLUMN file_receipts;

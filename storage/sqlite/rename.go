@@ -72,8 +72,11 @@ func (r *run) moveName(op string, f storage.Folder, name string) error {
 		}
 	}
 	r.touched(f.ID)
-	_, err = r.exec("UPDATE folders SET name = ?, uidvalidity = ? WHERE id = ?", name, validity, f.ID)
-	return err
+	if _, err = r.exec("UPDATE folders SET name = ?, uidvalidity = ? WHERE id = ?", name, validity, f.ID); err != nil {
+		return err
+	}
+	f.Name = name
+	return r.resubscribe(&f)
 }
 
 // emptyInbox is what renaming INBOX means: its messages move to a new folder,

@@ -170,28 +170,6 @@ func testPersonalSeenCopies(e *env) {
 	e.ok(&storage.DeleteFolder{Mailbox: in.Mailbox, Name: "sub"})
 }
 
-func testSubscriptions(e *env) {
-	in := e.box("a@x.it")
-	e.people("a@x.it", "ugo")
-	e.folder(in.Mailbox, "sub")
-	holder, ugo := e.as("a@x.it"), e.as("ugo")
-	state := func(who *env) string {
-		var out []string
-		for _, f := range must(who.Folders(who.ctx, in.Mailbox))(e) {
-			out = append(out, fmt.Sprint(f.Subscribed))
-		}
-		return strings.Join(out, " ")
-	}
-	equal(e, "first", state(ugo), "true false")
-	ugo.ok(&storage.Subscribe{Mailbox: in.Mailbox, Name: "INBOX"}, &storage.Subscribe{Mailbox: in.Mailbox, Name: "sub", Subscribed: true})
-	equal(e, "ugo's own", state(ugo)+"|"+state(holder)+"|"+state(e), "false true|true false|true false")
-	holder.ok(&storage.Subscribe{Mailbox: in.Mailbox, Name: "sub", Subscribed: true})
-	ugo.ok(&storage.Subscribe{Mailbox: in.Mailbox, Name: "sub"})
-	equal(e, "the holder's", state(ugo)+"|"+state(holder)+"|"+state(e), "false false|true true|true true")
-	ugo.fails(fault.NotFound, &storage.Subscribe{Mailbox: in.Mailbox, Name: "none"})
-	e.ok(&storage.DeleteFolder{Mailbox: in.Mailbox, Name: "sub"})
-}
-
 var seenUsers = []string{"", "ugo", "anna"}
 
 // seenMessage is a message as the model has it.

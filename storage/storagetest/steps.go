@@ -21,6 +21,8 @@ import (
 func testFailingStep(e *env) {
 	in := e.box("a@x.it")
 	e.folder(in.Mailbox, "sub")
+	e.folder(in.Mailbox, "gone")
+	e.ok(&storage.Subscribe{Mailbox: in.Mailbox, Name: "gone", Subscribed: true}, &storage.DeleteFolder{Mailbox: in.Mailbox, Name: "gone"})
 	e.put(in, "1")
 	e.put(in, "2")
 	job := e.queue("k", "l", 0)
@@ -36,9 +38,11 @@ func testFailingStep(e *env) {
 		&storage.CopyMessages{From: in.ID, UIDs: []uint32{1}, To: sub.ID},
 		&storage.CopyMessages{From: in.ID, UIDs: []uint32{1}, To: sub.ID, Move: true},
 		&storage.Expunge{Folder: in.ID, UIDs: []uint32{2}},
+		&storage.CreateFolder{Mailbox: in.Mailbox, Name: "gone/c"},
 		&storage.CreateFolder{Mailbox: in.Mailbox, Name: "c/d"},
 		&storage.RenameFolder{Mailbox: in.Mailbox, From: "c", To: "e"},
 		&storage.Subscribe{Mailbox: in.Mailbox, Name: "e", Subscribed: true},
+		&storage.Subscribe{Mailbox: in.Mailbox, Name: "sub", Subscribed: true},
 		&storage.DeleteFolder{Mailbox: in.Mailbox, Name: "sub"},
 		&storage.Once{Keys: []string{"key"}},
 		&storage.Enqueue{Job: storage.Job{Kind: "k", Due: at}, Body: storage.BodyRef{New: large}},
@@ -71,6 +75,8 @@ func testReopen(e *env) {
 	for i := range 10 {
 		e.put(in, fmt.Sprint(i), "k", `\Seen`)
 	}
+	e.folder(in.Mailbox, "gone")
+	e.ok(&storage.Subscribe{Mailbox: in.Mailbox, Name: "gone", Subscribed: true}, &storage.DeleteFolder{Mailbox: in.Mailbox, Name: "gone"})
 	large := noise(71, 200_000)
 	nb := &storage.NewBody{Head: []byte("h"), Blob: e.blobOf(large)}
 	e.hold(sub, nb)

@@ -100,6 +100,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"PersonalSeenCopies", testPersonalSeenCopies},
 		{"PersonalSeenModel", testPersonalSeenModel},
 		{"Subscriptions", testSubscriptions},
+		{"GoneSubscriptions", testGoneSubscriptions},
+		{"GoneSubscriptionsUsers", testGoneSubscriptionsUsers},
 		{"ConcurrentAppends", testConcurrentAppends},
 		{"ConcurrentSentCopies", testConcurrentSentCopies},
 		{"ConcurrentIsolation", testConcurrentIsolation},
@@ -316,6 +318,7 @@ func (e *env) dump() string {
 	line(must(e.Domains(e.ctx))(e))
 	err := e.Mailboxes(e.ctx, "", func(m storage.Mailbox) error {
 		line(m)
+		line(must(e.GoneSubscriptions(e.ctx, m.ID))(e))
 		for _, f := range must(e.Folders(e.ctx, m.ID))(e) {
 			line(f)
 			for _, msg := range e.list(f) {
