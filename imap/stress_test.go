@@ -219,7 +219,7 @@ func (c *stressClient) open(folder string, resync bool) {
 	slices.SortFunc(now, func(a, b held) int { return int(a.uid) - int(b.uid) })
 	highest := c.model.highest
 	n := len(c.model.seq)
-	if n > 0 && strings.HasPrefix(c.fixed("FETCH 1:%d (UID FLAGS MODSEQ)", n), "NO") {
+	if n > 0 && someGone(c.fixed("FETCH 1:%d (UID FLAGS MODSEQ)", n)) {
 		return // some have gone since: there is nothing to hold it against
 	}
 	c.upTo("QRESYNC", now, c.model.seq[:n], highest)
@@ -260,11 +260,15 @@ func (c *stressClient) learn() {
 		if from < 0 {
 			return
 		}
-		if strings.HasPrefix(c.fixed("FETCH %d:%d (UID FLAGS MODSEQ)", from+1, len(c.model.seq)), "NO") {
-			c.command("NOOP") // some are gone; now it may be told
+		if someGone(c.fixed("FETCH %d:%d (UID FLAGS MODSEQ)", from+1, len(c.model.seq))) {
+			c.command("NOOP") // now it may be told
 		}
 	}
 }
+
+// someGone tells whether an answer says that messages are gone of which the
+// client has not been told.
+func someGone(result string) bool { return strings.Contains(result, "[EXPUNGEISSUED]") }
 
 // command sends a command that may not be refused.
 func (c *stressClient) command(format string, args ...any) (result string) {
