@@ -6,9 +6,11 @@ import (
 	"pecd/storage"
 )
 
-// errExpunged tells that some messages of a set are gone, though the client was
-// not told yet (RFC 5530).
-var errExpunged = no("EXPUNGEISSUED", "alcuni messaggi non esistono piu' / some messages no longer exist")
+const codeExpunged = "EXPUNGEISSUED" // RFC 5530
+
+// errExpunged refuses a command all of whose messages are gone, though the client
+// was not told yet. Clients know the English words.
+var errExpunged = no(codeExpunged, "messaggi eliminati da altri / the messages have been deleted")
 
 var errNoSuchMessage = bad("numero di messaggio inesistente / no such message")
 

@@ -58,7 +58,10 @@ func (s *session) fetch(args []byte) error {
 		return err
 	}
 	if f.failed == nil && f.told < count(spans) && !q.set.uid {
-		return errExpunged
+		if f.told == 0 {
+			return errExpunged
+		}
+		s.code = codeExpunged // a refusal would have clients throw away what they got
 	}
 	return f.failed
 }

@@ -67,8 +67,8 @@ func FuzzSession(f *testing.F) {
 				t.Errorf("%d answers to %q", n, command)
 			}
 		}
-		if strings.Contains(fx.logs.String(), "panic") {
-			t.Fatal(fx.logs)
+		if logs := fx.logs.take(); strings.Contains(logs, "panic") || strings.Contains(logs, testPassword) {
+			t.Fatal(logs)
 		}
 	})
 }

@@ -18,10 +18,28 @@ func (u *users) revoke(login string) {
 	delete(u.grants, login)
 }
 
+// idleClock says when an idle session has told what there was and waits.
+type idleClock struct {
+	*clock.Manual
+	waits chan struct{}
+}
+
+func newIdleClock() idleClock {
+	return idleClock{clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC)), make(chan struct{}, 16)}
+}
+
+func (c idleClock) After(d time.Duration) (<-chan time.Time, func()) {
+	ch, stop := c.Manual.After(d)
+	if d == recheckIdle {
+		c.waits <- struct{}{}
+	}
+	return ch, stop
+}
+
 // A login that is taken away ends its sessions before they get to see anything
 // more, whatever they are doing.
 func TestLoginEnds(t *testing.T) {
-	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	at := newIdleClock()
 	f := newFixture(t, func(c *Config, _ *timing) { c.Clock = at })
 	const bye = `^\* BYE \[EXPIRED\] accesso revocato / access was revoked$`
 	f.deliver("INBOX", message("uno"))
@@ -29,6 +47,7 @@ func TestLoginEnds(t *testing.T) {
 	for _, s := range []*script{idle, silent} {
 		s.send("i IDLE\r\n")
 		s.expect(`^\+ `)
+		<-at.waits
 	}
 	f.deliver("INBOX", message("due"))
 	for _, s := range []*script{idle, silent} { // what they look for when IDLE begins is behind them
@@ -44,28 +63,15 @@ func TestLoginEnds(t *testing.T) {
 }
 
 func TestLoginEndsWhileNothingHappens(t *testing.T) {
-	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	at := newIdleClock()
 	f := newFixture(t, func(c *Config, _ *timing) { c.Clock = at })
 	s := f.open("INBOX")
 	s.send("i IDLE\r\n")
 	s.expect(`^\+ `)
+	<-at.waits
 	f.users.revoke(testUser)
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() { // the clock may be moved before the session waits for it
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(10 * time.Millisecond):
-				at.Advance(recheckIdle)
-			}
-		}
-	}()
+	at.Advance(recheckIdle)
 	s.expect(`^\* BYE \[EXPIRED\]`)
-	close(stop)
-	<-done
 }
 
 func TestMailboxClosedMeanwhile(t *testing.T) {

@@ -91,7 +91,7 @@ func (s *session) setFlags(args []byte) error {
 		Personal: s.view.readOnly, Logged: s.did(ledger.MessageMarked, s.view.at, place{})}
 	uids := s.view.uidsOf(spans)
 	if q.conditional && q.unchanged == 0 { // no message has so low a modseq
-		return s.modified(uids, nil)
+		return s.modified(uids, false)
 	}
 	found := 0
 	var modified []uint32
@@ -111,13 +111,16 @@ func (s *session) setFlags(args []byte) error {
 			return err
 		}
 	}
-	if found < len(uids) && !s.c.now.uid() {
-		err = errExpunged
+	someGone := found < len(uids) && !s.c.now.uid()
+	switch {
+	case len(modified) > 0:
+		return s.modified(modified, someGone)
+	case someGone && found == 0 && !q.silent:
+		return errExpunged
+	case someGone: // clients take a refusal for a failure of the whole (RFC 2180 §4.2.1)
+		s.code = codeExpunged
 	}
-	if len(modified) > 0 {
-		return s.modified(modified, err)
-	}
-	return err
+	return nil
 }
 
 // mayStore tells whether a STORE is allowed. Who may only read a mailbox in which
@@ -128,11 +131,10 @@ func (v *view) mayStore(mode storage.FlagMode, flags []string) bool {
 }
 
 // modified tells which messages a conditional STORE left alone, in the code of
-// its tagged response (RFC 7162 §3.1.3). failed is what else went wrong, nil for
-// nothing.
-func (s *session) modified(uids []uint32, failed error) error {
+// its tagged response (RFC 7162 §3.1.3), which is NO where others are gone.
+func (s *session) modified(uids []uint32, someGone bool) error {
 	if len(uids) == 0 {
-		return failed
+		return nil
 	}
 	nums := uids
 	if !s.c.now.uid() {
@@ -144,7 +146,7 @@ func (s *session) modified(uids []uint32, failed error) error {
 		}
 	}
 	code := string(appendSet([]byte("MODIFIED "), nums))
-	if failed != nil {
+	if someGone {
 		return no(imaplib.ResponseCode(code), "alcuni messaggi non esistono piu' / some messages no longer exist")
 	}
 	s.code = code

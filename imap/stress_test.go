@@ -258,12 +258,16 @@ func (c *stressClient) learn() (asked bool) {
 		if from < 0 {
 			break
 		}
-		if strings.HasPrefix(c.fixed("FETCH %d:%d (UID FLAGS MODSEQ)", from+1, len(c.model.seq)), "NO") {
-			c.command("NOOP") // some are gone; now it may be told
+		if someGone(c.fixed("FETCH %d:%d (UID FLAGS MODSEQ)", from+1, len(c.model.seq))) {
+			c.command("NOOP") // now it may be told
 		}
 	}
 	return asked
 }
+
+// someGone tells whether an answer says that messages are gone of which the
+// client has not been told.
+func someGone(result string) bool { return strings.Contains(result, "[EXPUNGEISSUED]") }
 
 // command sends a command that may not be refused.
 func (c *stressClient) command(format string, args ...any) (result string) {

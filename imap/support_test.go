@@ -119,6 +119,14 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// take returns what was written since the last time.
+func (l *lockedBuffer) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return l.b.String()
+}
+
 // newFixture starts a server; change may adjust it before it serves.
 func newFixture(t testing.TB, change ...func(*Config, *timing)) *fixture {
 	t.Helper()

@@ -89,7 +89,8 @@ folderfilter = lambda f: f in ['INBOX', 'Pratiche', 'Ricevute']
 }
 
 // syncBothWays fills a mailbox, has the program fetch it, and then changes both
-// sides for some rounds, the server's also while the program runs. In the end
+// sides for some rounds: the mailbox while the program runs, the Maildir between
+// its runs, in the same folders but never the same messages. In the end
 // both trees must be equal and be what the changes made of them, nothing may be
 // there twice, and one more run must transfer nothing.
 func syncBothWays(t *testing.T, user string, configure func(*syncWorld) []string) {
@@ -115,6 +116,7 @@ func syncBothWays(t *testing.T, user string, configure func(*syncWorld) []string
 		for more := true; more; {
 			more = !done.Load()
 			s.sync(false)
+			s.changeLocally(changes / 4)
 		}
 		wg.Wait()
 	}

@@ -36,6 +36,7 @@ type syncWorld struct {
 	client    *imapclient.Client // for changes of the mailbox
 	random    *rand.Rand
 	submitted int
+	changed   int      // changes of the Maildir so far
 	twice     []string // what was seen in two places
 
 	mu    sync.Mutex
@@ -217,16 +218,17 @@ func (s *syncWorld) changeRemotely(n, round int, done *atomic.Bool) {
 func (s *syncWorld) changeLocally(n int) {
 	s.t.Helper()
 	at := s.local()
-	for i, id := range s.pick("local", n) {
+	for _, id := range s.pick("local", n) {
 		m, ok := at[id]
 		if !ok {
 			s.t.Errorf("the Maildir has no %s", id)
 			continue
 		}
-		switch i % 5 {
+		s.changed++
+		switch s.changed % 5 {
 		case 0, 4:
 			flags := letters(m.flags + "RS")
-			if i%5 == 4 {
+			if s.changed%5 == 4 {
 				flags = strings.ReplaceAll(m.flags, "R", "")
 			}
 			base, _, _ := strings.Cut(filepath.Base(m.path), ":2,")
