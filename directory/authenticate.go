@@ -77,9 +77,9 @@ func refuse(r Refusal) error {
 // work, whether the user exists or not; RefusalOf tells more. Temporary when too
 // many logins wait already.
 //
-// A verification that succeeded is remembered for five minutes; user, grants and
-// application password are at most five seconds old, and as they are now where
-// they were changed by this node.
+// A verification that succeeded is remembered while it is used, for an hour at
+// most; user, grants and application password are at most five seconds old, and as
+// they are now where they were changed by this node.
 func (d *Directory) Authenticate(ctx context.Context, login, password string, by storage.Protocol) (Principal, error) {
 	name, known := canonicalLogin(login)
 	u, cached, err := d.userFor(ctx, name, &known)

@@ -12,7 +12,8 @@ import (
 
 // cache keeps the most recently used values for a while. A value that was read
 // before an invalidation and arrives after it is not kept: the reader hands
-// back the mark it took before reading.
+// back the mark it took before reading. Where it is told to keep a value for
+// longer than ttl, each use keeps it for another ttl, up to that end.
 type cache[V any] struct {
 	clk clock.Clock
 	ttl time.Duration
@@ -28,6 +29,7 @@ type cached[V any] struct {
 	key   string
 	value V
 	until time.Time
+	end   time.Time // however often it is used
 }
 
 func newCache[V any](clk clock.Clock, ttl time.Duration, max int) *cache[V] {
@@ -48,13 +50,19 @@ func (c *cache[V]) get(key string) (value V, mark uint64, ok bool) {
 		c.remove(e)
 		return value, c.mark, false
 	}
+	it.until = earlier(now.Add(c.ttl), it.end)
 	c.order.MoveToFront(e)
 	return it.value, c.mark, true
 }
 
 // put keeps value unless something was invalidated since mark was taken.
-func (c *cache[V]) put(key string, value V, mark uint64) {
-	until := c.clk.Now().Add(c.ttl)
+func (c *cache[V]) put(key string, value V, mark uint64) { c.putFor(c.ttl, key, value, mark) }
+
+// putFor is put for a value that goes after most, and before that when it was not
+// used for ttl.
+func (c *cache[V]) putFor(most time.Duration, key string, value V, mark uint64) {
+	now := c.clk.Now()
+	end := now.Add(most)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if mark != c.mark {
@@ -63,10 +71,17 @@ func (c *cache[V]) put(key string, value V, mark uint64) {
 	if e, found := c.items[key]; found {
 		c.remove(e)
 	}
-	c.items[key] = c.order.PushFront(&cached[V]{key, value, until})
+	c.items[key] = c.order.PushFront(&cached[V]{key, value, earlier(now.Add(c.ttl), end), end})
 	for c.order.Len() > c.max {
 		c.remove(c.order.Back())
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // drop forgets the given keys.

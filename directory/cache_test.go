@@ -39,8 +39,22 @@ func TestCache(t *testing.T) {
 	c.put("a", 1, mark)
 	has("a", 0, false)
 
-	clk.Advance(time.Second)
+	// Use keeps nothing for longer, unless that was asked for.
+	clk.Advance(time.Second / 2)
+	has("c", 3, true)
+	clk.Advance(time.Second / 2)
 	has("c", 0, false)
+	_, mark, _ = c.get("slides")
+	c.putFor(2*time.Second, "slides", 5, mark)
+	for range 3 {
+		clk.Advance(time.Second / 2)
+		has("slides", 5, true)
+	}
+	clk.Advance(time.Second / 2)
+	has("slides", 0, false)
+	c.putFor(2*time.Second, "slides", 6, mark)
+	clk.Advance(time.Second)
+	has("slides", 0, false)
 	if len(c.items) != 0 {
 		t.Errorf("%d items", len(c.items))
 	}

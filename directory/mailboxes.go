@@ -5,6 +5,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"pecd/fault"
@@ -116,6 +117,10 @@ func (d *Directory) CertifyDomain(ctx context.Context, name string) error {
 // the login is taken; NotFound without the domain or the tier.
 func (d *Directory) CreateMailbox(ctx context.Context, n NewMailbox) (storage.Mailbox, error) {
 	const op = "directory.CreateMailbox"
+	n, err := d.derivedFor(ctx, n)
+	if err != nil {
+		return storage.Mailbox{}, fault.Wrap(op, err)
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	var step storage.Step
@@ -138,6 +143,13 @@ func (d *Directory) CreateMailbox(ctx context.Context, n NewMailbox) (storage.Ma
 // rather than a password where many users share one.
 func (d *Directory) CreateMailboxes(ctx context.Context, all []NewMailbox) error {
 	const op = "directory.CreateMailboxes"
+	all = slices.Clone(all)
+	for i := range all {
+		var err error
+		if all[i], err = d.derivedFor(ctx, all[i]); err != nil {
+			return fault.Wrap(op, fmt.Errorf("%s (0 of %d created): %w", all[i].Address, len(all), err))
+		}
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	for done := 0; done < len(all); {
@@ -167,6 +179,16 @@ func (d *Directory) CreateMailboxes(ctx context.Context, all []NewMailbox) error
 		done += n
 	}
 	return nil
+}
+
+// derivedFor is derived for the user of a mailbox, where it has one.
+func (d *Directory) derivedFor(ctx context.Context, n NewMailbox) (NewMailbox, error) {
+	if n.User == nil {
+		return n, nil
+	}
+	u, err := d.derived(ctx, *n.User)
+	n.User = &u
+	return n, err
 }
 
 // grantees are the users to whom operations grant something.

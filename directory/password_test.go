@@ -5,6 +5,9 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,7 +106,7 @@ func countingVerifier(clk clock.Clock) (*verifier, *atomic.Int32) {
 	return v, n
 }
 
-func TestVerifierRemembersForFiveMinutes(t *testing.T) {
+func TestVerifierRemembersWhatIsUsed(t *testing.T) {
 	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
 	v, n := countingVerifier(clk)
 	ctx := context.Background()
@@ -130,8 +133,67 @@ func TestVerifierRemembersForFiveMinutes(t *testing.T) {
 	check("a", h, "wrong", false, 1)
 	check("a", h, "wrong", false, 1) // a refusal is not remembered
 	check("a", "no hash at all", "first password", false, 1)
-	clk.Advance(verifiedTTL)
-	check("a", h, "first password", true, 1)
+	clk.Advance(verifiedIdle - 1)
+	check("a", h, "first password", true, 0)
+	clk.Advance(verifiedIdle)
+	check("a", h, "first password", true, 1) // nobody used it
+
+	// A client that looks every five minutes is derived once in half an hour to an
+	// hour, and use does not keep an entry beyond that.
+	began := clk.Now()
+	for n.Store(0); n.Load() == 0; {
+		clk.Advance(5 * time.Minute)
+		if good, err := v.verify(ctx, "a", h, "first password"); err != nil || !good {
+			t.Fatal(good, err)
+		}
+	}
+	if d := clk.Now().Sub(began); d < verifiedLife/2 || d >= verifiedLife+5*time.Minute {
+		t.Errorf("derived anew after %v", d)
+	}
+	// Another hash finds nothing, however much this one was used.
+	check("a", h2, "first password", false, 1)
+}
+
+// TestVerifiedLivesAreSpread: what was derived within a minute is not all derived
+// anew within another.
+func TestVerifiedLivesAreSpread(t *testing.T) {
+	v := newVerifier(clock.NewManual(time.Unix(0, 0)), 1)
+	const logins, parts = 6000, 6
+	var in [parts]int
+	for i := range logins {
+		life := lifeOf(v.remembered(fmt.Sprint("login", i), "hash", "password"))
+		if life < verifiedLife/2 || life > verifiedLife {
+			t.Fatalf("a life of %v", life)
+		}
+		in[min(parts-1, int((life-verifiedLife/2)*2*parts/verifiedLife))]++
+	}
+	for i, n := range in {
+		if n < logins/parts*8/10 || n > logins/parts*12/10 {
+			t.Errorf("%d of %d in part %d of %d", n, logins, i, parts)
+		}
+	}
+}
+
+// TestVerifierMemory: what is remembered has a bound in number and in octets.
+func TestVerifierMemory(t *testing.T) {
+	v := newVerifier(clock.NewManual(time.Unix(0, 0)), 1)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range maxVerified + 1000 {
+		v.right.putFor(verifiedLife, v.remembered(strconv.Itoa(i), "hash", "password"), struct{}{}, 0)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := v.right.order.Len(); n != maxVerified {
+		t.Errorf("%d remembered", n)
+	}
+	got := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%.1f MB", float64(got)/1e6)
+	if got > 16e6 {
+		t.Errorf("%d octets for %d entries", got, maxVerified)
+	}
+	runtime.KeepAlive(v)
 }
 
 func TestVerifierRunsTwoAtOnceAndBoundsTheQueue(t *testing.T) {

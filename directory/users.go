@@ -28,6 +28,10 @@ const minPassword = 8
 // CreateUser adds a user without any grant. Exists if the login is taken.
 func (d *Directory) CreateUser(ctx context.Context, n NewUser) error {
 	const op = "directory.CreateUser"
+	n, err := d.derived(ctx, n)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	u, err := d.newUser(ctx, n)
@@ -38,7 +42,19 @@ func (d *Directory) CreateUser(ctx context.Context, n NewUser) error {
 	return fault.Wrap(op, d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: ledger.UserCreated, User: u.Login}))))
 }
 
-// newUser validates n and hashes its password.
+// derived returns n with the hash of its password in the place of it. It is called
+// before the lock is taken: it waits as long as logins have to, and what else is
+// to be administered must not wait with it.
+func (d *Directory) derived(ctx context.Context, n NewUser) (NewUser, error) {
+	if n.Password == "" || n.Hash != "" {
+		return n, nil // newUser judges it
+	}
+	hash, err := d.newHash(ctx, n.Password)
+	n.Password, n.Hash = "", hash
+	return n, err
+}
+
+// newUser validates n, whose password was derived.
 func (d *Directory) newUser(ctx context.Context, n NewUser) (storage.User, error) {
 	const op = "directory.newUser"
 	login, ok := canonicalLogin(n.Login)
@@ -53,17 +69,11 @@ func (d *Directory) newUser(ctx context.Context, n NewUser) (storage.User, error
 		return storage.User{}, err
 	}
 	u := storage.User{Login: login, Name: n.Name, Hash: n.Hash, Created: d.clk.Now().UTC()}
-	switch {
-	case (n.Password == "") == (n.Hash == ""):
+	if n.Hash == "" || n.Password != "" {
 		return storage.User{}, fault.Say(op, fault.Invalid, "serve una password / a password is needed")
-	case n.Hash != "":
-		if _, err := parsePHC(n.Hash); err != nil {
-			return storage.User{}, fault.New(op, fault.Invalid, err)
-		}
-	default:
-		if u.Hash, err = d.newHash(ctx, n.Password); err != nil {
-			return storage.User{}, err
-		}
+	}
+	if _, err := parsePHC(n.Hash); err != nil {
+		return storage.User{}, fault.New(op, fault.Invalid, err)
 	}
 	return u, nil
 }

@@ -15,9 +15,18 @@ import (
 	"pecd/fault"
 )
 
+// A password that was right is remembered until it was not used for verifiedIdle,
+// so that a mail client which looks every few minutes costs one derivation in an
+// hour, and never for longer than verifiedLife. Which part of its last half an
+// entry gets differs from one to the next: all clients come back within minutes
+// of a restart, and must not all have to be derived anew an hour later.
 const (
-	verifiedTTL  = 5 * time.Minute
-	maxVerified  = 10000
+	verifiedIdle = 15 * time.Minute
+	verifiedLife = time.Hour
+	maxVerified  = 50000 // 9 MB
+)
+
+const (
 	maxQueueing  = 256 // logins that wait for their turn
 	processKeyLn = 32
 )
@@ -35,7 +44,7 @@ type verifier struct {
 // newVerifier computes at most so many hashes at once: each takes 19 MiB and a
 // core.
 func newVerifier(clk clock.Clock, derivations int) *verifier {
-	v := &verifier{derive: argon2id, right: newCache[struct{}](clk, verifiedTTL, maxVerified), turns: newTurns(derivations, maxQueueing)}
+	v := &verifier{derive: argon2id, right: newCache[struct{}](clk, verifiedIdle, maxVerified), turns: newTurns(derivations, maxQueueing)}
 	rand.Read(v.key[:]) // never fails
 	return v
 }
@@ -78,9 +87,16 @@ func (v *verifier) verify(ctx context.Context, login, stored, password string) (
 	}
 	good := p.matches(password, v.derive) && readable
 	if good {
-		v.right.put(key, struct{}{}, mark)
+		v.right.putFor(lifeOf(key), key, struct{}{}, mark)
 	}
 	return good, nil
+}
+
+// lifeOf returns how long what is remembered under a key may be used: from half of
+// verifiedLife up to it, spread by the key, which nobody outside can tell.
+func lifeOf(key string) time.Duration {
+	const half = verifiedLife / 2
+	return half + half*time.Duration(binary.BigEndian.Uint16([]byte(key)))/(1<<16-1)
 }
 
 func (v *verifier) remembered(login, stored, password string) string {
