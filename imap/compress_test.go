@@ -119,7 +119,7 @@ func TestCompress(t *testing.T) {
 func TestCompressHostile(t *testing.T) {
 	f := newFixture(t)
 	for _, sent := range []string{
-		"a SEARCH TEXT " + strings.Repeat("x", 40<<20) + "\r\n", "a NOOP {2000000000+}\r\n", strings.Repeat("\r\n", 10<<20) + "a XYZZY {9999999+}\r\n",
+		"a SEARCH TEXT " + strings.Repeat("x", 8<<20) + "\r\n", "a NOOP {2000000000+}\r\n", strings.Repeat("\r\n", 2<<20) + "a XYZZY {9999999+}\r\n",
 	} {
 		s := f.open("")
 		s.compress(false)
@@ -152,7 +152,7 @@ func TestCompressHostile(t *testing.T) {
 func TestIdleMemory(t *testing.T) {
 	f := newFixture(t)
 	f.deliverSome(100)
-	const n = 200
+	const n = idleConns
 	measure := func(compressed bool) int64 {
 		var before, after runtime.MemStats
 		settle := func(m *runtime.MemStats) {

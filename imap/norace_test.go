@@ -4,4 +4,8 @@
 
 package imap
 
-const manyMessages = 100_000
+const (
+	manyMessages = 100_000
+	idleConns    = 200
+	largeMessage = 100 << 20 // octets
+)

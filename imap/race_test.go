@@ -4,5 +4,9 @@
 
 package imap
 
-// manyMessages is smaller where the race detector slows the store down tenfold.
-const manyMessages = 10_000
+// Sizes are smaller where the race detector slows everything down tenfold.
+const (
+	manyMessages = 10_000
+	idleConns    = 120
+	largeMessage = 40 << 20 // octets; still more than what the heap may grow by
+)

@@ -13,6 +13,9 @@ import (
 // act does one random thing.
 func (c *stressClient) act() {
 	c.learn()
+	if c.w.over.Load() { // and what there is may not have been learnt
+		return
+	}
 	switch n := c.random.IntN(100); {
 	case n < 30:
 		c.store()

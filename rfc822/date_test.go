@@ -39,7 +39,8 @@ func TestParseDate(t *testing.T) {
 	}
 }
 
-// FuzzDate compares with the standard library where that reads the value.
+// FuzzDate compares with the standard library where that reads the value. Of the
+// years in two digits it takes 50 to 68 for 20xx, against RFC 5322 §4.3.
 func FuzzDate(f *testing.F) {
 	for _, s := range []string{"Wed, 3 Jun 2026 12:15:05 +0200", "3 Jun 26 1:02 EST", "Wed, 3 (x) Jun 2026 12:15:05 GMT", "-", "1 Jan 0000 0:0 +9999"} {
 		f.Add(s)
@@ -57,6 +58,9 @@ func FuzzDate(f *testing.F) {
 			t.Fatalf("%q is %v", v, want)
 		}
 		y, m, day := want.Date()
+		if y >= 2050 && y <= 2068 && d.Local.Year() == y-100 {
+			y -= 100
+		}
 		if gy, gm, gd := d.Local.Date(); gy != y || gm != m || gd != day {
 			t.Fatalf("%q: %v, the standard library reads %v", v, d.Local, want)
 		}
