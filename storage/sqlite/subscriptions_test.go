@@ -17,7 +17,7 @@ func TestGoneNamesAreBounded(t *testing.T) {
 	in := inboxOf(t, s, "a@x.it")
 	err := s.writer.eng.script(fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 		INSERT INTO gone_subscriptions (mailbox, name, login, subscribed) SELECT 1, 'f' || i, '', 1 FROM n;
-		INSERT INTO gone_subscriptions VALUES (1, 'f4', 'ugo', 1)`, maxFolders)) // a name counts once
+		INSERT INTO gone_subscriptions VALUES (1, 'f3', 'ugo', 0), (1, 'f4', 'ugo', 1)`, maxFolders)) // a name counts once
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,4 +143,9 @@ func testGoneSubscriptionsUsers(e *env) {
 	equal(e, "renamed", all(), "INBOX s|INBOX s|INBOX s|INBOX s|INBOX")
 	e.ok(&storage.DeleteFolder{Mailbox: m, Name: "s"}, &storage.CreateFolder{Mailbox: m, Name: "s", Subscribed: true})
 	equal(e, "made for all", all(), strings.TrimSuffix(strings.Repeat("INBOX s|", 5), "|"))
+	e.folder(m, "v")
+	holder.ok(&storage.Subscribe{Mailbox: m, Name: "v", Subscribed: true}, &storage.DeleteFolder{Mailbox: m, Name: "v"})
+	e.folder(m, "w")
+	eva.ok(&storage.Subscribe{Mailbox: m, Name: "w"}, &storage.RenameFolder{Mailbox: m, From: "w", To: "v"})
+	equal(e, "renamed, with an end of eva's", eva.subscribedTo(m), "INBOX s v")
 }
