@@ -23,7 +23,7 @@ const (
 	// outBuffer is how much output is gathered before it is written at the
 	// latest: the library writes every line by itself.
 	outBuffer = 32 << 10
-	inBuffer  = 4 << 10
+	inBuffer  = 1 << 10 // an idle connection keeps it; larger reads pass it by
 
 	// Literals may last this long in all: a fixed part and the time their
 	// octets take at slowest.
