@@ -144,7 +144,7 @@ func syncBothWays(t *testing.T, user string, configure func(*syncWorld) []string
 // complain and leave the rest to the next run.
 func (s *syncWorld) sync(quiet bool) {
 	s.t.Helper()
-	r := runWithin(s.t, 9*minute, s.command[0], s.command[1:]...)
+	r := runWithin(s.t, s.limit, s.command[0], s.command[1:]...)
 	if r.code != 0 && quiet {
 		s.t.Fatalf("%v: exit %d\n%.3000s\n%.3000s", s.command, r.code, r.stdout, r.stderr)
 	}

@@ -33,6 +33,7 @@ type syncWorld struct {
 	proxy     *plainProxy
 	dir       string
 	command   []string
+	limit     time.Duration      // of a run
 	client    *imapclient.Client // for changes of the mailbox
 	random    *rand.Rand
 	submitted int
@@ -67,6 +68,7 @@ func newSyncWorld(t *testing.T, user string, n int) *syncWorld {
 		d = sharedDemo(t)
 	}
 	s := &syncWorld{t: t, d: d, user: d.box(t, "ALFA", user), proxy: startPlainProxy(t, d, uncompressed), dir: t.TempDir(),
+		limit:  3*minute + time.Duration(n)*100*time.Millisecond, // offlineimap asks for each message alone, and syncs its state
 		random: rand.New(rand.NewPCG(seed, 1)), model: map[string]place{}}
 	in := d.openInbox(t, s.user)
 	s.client = in.client
