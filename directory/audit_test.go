@@ -37,6 +37,30 @@ func (h house) lastRecord() int64 {
 	return st.Last
 }
 
+// TestProgramsAreRecordedByNumber: the records of an application password carry
+// its number, by which two of one name are told apart.
+func TestProgramsAreRecordedByNumber(t *testing.T) {
+	h := newHouse(t)
+	counted(h)
+	h.ok(h.CreateUser(ctx, NewUser{Login: "anna", Password: password}))
+	after := h.lastRecord()
+	var want, got []string
+	for range 2 {
+		a, _, err := h.CreateProgram(ctx, NewProgram{Login: "anna", Name: "Telefono", Protocols: storage.ByIMAP, Permission: storage.MayRead})
+		h.ok(err)
+		h.ok(h.RevokeProgram(ctx, "anna", a.ID))
+		want = append(want, fmt.Sprint("app_password.created Telefono ", a.ID), fmt.Sprint("app_password.revoked Telefono ", a.ID))
+	}
+	h.ok(h.st.Records(ctx, after+1, func(r storage.Record) error {
+		e, err := ledger.Decode(r.Data)
+		got = append(got, fmt.Sprint(e.Kind, " ", e.Program, " ", e.ProgramID))
+		return err
+	}))
+	if !slices.Equal(got, want) || want[0] == want[2] {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // Every change of the administration is recorded in its own step, with who made
 // it and what was before; what changes nothing is not.
 func TestAdministrationIsRecorded(t *testing.T) {

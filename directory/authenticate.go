@@ -43,6 +43,7 @@ const (
 type Refusal struct {
 	Login   string // canonical; "" where there is no such user: people type their password there
 	Program string // name of the application password, "" without one that is his
+	ID      int64  // its number, 0 without one
 	Reason  string // Italian, then English
 }
 
@@ -157,7 +158,7 @@ func (d *Directory) authenticateProgram(ctx context.Context, u storage.User, kno
 	}
 	if why := closed(a, d.clk.Now(), by); why != "" {
 		r := refusalOf(u, known, why)
-		r.Program = a.Name
+		r.Program, r.ID = a.Name, a.ID
 		return Principal{}, refuse(r)
 	}
 	return d.admit(ctx, u, Principal{Program: a.Name, ProgramID: a.ID, By: by, proof: proof{program: sum}}, &a)

@@ -110,7 +110,12 @@ func (d *Directory) CreateProgram(ctx context.Context, n NewProgram) (a storage.
 	}
 	put := &storage.PutAppPassword{AppPassword: a}
 	created := ledger.Event{Kind: ledger.ProgramCreated, User: u.Login, Program: n.Name, Mailbox: strings.ToLower(n.Mailbox), To: programScope(a)}
-	if err := d.st.Commit(ctx, new(storage.Step).Add(put, d.recorded(ctx, created))); err != nil {
+	put.Logged = func(id int64) storage.Record {
+		e := created
+		e.ProgramID = id
+		return d.recorded(ctx, e).Record
+	}
+	if err := d.st.Commit(ctx, new(storage.Step).Add(put)); err != nil {
 		return a, "", fault.Wrap(op, err)
 	}
 	a.ID = put.ID
@@ -180,7 +185,7 @@ func programScope(a storage.AppPassword) string {
 // revoke adds to step the end of an application password at an instant, and its
 // record, which names the mailbox that the record of its beginning names.
 func (d *Directory) revoke(ctx context.Context, step *storage.Step, a storage.AppPassword, at time.Time) error {
-	e := ledger.Event{Kind: ledger.ProgramRevoked, User: a.Login, Program: a.Name, From: programScope(a)}
+	e := ledger.Event{Kind: ledger.ProgramRevoked, User: a.Login, Program: a.Name, ProgramID: a.ID, From: programScope(a)}
 	if a.Mailbox != 0 {
 		m, err := d.st.MailboxByID(ctx, a.Mailbox)
 		if err != nil {

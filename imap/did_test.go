@@ -18,8 +18,11 @@ func deeds(all []ledger.Event) []string {
 		if e.Kind == ledger.Access && e.Mailbox == testUser {
 			continue
 		}
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s %s %s %q %s %d %s %q",
-			e.Kind, e.Protocol, e.User, e.Mailbox, e.Folder, e.UIDs, e.Messages, e.To, e.Detail), " "))
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s %s %s %q %s %d %s %q %s",
+			e.Kind, e.Protocol, e.User, e.Mailbox, e.Folder, e.UIDs, e.Messages, e.To, e.Detail, e.ToUIDs), " "))
+		if (e.ToUIDs == "") != (e.ToValidity == 0) {
+			lines = append(lines, fmt.Sprintf("%s to UIDVALIDITY %d", e.ToUIDs, e.ToValidity))
+		}
 	}
 	return lines
 }
@@ -57,11 +60,11 @@ func TestS4_017_DeedsAreRecorded(t *testing.T) {
 	wantLines(t, deeds(written(f)),
 		`message.marked imap `+a+` `+a+` "INBOX" 1:2 2  ""`,
 		`message.expunged imap `+a+` `+a+` "INBOX" 1:2 2  ""`,
-		`message.copied imap `+a+` `+a+` "INBOX" 3 1 `+a+` "Bozze"`,
-		`message.moved imap `+a+` `+a+` "INBOX" 4 1 `+bando+` "INBOX"`,
+		`message.copied imap `+a+` `+a+` "INBOX" 3 1 `+a+` "Bozze" 1`,
+		`message.moved imap `+a+` `+a+` "INBOX" 4 1 `+bando+` "INBOX" 1`,
 		`message.appended imap `+a+` `+a+` "Bozze" 2 1  ""`,
 		`message.expunged imap `+a+` `+a+` "Bozze" 1:2 2  ""`,
-		`message.moved imap `+a+` `+a+` "INBOX" 3 1 `+a+` "Vecchi"`,
+		`message.moved imap `+a+` `+a+` "INBOX" 3 1 `+a+` "Vecchi" 1`,
 		`access imap `+a+` `+bando+` ""  0  ""`,
 		`message.read imap `+a+` `+a+` "INBOX" 1:4 4  ""`)
 }

@@ -108,7 +108,7 @@ func (s *session) enter(ask func() (directory.Principal, error)) error {
 	}
 	p, err := ask()
 	if err == nil {
-		s.who = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}
+		s.who = trail.Who{Login: p.Login, Program: p.Program, ID: p.ProgramID, Channel: ledger.IMAP, Remote: s.c.remote.String()}
 		err = s.admit(p)
 	}
 	if err == nil {
@@ -159,9 +159,9 @@ func (s *session) failed(err error) error {
 func (s *session) recordRefusal(err error) {
 	r := directory.RefusalOf(err)
 	if r == nil { // the password was right
-		r = &directory.Refusal{Login: s.who.Login, Program: s.who.Program, Reason: fault.CodesOf(err).Text}
+		r = &directory.Refusal{Login: s.who.Login, Program: s.who.Program, ID: s.who.ID, Reason: fault.CodesOf(err).Text}
 	}
-	s.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.IMAP, Remote: s.c.remote.String()}, r.Reason)
+	s.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, ID: r.ID, Channel: ledger.IMAP, Remote: s.c.remote.String()}, r.Reason)
 }
 
 // AuthenticateMechanisms implements imapserver.SessionSASL.

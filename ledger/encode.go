@@ -62,6 +62,9 @@ type wire struct {
 	UIDValidity uint32          `json:"uidvalidity,omitempty"`
 	UIDs        string          `json:"uids,omitempty"`
 	Count       int64           `json:"count,omitempty"`
+	ToValidity  uint32          `json:"to_uidvalidity,omitempty"`
+	ToUIDs      string          `json:"to_uids,omitempty"`
+	ProgramID   int64           `json:"program_id,omitempty"`
 }
 
 type wireRecipient struct {
@@ -80,6 +83,7 @@ func (e Event) Encode() []byte {
 		Virus: e.Virus, Certified: e.Certified, Ordinary: e.Ordinary, Attempt: e.Attempt, Peer: e.Peer, Mailbox: e.Mailbox,
 		Domain: e.Domain, User: e.User, Actor: e.Actor, Protocol: e.Protocol, From: e.From, To: e.To, Messages: e.Messages,
 		Program: e.Program, Folder: e.Folder, UIDValidity: e.UIDValidity, UIDs: e.UIDs, Count: e.Count,
+		ToValidity: e.ToValidity, ToUIDs: e.ToUIDs, ProgramID: e.ProgramID,
 	}
 	if !e.Next.IsZero() {
 		w.Next = e.Next.UTC().Format(instant)
@@ -127,6 +131,7 @@ func Decode(b []byte) (Event, error) {
 		Attempt: w.Attempt, Peer: w.Peer, Mailbox: w.Mailbox, Domain: w.Domain, User: w.User, Actor: w.Actor, Protocol: w.Protocol,
 		From: w.From, To: w.To, Messages: w.Messages,
 		Program: w.Program, Folder: w.Folder, UIDValidity: w.UIDValidity, UIDs: w.UIDs, Count: w.Count,
+		ToValidity: w.ToValidity, ToUIDs: w.ToUIDs, ProgramID: w.ProgramID,
 	}
 	if w.Next != "" {
 		if e.Next, err = time.Parse(instant, w.Next); err != nil {

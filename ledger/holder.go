@@ -67,6 +67,7 @@ func (e Event) For(address string) (Event, Share) {
 	e.Channel, e.Protocol, e.Domain, e.User, e.Actor, e.Program = "", "", "", "", "", ""
 	e.From, e.To, e.Messages = "", "", 0
 	e.Folder, e.UIDValidity, e.UIDs, e.Count = "", 0, "", 0
+	e.ToValidity, e.ToUIDs, e.ProgramID = 0, "", 0
 	e.Peer, e.Attempt, e.Next = "", 0, time.Time{}
 	return e, Part
 }

@@ -66,13 +66,13 @@ const (
 // What a user did with stored messages: UIDs of Folder in Mailbox.
 const (
 	MessageRead     Kind = "message.read"     // recorded for mailboxes that several people may read
-	MessageMoved    Kind = "message.moved"    // Detail is the folder they went to, To its mailbox
+	MessageMoved    Kind = "message.moved"    // Detail is the folder they went to, To its mailbox, ToUIDs what they are called there
 	MessageCopied   Kind = "message.copied"   // as MessageMoved
 	MessageMarked   Kind = "message.marked"   // as deleted, to be expunged
 	MessageExpunged Kind = "message.expunged" // removed for good
 	MessageAppended Kind = "message.appended" // put there by a client
 
-	RecoverablePurged Kind = "recoverable.purged" // what POP3 clients had deleted was removed after its time of keeping: Messages and Size of Mailbox
+	RecoverablePurged Kind = "recoverable.purged" // what POP3 clients had deleted was removed after its time of keeping: UIDs of Folder in Mailbox, how many (Messages) of which Size
 )
 
 // The log itself, and who looked at what is kept.

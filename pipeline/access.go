@@ -371,7 +371,7 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 func (a *Access) event(m *accepted, k ledger.Kind, more func(*ledger.Event)) ledger.Event {
 	e := eventOf(m.cert, k, m.at)
 	e.Side, e.Mailbox, e.User, e.Size = ledger.Own, m.box.Address, m.Login, m.in.spool.Size()
-	e.Program = m.Program
+	e.Program, e.ProgramID = m.Program, m.ProgramID
 	e.Channel, e.Peer, e.Provider = ledger.SMTP, m.Peer.Remote, a.Builder.Provider.Name
 	if more != nil {
 		more(&e)

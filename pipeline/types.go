@@ -24,6 +24,7 @@ type Peer struct {
 type Submission struct {
 	Login      string // who authenticated
 	Program    string // the application password he did it with, "" for his own
+	ProgramID  int64  // its number, 0 without one
 	Sender     string // MAIL FROM, already checked to be a mailbox Login may send as
 	Recipients []string
 	Peer       Peer

@@ -152,7 +152,7 @@ func (s *session) byToken(login, token string) (directory.Principal, error) {
 // enter opens the maildrop of whoever was admitted, err nil, or answers why nobody
 // was.
 func (s *session) enter(p directory.Principal, err error) error {
-	s.by = trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.POP3, Remote: s.remote.String()}
+	s.by = trail.Who{Login: p.Login, Program: p.Program, ID: p.ProgramID, Channel: ledger.POP3, Remote: s.remote.String()}
 	if err != nil {
 		return s.failed(err, wrongPassword)
 	}
@@ -255,7 +255,7 @@ func (s *session) failed(err error, why string) error {
 func (s *session) recordRefusal(err error, why string) {
 	r := directory.RefusalOf(err)
 	if r == nil { // the password was right
-		r = &directory.Refusal{Login: s.by.Login, Program: s.by.Program, Reason: strings.TrimPrefix(why, "[AUTH] ")}
+		r = &directory.Refusal{Login: s.by.Login, Program: s.by.Program, ID: s.by.ID, Reason: strings.TrimPrefix(why, "[AUTH] ")}
 	}
-	s.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.POP3, Remote: s.by.Remote}, r.Reason)
+	s.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, ID: r.ID, Channel: ledger.POP3, Remote: s.by.Remote}, r.Reason)
 }

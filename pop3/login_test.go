@@ -56,7 +56,7 @@ func TestTrail(t *testing.T) {
 		if err != nil || e.Protocol != ledger.POP3 || e.Peer != "127.0.0.1" {
 			t.Errorf("%+v, %v", e, err)
 		}
-		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", e.Kind, e.User, e.Folder, e.UIDs, e.Detail)))
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s %s", e.Kind, e.User, e.Folder, e.UIDs, e.Detail, e.ToUIDs)))
 		return nil
 	})
 	if err != nil {
@@ -66,7 +66,7 @@ func TestTrail(t *testing.T) {
 	want := []string{
 		"access anna@alfa.example", "access.denied     password del test",
 		"access.denied web   accesso con programmi di posta non abilitato / access by mail clients is not enabled",
-		"message.moved anna@alfa.example INBOX 1:2,4 " + recoverableName + " 2", "message.read anna@alfa.example INBOX 2:3",
+		"message.moved anna@alfa.example INBOX 1:2,4 " + recoverableName + " 2 1:3", "message.read anna@alfa.example INBOX 2:3",
 	}
 	for i := range want {
 		want[i] = strings.Join(strings.Fields(want[i]), " ")

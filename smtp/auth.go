@@ -74,7 +74,7 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 	}
 	p, err := ask()
 	if err == nil {
-		err = c.srv.cfg.Trail.Access(c.ctx, trail.Who{Login: p.Login, Program: p.Program, Channel: ledger.SMTP, Remote: c.remoteIP()}, "")
+		err = c.srv.cfg.Trail.Access(c.ctx, trail.Who{Login: p.Login, Program: p.Program, ID: p.ProgramID, Channel: ledger.SMTP, Remote: c.remoteIP()}, "")
 	}
 	if err == nil {
 		return p, nil
@@ -91,7 +91,7 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 		l.guesses.Failed(c.raw.RemoteAddr())
 	}
 	if r := directory.RefusalOf(err); r != nil {
-		c.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, Channel: ledger.SMTP, Remote: c.remoteIP()}, r.Reason)
+		c.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, ID: r.ID, Channel: ledger.SMTP, Remote: c.remoteIP()}, r.Reason)
 	}
 	l.wait(c)
 	if c.failed++; c.failed >= maxLogins {

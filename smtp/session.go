@@ -60,7 +60,7 @@ func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (strin
 	if err := d.mail(ctx, e.who, e.sender); err != nil {
 		return "", err
 	}
-	return d.Submit(ctx, pipeline.Submission{Login: e.who.Login, Program: e.who.Program, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
+	return d.Submit(ctx, pipeline.Submission{Login: e.who.Login, Program: e.who.Program, ProgramID: e.who.ProgramID, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
 }
 
 // exchanger is the incoming point.

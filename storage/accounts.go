@@ -180,6 +180,9 @@ type PutGrant struct {
 // an existing one.
 type PutAppPassword struct {
 	AppPassword AppPassword
+	// Logged makes the record of it, in the same step, once its ID is known; nil:
+	// none is made. As Logged of operations on messages otherwise.
+	Logged func(id int64) Record
 
 	ID int64 // set by Commit
 }

@@ -20,12 +20,20 @@ type Record struct {
 	Hash [32]byte
 }
 
-// Logged makes the records of what an operation does with messages: uids are those
-// it was done with, ascending, at least one, and validity is the UIDVALIDITY of
-// their folder. The records are appended in the same step, so that they tell what
+// Handled are the messages of one folder that an operation did something with.
+type Handled struct {
+	UIDs     []uint32 // ascending, at least one
+	Validity uint32   // UIDVALIDITY of their folder
+
+	// Where they went, if they did.
+	To         []uint32 // their new UIDs, in the order of UIDs
+	ToValidity uint32   // UIDVALIDITY of that folder
+}
+
+// Logged makes the records of what an operation does with messages. The records are appended in the same step, so that they tell what
 // happened and not what was asked for. It is called while the step is applied,
 // perhaps more than once, and must neither take long nor touch anything.
-type Logged func(uids []uint32, validity uint32) []Record
+type Logged func(Handled) []Record
 
 // RecordQuery selects records. Zero fields do not restrict; the others all hold.
 type RecordQuery struct {

@@ -162,7 +162,7 @@ func (r *Recorder) flush(ctx context.Context, last bool) {
 		r.waiting = append(r.waiting, r.refused.due(now, last)...)
 	}
 	for k, uids := range r.reads {
-		r.waiting = append(r.waiting, events(now, ledger.MessageRead, k.who, Messages{k.mailbox, k.folder, k.uidValidity, uids})...)
+		r.waiting = append(r.waiting, events(now, ledger.MessageRead, k.who, Place{k.mailbox, k.folder}, storage.Handled{UIDs: sorted(uids), Validity: k.uidValidity})...)
 	}
 	clear(r.reads)
 	r.uids = 0

@@ -22,11 +22,12 @@ type alike struct {
 	kind                         ledger.Kind
 	user, program, peer, mailbox string
 	channel                      ledger.Channel
+	id                           int64 // of the program
 	detail                       string
 }
 
 func kindOf(e ledger.Event) alike {
-	return alike{e.Kind, e.User, e.Program, e.Peer, e.Mailbox, e.Protocol, e.Detail}
+	return alike{e.Kind, e.User, e.Program, e.Peer, e.Mailbox, e.Protocol, e.ProgramID, e.Detail}
 }
 
 // repeated counts the repetitions of one login since the last record of it.

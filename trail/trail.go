@@ -2,7 +2,7 @@
 
 // Package trail writes to the PEC log who reached a mailbox and what he did there
 // (S4-017: who read, moved or sent what). What changes mail is recorded in the
-// very step that changes it (Done). Logins and readings, which are many and
+// very step that changes it (Doing). Logins and readings, which are many and
 // change nothing, are gathered by a Recorder and written within a second, many
 // in one commit: a node that dies loses that second of them.
 package trail
@@ -20,6 +20,7 @@ import (
 type Who struct {
 	Login   string         // canonical; "" where it is not known
 	Program string         // name of the application password, "" for his own password
+	ID      int64          // of the application password, 0 without one
 	Channel ledger.Channel // ledger.IMAP, POP3, SMTP, Web
 	Remote  string         // IP address
 }
@@ -42,48 +43,61 @@ type Place struct {
 // the log keeps of it whole.
 const maxUIDText = 3900
 
-// Done returns the operations that record what who does with messages, for the
-// step that does it: kind is ledger.MessageMoved, MessageCopied, MessageExpunged,
-// MessageMarked or MessageAppended, to where they go. None without messages.
-func Done(at time.Time, kind ledger.Kind, who Who, m Messages, to Place) []storage.Op {
-	var ops []storage.Op
-	for _, rec := range records(at, kind, who, m, to) {
-		ops = append(ops, &storage.AppendRecord{Record: rec})
-	}
-	return ops
-}
-
-// Doing is Done for operations that tell themselves with which messages of in
-// something was done.
+// Doing returns what records that who does something with messages of in, for the
+// operation that does it: kind is ledger.MessageMoved, MessageCopied,
+// MessageExpunged, MessageMarked or MessageAppended, to where they go.
 func Doing(at time.Time, kind ledger.Kind, who Who, in Place, to Place) storage.Logged {
-	return func(uids []uint32, validity uint32) []storage.Record {
-		return records(at, kind, who, Messages{in.Mailbox, in.Folder, validity, uids}, to)
+	return func(h storage.Handled) []storage.Record {
+		var all []storage.Record
+		for _, e := range events(at, kind, who, in, h) {
+			e.To, e.Detail = to.Mailbox, to.Folder
+			all = append(all, record(e).Record)
+		}
+		return all
 	}
 }
 
-func records(at time.Time, kind ledger.Kind, who Who, m Messages, to Place) []storage.Record {
-	var all []storage.Record
-	for _, e := range events(at, kind, who, m) {
-		e.To, e.Detail = to.Mailbox, to.Folder
-		all = append(all, record(e).Record)
+// Purged returns what records that messages of in were removed after their time
+// of keeping, those put there before an instant. size tells the octets of one.
+func Purged(at time.Time, in Place, before time.Time, size func(uid uint32) int64) storage.Logged {
+	return func(h storage.Handled) []storage.Record {
+		var all []storage.Record
+		uids := h.UIDs
+		for _, e := range events(at, ledger.RecoverablePurged, Who{Channel: ledger.POP3}, in, h) {
+			e.Detail = "eliminati fino al / deleted up to " + before.UTC().Format(time.RFC3339)
+			for _, uid := range uids[:e.Messages] {
+				e.Size += size(uid)
+			}
+			uids = uids[e.Messages:]
+			all = append(all, record(e).Record)
+		}
+		return all
 	}
-	return all
 }
 
-// events says what was done, in as many events as the sequence set needs.
-func events(at time.Time, kind ledger.Kind, who Who, m Messages) []ledger.Event {
+// events says what was done, in as many events as the sequence sets need. Each
+// tells of the same messages where they were and where they went.
+func events(at time.Time, kind ledger.Kind, who Who, in Place, h storage.Handled) []ledger.Event {
 	var all []ledger.Event
-	for uids := sorted(m.UIDs); len(uids) > 0; {
-		text, n := sequence(uids)
-		e := who.event(at, kind, m.Mailbox)
-		e.Folder, e.UIDValidity, e.UIDs, e.Messages = m.Folder, m.UIDValidity, text, int64(n)
-		all, uids = append(all, e), uids[n:]
+	for len(h.UIDs) > 0 {
+		text, n := sequence(h.UIDs)
+		there := ""
+		if len(h.To) > 0 {
+			if there, n = sequence(h.To[:n]); n < len(h.UIDs) {
+				text, n = sequence(h.UIDs[:n])
+			}
+			h.To = h.To[n:]
+		}
+		e := who.event(at, kind, in.Mailbox)
+		e.Folder, e.UIDValidity, e.UIDs, e.Messages = in.Folder, h.Validity, text, int64(n)
+		e.ToUIDs, e.ToValidity = there, h.ToValidity
+		all, h.UIDs = append(all, e), h.UIDs[n:]
 	}
 	return all
 }
 
 func (w Who) event(at time.Time, kind ledger.Kind, mailbox string) ledger.Event {
-	return ledger.Event{At: at, Kind: kind, User: w.Login, Program: w.Program, Protocol: w.Channel, Peer: w.Remote, Mailbox: mailbox}
+	return ledger.Event{At: at, Kind: kind, User: w.Login, Program: w.Program, ProgramID: w.ID, Protocol: w.Channel, Peer: w.Remote, Mailbox: mailbox}
 }
 
 func record(e ledger.Event) *storage.AppendRecord {
@@ -97,8 +111,8 @@ func sorted(uids []uint32) []uint32 {
 	return slices.Compact(s)
 }
 
-// sequence writes the first n of ascending UIDs as a sequence set (RFC 9051
-// §9), as many as one record holds.
+// sequence writes the first n of UIDs, in the order they are in, as a
+// sequence set (RFC 9051 §9), as many as one record holds.
 func sequence(uids []uint32) (text string, n int) {
 	var b []byte
 	for n < len(uids) && len(b) < maxUIDText {

@@ -283,32 +283,112 @@ func TestRunWritesWhatIsLeft(t *testing.T) {
 	want(t, f.log.take(), "access pop anna Protocollo 192.0.2.7  n0   0", "access pop anna Protocollo 192.0.2.7  n2   0")
 }
 
-func TestDone(t *testing.T) {
-	var uids []uint32
-	for i := range uint32(5000) {
-		uids = append(uids, 1_000_000_000+2*(4999-i))
-	}
-	ops := Done(start, ledger.MessageMoved, anna, Messages{"a@a.example", "INBOX", 7, uids}, Place{"b@a.example", "Fatture/2026"})
-	var all []string
-	n := int64(0)
-	for _, op := range ops {
-		e, err := ledger.Decode(op.(*storage.AppendRecord).Record.Data)
-		if err != nil {
-			t.Fatal(err)
+func TestDoing(t *testing.T) {
+	const n = 5000
+	sparse := func(first uint32) (uids []uint32) {
+		for i := range uint32(n) {
+			uids = append(uids, first+2*i)
 		}
-		if e.Kind != ledger.MessageMoved || e.User != "anna" || e.Mailbox != "a@a.example" || e.To != "b@a.example" || e.Detail != "Fatture/2026" || e.Folder != "INBOX" || e.UIDValidity != 7 || len(e.UIDs) > 4000 {
-			t.Errorf("%+v", e)
+		return uids
+	}
+	dense := func(first uint32) (uids []uint32) {
+		for i := range uint32(n) {
+			uids = append(uids, first+i)
 		}
-		all = append(all, strings.Split(e.UIDs, ",")...)
-		n += e.Messages
+		return uids
 	}
-	if len(ops) < 2 || len(all) != 5000 || n != 5000 || all[0] != "1000000000" || all[4999] != "1000009998" || slices.Contains(all, "") {
-		t.Errorf("%d records, %d UIDs, %d messages", len(ops), len(all), n)
-	}
-	if ops := Done(start, ledger.MessageRead, anna, Messages{}, Place{}); ops != nil {
-		t.Errorf("%v", ops)
+	for name, h := range map[string]storage.Handled{
+		"to one range":      {UIDs: sparse(1_000_000_000), Validity: 7, To: dense(1), ToValidity: 8},
+		"to longer numbers": {UIDs: sparse(1), Validity: 7, To: sparse(1_000_000_000), ToValidity: 8},
+		"from one range":    {UIDs: dense(1), Validity: 7, To: sparse(1_000_000_000), ToValidity: 8},
+	} {
+		records := Doing(start, ledger.MessageMoved, anna, Place{"a@a.example", "INBOX"}, Place{"b@a.example", "Fatture/2026"})(h)
+		var from, to []uint32
+		for _, r := range records {
+			e, err := ledger.Decode(r.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind != ledger.MessageMoved || e.User != "anna" || e.Mailbox != "a@a.example" || e.To != "b@a.example" || e.Detail != "Fatture/2026" ||
+				e.Folder != "INBOX" || e.UIDValidity != 7 || e.ToValidity != 8 || len(e.UIDs) > 4000 || len(e.ToUIDs) > 4000 {
+				t.Errorf("%s: %+v", name, e)
+			}
+			before := len(from)
+			from, to = append(from, numbers(t, e.UIDs)...), append(to, numbers(t, e.ToUIDs)...)
+			if len(from) != len(to) || len(from)-before != int(e.Messages) {
+				t.Errorf("%s: %d of %d at record of %d", name, len(to), len(from), e.Messages)
+			}
+		}
+		if len(records) < 2 || !slices.Equal(from, h.UIDs) || !slices.Equal(to, h.To) {
+			t.Errorf("%s: %d records, %d UIDs, %d there", name, len(records), len(from), len(to))
+		}
 	}
 	if s, n := sequence(sorted([]uint32{9, 1, 2, 3, 7, 3, 10})); s != "1:3,7,9:10" || n != 6 {
 		t.Errorf("%q, %d", s, n)
+	}
+}
+
+// numbers reads a sequence set.
+func numbers(t *testing.T, set string) (all []uint32) {
+	t.Helper()
+	for part := range strings.SplitSeq(set, ",") {
+		var first, last uint32
+		if _, err := fmt.Sscanf(part, "%d:%d", &first, &last); err != nil {
+			if _, err := fmt.Sscanf(part, "%d", &first); err != nil {
+				t.Fatal(set, err)
+			}
+			last = first
+		}
+		for uid := first; uid <= last; uid++ {
+			all = append(all, uid)
+		}
+	}
+	return all
+}
+
+// TestPurged: each message that was removed for good is named, with its octets,
+// however many records that takes.
+func TestPurged(t *testing.T) {
+	h := storage.Handled{Validity: 7}
+	want := int64(0)
+	for i := range uint32(1000) {
+		h.UIDs = append(h.UIDs, 4_000_000_000+3*i)
+		want += int64(i)
+	}
+	records := Purged(start, Place{"a@a.example", "Eliminati"}, start.Add(-time.Hour), func(uid uint32) int64 { return int64(uid-4_000_000_000) / 3 })(h)
+	var named []uint32
+	octets := int64(0)
+	for _, r := range records {
+		e, err := ledger.Decode(r.Data)
+		if err != nil || e.Kind != ledger.RecoverablePurged || e.Folder != "Eliminati" || e.UIDValidity != 7 || e.Mailbox != "a@a.example" || !strings.Contains(e.Detail, "2026-06-03T09:00:00Z") {
+			t.Errorf("%+v, %v", e, err)
+		}
+		named, octets = append(named, numbers(t, e.UIDs)...), octets+e.Size
+	}
+	if len(records) < 2 || !slices.Equal(named, h.UIDs) || octets != want {
+		t.Errorf("%d records name %d messages of %d octets", len(records), len(named), octets)
+	}
+}
+
+// TestAReusedNameIsAnotherProgram: logins by two application passwords of one
+// name are not counted together.
+func TestAReusedNameIsAnotherProgram(t *testing.T) {
+	f := newFixture(t)
+	for id := range int64(2) {
+		who := robot
+		who.ID = id + 1
+		for range 2 {
+			if err := f.Access(ctx, who, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.flush(ctx, true)
+	n := map[int64]int64{}
+	for _, e := range f.log.events {
+		n[e.ProgramID] += max(e.Count, 1)
+	}
+	if n[1] != 2 || n[2] != 2 {
+		t.Errorf("logins by number: %v", n)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"context"
 	"time"
 
-	"pecd/ledger"
 	"pecd/storage"
+	"pecd/trail"
 )
 
 const (
@@ -47,7 +47,7 @@ func (n *node) purgeRecovered(ctx context.Context) error {
 }
 
 // purgeFolder removes what was put into a recoverable folder before an instant,
-// with a record of how much it was.
+// with a record of which messages that were.
 func (n *node) purgeFolder(ctx context.Context, f storage.Folder, before time.Time) error {
 	box, err := n.store.MailboxByID(ctx, f.Mailbox)
 	if err != nil {
@@ -55,16 +55,8 @@ func (n *node) purgeFolder(ctx context.Context, f storage.Folder, before time.Ti
 	}
 	for {
 		sizes := make(map[uint32]int64)
-		op := &storage.Expunge{Folder: f.ID, Logged: func(uids []uint32, _ uint32) []storage.Record {
-			e := ledger.Event{
-				At: n.clock.Now(), Kind: ledger.RecoverablePurged, Mailbox: box.Address, Messages: int64(len(uids)), Protocol: ledger.POP3,
-				Detail: "eliminati fino al / deleted up to " + before.UTC().Format(time.RFC3339),
-			}
-			for _, uid := range uids {
-				e.Size += sizes[uid]
-			}
-			return []storage.Record{recordOf(e).Record}
-		}}
+		op := &storage.Expunge{Folder: f.ID, Logged: trail.Purged(n.clock.Now(), trail.Place{Mailbox: box.Address, Folder: f.Name}, before,
+			func(uid uint32) int64 { return sizes[uid] })}
 		err := n.store.Messages(ctx, f.ID, 0, 0, func(m storage.Message) error {
 			if !m.SavedDate.Before(before) || len(op.UIDs) == purgedAtOnce {
 				return errEnough // they came in order: the first one tells

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,16 +62,26 @@ func TestRecoverableKeeping(t *testing.T) {
 	if n := kept(); n != 2 {
 		t.Errorf("%d are kept after thirty days, 2 are younger", n)
 	}
+	deleted, err := st.Folder(ctx, box.ID, "Eliminati")
+	w.must(err)
 	var messages, octets int64
 	records := 0
+	var named []string
 	w.must(st.FindRecords(ctx, storage.RecordQuery{Event: string(ledger.RecoverablePurged), Mailbox: "pop@x.example"}, func(r storage.Record) error {
 		e, err := ledger.Decode(r.Data)
 		messages, octets = messages+e.Messages, octets+e.Size
 		records++
+		if e.Folder != "Eliminati" || e.UIDValidity != deleted.UIDValidity {
+			t.Errorf("purged of %q, %d", e.Folder, e.UIDValidity)
+		}
+		named = append(named, e.UIDs)
 		return err
 	}))
 	if messages != many || octets != 5*many || records != 2 {
 		t.Errorf("%d messages of %d octets in %d records", messages, octets, records)
+	}
+	if want := []string{"1:1000", "1001:1003"}; !slices.Equal(named, want) {
+		t.Errorf("purged are %q, want %q", named, want)
 	}
 	w.clk.Advance(10 * 24 * time.Hour)
 	if n := kept(); n != 0 {

@@ -20,13 +20,16 @@ func putAppPassword(op *storage.PutAppPassword) (change, error) {
 	}
 	if p.ID != 0 {
 		return func(r *run) error {
-			r.after(func() { op.ID = p.ID })
 			n, err := r.affected("UPDATE app_passwords SET name = ?, expires = ?, revoked = ? WHERE id = ? AND login = ?",
 				p.Name, nanos(p.Expires), nanos(p.Revoked), p.ID, p.Login)
 			if err == nil && n == 0 {
 				err = absent(opName, "application password %d of %q", p.ID, p.Login)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			r.after(func() { op.ID = p.ID })
+			return r.loggedPassword(op, p.ID)
 		}, nil
 	}
 	return func(r *run) error {
@@ -44,9 +47,25 @@ func putAppPassword(op *storage.PutAppPassword) (change, error) {
 		if noRows(err) {
 			return fault.New(opName, fault.Exists, fmt.Errorf("an application password with this sum exists"))
 		}
+		if err != nil {
+			return err
+		}
 		r.after(func() { op.ID = id })
-		return err
+		return r.loggedPassword(op, id)
 	}, nil
+}
+
+// loggedPassword appends the record of an application password of that ID.
+func (r *run) loggedPassword(op *storage.PutAppPassword, id int64) error {
+	if op.Logged == nil {
+		return nil
+	}
+	rec := op.Logged(id)
+	if rec.Event == "" {
+		return invalid("sqlite.PutAppPassword", "record without event")
+	}
+	_, err := r.record(rec)
+	return err
 }
 
 // presentFor fails with NotFound where the user or the mailbox of p is not there.

@@ -52,7 +52,7 @@ func copyMessages(op *storage.CopyMessages) change {
 			source[i] = m.uid
 		}
 		r.after(func() { op.Source, op.Dest, op.UIDValidity = source, dest, to.UIDValidity })
-		return r.logged(opName, op.Logged, source, from.UIDValidity)
+		return r.logged(opName, op.Logged, storage.Handled{UIDs: source, Validity: from.UIDValidity, To: dest, ToValidity: to.UIDValidity})
 	}
 }
 

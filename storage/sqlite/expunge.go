@@ -27,7 +27,7 @@ func expunge(op *storage.Expunge) change {
 		}
 		modseq := f.ModSeq + uint64(btoi(len(gone) > 0))
 		r.after(func() { op.Expunged, op.ModSeq = expunged, modseq })
-		if err := r.logged(opName, op.Logged, expunged, f.UIDValidity); err != nil {
+		if err := r.logged(opName, op.Logged, storage.Handled{UIDs: expunged, Validity: f.UIDValidity}); err != nil {
 			return err
 		}
 		return r.removeMessages(f, gone)

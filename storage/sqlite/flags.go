@@ -232,7 +232,7 @@ func setFlags(op *storage.SetFlags) (change, error) {
 		if !changed {
 			return nil
 		}
-		if err := r.logged(opName, op.Logged, doomed, f.UIDValidity); err != nil {
+		if err := r.logged(opName, op.Logged, storage.Handled{UIDs: doomed, Validity: f.UIDValidity}); err != nil {
 			return err
 		}
 		r.touched(f.ID)

@@ -220,7 +220,7 @@ func deleteFolder(op *storage.DeleteFolder) (change, error) {
 			if err != nil {
 				return err
 			}
-			if err := r.logged(opName, op.Logged, uids, f.UIDValidity); err != nil {
+			if err := r.logged(opName, op.Logged, storage.Handled{UIDs: uids, Validity: f.UIDValidity}); err != nil {
 				return err
 			}
 		}

@@ -117,7 +117,7 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 			}
 		}
 		r.after(func() { op.UID, op.UIDValidity, op.In, op.ModSeq = m.uid, in.UIDValidity, in.ID, m.modseq })
-		if err := r.logged(opName, op.Logged, []uint32{m.uid}, in.UIDValidity); err != nil {
+		if err := r.logged(opName, op.Logged, storage.Handled{UIDs: []uint32{m.uid}, Validity: in.UIDValidity}); err != nil {
 			return err
 		}
 		return r.chargeQuota(opName, in.Mailbox, size, 1, op.Quota)

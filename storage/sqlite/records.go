@@ -45,11 +45,11 @@ func (r *run) record(rec storage.Record) (int64, error) {
 }
 
 // logged appends what an operation has to say of what it did.
-func (r *run) logged(op string, say storage.Logged, uids []uint32, validity uint32) error {
-	if say == nil || len(uids) == 0 {
+func (r *run) logged(op string, say storage.Logged, what storage.Handled) error {
+	if say == nil || len(what.UIDs) == 0 {
 		return nil
 	}
-	for _, rec := range say(uids, validity) {
+	for _, rec := range say(what) {
 		if rec.Event == "" {
 			return invalid(op, "record without event")
 		}

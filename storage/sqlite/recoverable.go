@@ -62,7 +62,7 @@ func discard(op *storage.Discard) (change, error) {
 		if err := r.removeMessages(from, ms); err != nil {
 			return err
 		}
-		return r.logged(opName, op.Logged, source, from.UIDValidity)
+		return r.logged(opName, op.Logged, storage.Handled{UIDs: source, Validity: from.UIDValidity, To: dest, ToValidity: to.UIDValidity})
 	}, nil
 }
 

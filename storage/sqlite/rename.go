@@ -90,14 +90,15 @@ func (r *run) emptyInbox(op string, from storage.Folder, name string, say storag
 	if err != nil {
 		return err
 	}
-	if _, err := r.insertCopies(op, from, ms, to); err != nil {
+	dest, err := r.insertCopies(op, from, ms, to)
+	if err != nil {
 		return err
 	}
 	uids := make([]uint32, len(ms))
 	for i, m := range ms {
 		uids[i] = m.uid
 	}
-	if err := r.logged(op, say, uids, from.UIDValidity); err != nil {
+	if err := r.logged(op, say, storage.Handled{UIDs: uids, Validity: from.UIDValidity, To: dest, ToValidity: to.UIDValidity}); err != nil {
 		return err
 	}
 	return r.removeMessages(from, ms)

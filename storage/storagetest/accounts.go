@@ -5,6 +5,7 @@ package storagetest
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"pecd/fault"
 	"pecd/storage"
@@ -115,13 +116,19 @@ func testAppPasswords(e *env) {
 		Permission: storage.MayRead, Mailbox: in.Mailbox, Created: at, Expires: at.AddDate(1, 0, 0)}
 	first, second := &storage.PutAppPassword{AppPassword: p}, &storage.PutAppPassword{AppPassword: p}
 	second.AppPassword.Sum, second.AppPassword.Mailbox = [32]byte{2}, 0
+	logged := func(id int64) storage.Record { return storage.Record{Event: fmt.Sprint("password ", id)} }
+	second.Logged = logged
 	e.ok(first, second)
 	p.Login, p.ID = "ugo", first.ID
+	equal(e, "recorded", e.events(), fmt.Sprint("password ", second.ID))
 	equal(e, "by sum", must(e.AppPassword(e.ctx, p.Sum))(e), p)
 	e.fails(fault.Exists, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Name: "x", Sum: p.Sum}})
 	e.fails(fault.NotFound, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "nobody", Name: "x", Sum: [32]byte{3}}})
 	e.fails(fault.NotFound, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Name: "x", Sum: [32]byte{3}, Mailbox: 99}})
 	e.fails(fault.Invalid, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Sum: [32]byte{3}}})
+	e.fails(fault.Exists, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Name: "x", Sum: p.Sum}, Logged: logged})
+	e.fails(fault.Invalid, &storage.PutAppPassword{AppPassword: storage.AppPassword{Login: "anna", Name: "x", Sum: [32]byte{4}},
+		Logged: func(int64) storage.Record { return storage.Record{} }})
 
 	// Only its name and its end can be changed, and only by its own user.
 	other := p
@@ -130,7 +137,8 @@ func testAppPasswords(e *env) {
 	p.Revoked, p.Name = at.AddDate(0, 1, 0), "Protocollo vecchio"
 	wider := p
 	wider.Protocols, wider.Permission, wider.Sum = storage.ByAll, storage.MayAll, [32]byte{9}
-	e.ok(&storage.PutAppPassword{AppPassword: wider})
+	e.ok(&storage.PutAppPassword{AppPassword: wider, Logged: logged})
+	equal(e, "recorded", e.events(), fmt.Sprintf("password %d, password %d", second.ID, first.ID))
 	e.again()
 	equal(e, "revoked", must(e.AppPassword(e.ctx, p.Sum))(e), p)
 	list := must(e.AppPasswords(e.ctx, "Ugo"))(e)
@@ -170,4 +178,14 @@ func testAccountsMany(e *env) {
 	if m := must(e.Mailbox(e.ctx, "m0000@x.it"))(e); m.Created.IsZero() { // dated by the store where the step does not
 		e.Fatalf("created %v", m.Created)
 	}
+}
+
+// events are the kinds of all records.
+func (e *env) events() string {
+	e.Helper()
+	var all []string
+	if err := e.Store.Records(e.ctx, 1, func(r storage.Record) error { all = append(all, r.Event); return nil }); err != nil {
+		e.Fatal(err)
+	}
+	return strings.Join(all, ", ")
 }

@@ -16,14 +16,16 @@ func testLogged(e *env) {
 	in := e.box("a@x.it")
 	sub := e.folder(in.Mailbox, "sub")
 	logged := func(event string) storage.Logged {
-		return func(uids []uint32, validity uint32) []storage.Record {
+		return func(h storage.Handled) []storage.Record {
 			return []storage.Record{
-				{Event: event, Data: fmt.Append(nil, uids, validity)},
+				{Event: event, Data: fmt.Append(nil, h.UIDs, h.Validity, h.To, h.ToValidity)},
 				{Event: event + " again"},
 			}
 		}
 	}
 	seen := 0
+	var wentTo storage.Folder // where messages went, and under which UIDs
+	var as []uint32
 	wants := func(event string, f storage.Folder, uids ...uint32) {
 		e.Helper()
 		var got []string
@@ -36,12 +38,13 @@ func testLogged(e *env) {
 		}
 		var want []string
 		if len(uids) > 0 {
-			want = []string{fmt.Sprint(event, " ", uids, " ", f.UIDValidity), event + " again"}
+			want = []string{fmt.Sprint(event, " ", uids, " ", f.UIDValidity, " ", as, " ", wentTo.UIDValidity), event + " again"}
 		}
 		if !slices.Equal(got, want) {
 			e.Fatalf("%s: recorded %q, want %q", event, got, want)
 		}
 		seen += len(got)
+		wentTo, as = storage.Folder{}, nil
 	}
 	for i := range uint32(4) {
 		b, a := text(in, fmt.Sprint(i))
@@ -60,8 +63,10 @@ func testLogged(e *env) {
 	mark(storage.RemoveFlags, []string{`\Deleted`}, 1)
 	wants("marked", in)
 	e.ok(&storage.CopyMessages{From: in.ID, To: sub.ID, UIDs: []uint32{3, 1, 9}, Logged: logged("copied")})
+	wentTo, as = sub, []uint32{1, 2}
 	wants("copied", in, 1, 3)
 	e.ok(&storage.CopyMessages{From: in.ID, To: sub.ID, UIDs: []uint32{4, 9}, Move: true, Logged: logged("moved")})
+	wentTo, as = sub, []uint32{3}
 	wants("moved", in, 4)
 	e.ok(&storage.CopyMessages{From: in.ID, To: sub.ID, UIDs: []uint32{9}, Move: true, Logged: logged("moved")})
 	wants("moved", in)
@@ -71,6 +76,7 @@ func testLogged(e *env) {
 	wants("expunged", in)
 	e.fails(fault.Invalid, &storage.Expunge{Folder: in.ID, UIDs: []uint32{1}, Logged: logged("")})
 	e.ok(&storage.RenameFolder{Mailbox: in.Mailbox, From: "INBOX", To: "old", Logged: logged("moved")})
+	wentTo, as = must(e.Folder(e.ctx, in.Mailbox, "old"))(e), []uint32{1, 2}
 	wants("moved", in, 1, 3)
 	e.ok(&storage.RenameFolder{Mailbox: in.Mailbox, From: "old", To: "older", Logged: logged("moved")})
 	wants("moved", in)

@@ -32,15 +32,15 @@ func testDiscard(e *env) {
 	}
 	e.ok(&storage.SetFlags{Folder: in.ID, UIDs: []uint32{2}, Mode: storage.AddFlags, Flags: []string{`\Seen`}})
 	before := e.message(in, 2)
-	op := &storage.Discard{From: in.ID, UIDs: []uint32{3, 2, 9, 2}, Name: deleted, Logged: func(uids []uint32, validity uint32) []storage.Record {
-		return []storage.Record{{Event: fmt.Sprint("moved ", uids, validity == in.UIDValidity)}}
+	op := &storage.Discard{From: in.ID, UIDs: []uint32{3, 2, 9, 2}, Name: deleted, Logged: func(h storage.Handled) []storage.Record {
+		return []storage.Record{{Event: fmt.Sprint("moved ", h.UIDs, h.Validity == in.UIDValidity, h.To, h.ToValidity != 0)}}
 	}}
 	e.ok(op)
 	recorded := ""
 	if err := e.Store.Records(e.ctx, 1, func(r storage.Record) error { recorded += r.Event; return nil }); err != nil {
 		e.Fatal(err)
 	}
-	equal(e, "recorded", recorded, "moved [2 3] true")
+	equal(e, "recorded", recorded, "moved [2 3] true [1 2] true")
 	equal(e, "moved", fmt.Sprint(op.Source, op.Dest), "[2 3] [1 2]")
 	f := must(e.FolderByID(e.ctx, op.Folder))(e)
 	equal(e, "folder", fmt.Sprint(f.Name, f.Recoverable, f.Subscribed, f.Messages, f.Unseen, f.Bytes), deleted+"true true 2 1 5")
