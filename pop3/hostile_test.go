@@ -294,9 +294,7 @@ func TestSessionsOfAMailbox(t *testing.T) {
 	last.ok("QUIT")
 	last.closed()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		f.server.mu.Lock()
-		n := f.server.perBox[f.mailbox]
-		f.server.mu.Unlock()
+		n := f.server.cfg.Sessions.of(f.mailbox)
 		if n < maxPerMailbox {
 			break
 		}
@@ -305,6 +303,22 @@ func TestSessionsOfAMailbox(t *testing.T) {
 		}
 	}
 	f.login()
+}
+
+// TestSessionsOfANode: the listeners of a node count together.
+func TestSessionsOfANode(t *testing.T) {
+	shared := func(s *Sessions) func(*Config, *timing) { return func(c *Config, _ *timing) { c.Sessions = s } }
+	node := new(Sessions)
+	f, g := newFixture(t, shared(node)), newFixture(t, shared(node))
+	if f.mailbox != g.mailbox {
+		t.Fatalf("mailboxes %d and %d: nothing to count together", f.mailbox, g.mailbox)
+	}
+	for range maxPerMailbox {
+		f.login()
+	}
+	s := g.script()
+	s.ok("USER %s", testUser)
+	s.fails(`\[IN-USE\]`, "PASS %s", testPassword)
 }
 
 // TestShutdown: whoever waits is sent away at once, what is under way is finished,

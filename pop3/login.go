@@ -167,13 +167,13 @@ func (s *session) enter(p directory.Principal, err error) error {
 	if !inUse(m) {
 		return s.failed(fault.New("pop3.login", fault.Disabled, nil), notActive)
 	}
-	if !s.srv.begin(m.ID) {
+	if !s.srv.cfg.Sessions.begin(m.ID) {
 		s.log.Warn("pop3: too many sessions", "mailbox", m.Address)
 		return s.refuse(tooManySessions)
 	}
 	defer func() {
 		if s.drop == nil {
-			s.srv.end(m.ID)
+			s.srv.cfg.Sessions.end(m.ID)
 		}
 	}()
 	drop, err := openMaildrop(s.ctx, s.srv.cfg.Store, m)

@@ -61,6 +61,9 @@ type Config struct {
 	// Counters count what is done over all listeners of the node; nil: nobody
 	// wants to know.
 	Counters *Counters
+	// Sessions counts those of each mailbox over all listeners of the node; nil:
+	// over those of this server.
+	Sessions *Sessions
 	// Trail records who logs in and what he reads and deletes; nil: nothing is
 	// recorded.
 	Trail *trail.Recorder
@@ -91,9 +94,6 @@ type Server struct {
 	buffers *sync.Pool // of *[]byte, bufferSize octets
 
 	conns *connections.Set[*conn]
-
-	mu     sync.Mutex
-	perBox map[storage.MailboxID]int // sessions
 }
 
 // NewServer returns a server that does nothing before Serve.
@@ -103,6 +103,9 @@ func NewServer(cfg Config) *Server {
 	}
 	if cfg.Counters == nil {
 		cfg.Counters = &Counters{}
+	}
+	if cfg.Sessions == nil {
+		cfg.Sessions = &Sessions{}
 	}
 	log := cfg.Logger
 	if log == nil {
@@ -114,7 +117,6 @@ func NewServer(cfg Config) *Server {
 		timing:  defaultTiming(),
 		buffers: &sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }},
 		conns:   connections.NewSet[*conn](cfg.Clock, cfg.MaxConns, cfg.MaxConnsPerIP),
-		perBox:  make(map[storage.MailboxID]int),
 	}
 }
 
@@ -176,30 +178,6 @@ func (s *Server) take(ctx context.Context, raw net.Conn, implicitTLS bool) {
 		defer func() { s.recovered(recover()) }()
 		c.serve(implicitTLS)
 	}()
-}
-
-// maxPerMailbox is how many sessions of one mailbox there may be: each holds 20
-// octets for each message.
-const maxPerMailbox = 20
-
-// begin counts a session of a mailbox in, unless there are too many.
-func (s *Server) begin(m storage.MailboxID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.perBox[m] >= maxPerMailbox {
-		return false
-	}
-	s.perBox[m]++
-	return true
-}
-
-// end counts a session of a mailbox out.
-func (s *Server) end(m storage.MailboxID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.perBox[m]--; s.perBox[m] <= 0 {
-		delete(s.perBox, m)
-	}
 }
 
 // Shutdown closes the listeners, lets commands that are being answered finish and

@@ -39,7 +39,7 @@ func (c *conn) serve(implicitTLS bool) {
 	s := &session{conn: c, log: c.srv.log.With("remote", c.remote.String())}
 	defer func() {
 		if s.drop != nil {
-			c.srv.end(s.drop.folder.Mailbox)
+			c.srv.cfg.Sessions.end(s.drop.folder.Mailbox)
 		}
 	}()
 	if implicitTLS {

@@ -58,7 +58,7 @@ func (n *node) listen() (out []listening, err error) {
 	}
 	drop := pop3.Config{
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
-		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: guesses, Counters: &n.drops, Trail: n.trail,
+		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: guesses, Counters: &n.drops, Sessions: new(pop3.Sessions), Trail: n.trail,
 	}
 	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
 	incoming := &pipeline.Incoming{Core: n.core}
