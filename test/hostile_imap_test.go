@@ -102,7 +102,9 @@ func hostileCases(t *testing.T, open func(*testing.T) *hostile) {
 			"FETCH 1 BODY[HEADER.FIELDS ({1073741824}", "LIST \"\" {1073741824}", "STORE 1 FLAGS {1073741824}"} {
 			h.refused(c)
 		}
-		h.send("x APPEND INBOX {1073741824+}\r\n%s", strings.Repeat("a", 1<<20))
+		// The octets come later: the answer would be lost with the connection,
+		// which ends while they are on their way.
+		h.send("x APPEND INBOX {1073741824+}\r\n")
 		if l := h.line(); !regexp.MustCompile(`^(\* BYE|x (BAD|NO))`).MatchString(l) {
 			t.Errorf("1 GB without waiting: %q", l)
 		}
