@@ -8,7 +8,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -92,11 +95,45 @@ func newWorld(t testing.TB) *world {
 	w.index, err = directory.ReadLDIF(&ldif)
 	check(t, err)
 	for _, p := range w.providers {
-		p.open(t)
+		p.settle(t)
 		t.Cleanup(func() { check(t, p.store.Close()) })
-		p.populate(t)
 	}
 	return w
+}
+
+// settled are the stores of providers with their mailboxes, as files: to make
+// one takes longer than most tests.
+var settled = struct {
+	mu    sync.Mutex
+	files map[string]map[string][]byte // by domain
+}{files: make(map[string]map[string][]byte)}
+
+// settle opens the provider's store with its domain and mailboxes in it.
+func (p *provider) settle(t testing.TB) {
+	t.Helper()
+	settled.mu.Lock()
+	defer settled.mu.Unlock()
+	files := settled.files[p.domain]
+	if files == nil {
+		p.open(t)
+		p.populate(t)
+		check(t, p.store.Close())
+		files = make(map[string][]byte)
+		check(t, fs.WalkDir(os.DirFS(p.dir), ".", func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				files[path], err = os.ReadFile(filepath.Join(p.dir, path))
+			}
+			return err
+		}))
+		settled.files[p.domain] = files
+		p.dir = t.TempDir()
+	}
+	for path, data := range files {
+		to := filepath.Join(p.dir, path)
+		check(t, os.MkdirAll(filepath.Dir(to), 0o700))
+		check(t, os.WriteFile(to, data, 0o600))
+	}
+	p.open(t)
 }
 
 // keyring is the keys of all worlds: making them takes longer than most tests.
