@@ -350,41 +350,6 @@ func appendLiteral(b, raw []byte, it *fetchItem) []byte {
 	return b
 }
 
-// binary appends BINARY or BINARY.SIZE (RFC 3516).
-func (f *fetcher) binary(b []byte, it *fetchItem, mm *fetched) ([]byte, piece, error) {
-	var p *rfc822.Part
-	if len(it.part) > 0 {
-		tree, err := mm.tree()
-		if err != nil {
-			return b, piece{}, err
-		}
-		if p = locate(tree.Root, it.part); p == nil {
-			if it.kind == itemBinarySize {
-				return append(b, '0'), piece{}, nil
-			}
-			return append(b, "NIL"...), piece{}, nil
-		}
-	} else {
-		p = &rfc822.Part{End: mm.m.Size, Encoding: "binary"}
-	}
-	n, err := mm.decodedSize(p)
-	if err != nil {
-		return b, piece{}, err
-	}
-	if it.kind == itemBinarySize {
-		return appendInt(b, n), piece{}, nil
-	}
-	off := int64(0)
-	if it.partial {
-		off = min(it.off, n)
-		n = min(n-off, it.n)
-	}
-	b = append(b, '~', '{')
-	b = appendInt(b, n)
-	b = append(b, '}', '\r', '\n')
-	return b, piece{decode: p, off: off, n: n}, nil
-}
-
 func (f *fetcher) send(mm *fetched) error {
 	c := f.s.c
 	for _, p := range f.pieces {
