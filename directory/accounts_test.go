@@ -109,7 +109,9 @@ func TestD1_FiguresAreOnlyRaised(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	h.ok(h.SetTier(ctx, storage.Tier{Code: "prova", Name: "Prova", QuotaBytes: 1, MaxPerDay: 1, MaxPerMinute: 1, MaxRecipients: 1, MaxMessage: 1}))
+	h.ok(h.SetTier(ctx, storage.Tier{Code: "prova", Name: "Prova", Figures: storage.Figures{
+		QuotaBytes: 1, MaxPerDay: 1, MaxPerMinute: 1, MaxRecipients: 1, MaxMessage: 1, RecipientsPerMinute: 1, RecipientsPerDay: 1,
+	}}))
 	_, err := h.Tier(ctx, "nessuna")
 	h.want(err, fault.NotFound)
 }

@@ -121,8 +121,8 @@ func TestAdministrationIsRecorded(t *testing.T) {
 			h.ok(err)
 			tier.MaxPerDay = 900
 			return h.SetTier(by, tier)
-		}, []string{"tier.changed by root:     [quota=3221225472 day=500 minute=50 recipients=1000 message=104857600 multi_user=false application=false > " +
-			"quota=3221225472 day=900 minute=50 recipients=1000 message=104857600 multi_user=false application=false] standard"}},
+		}, []string{"tier.changed by root:     [quota=3221225472 day=500 minute=50 recipients=1000 message=104857600 recipients_minute=2000 recipients_day=20000 multi_user=false application=false notices=true > " +
+			"quota=3221225472 day=900 minute=50 recipients=1000 message=104857600 recipients_minute=2000 recipients_day=20000 multi_user=false application=false notices=true] standard"}},
 	} {
 		last := h.lastRecord()
 		h.ok(c.do())

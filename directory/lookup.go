@@ -115,6 +115,13 @@ func (d *Directory) Tier(ctx context.Context, code string) (storage.Tier, error)
 	return t, nil
 }
 
+// Figures returns what a mailbox may hold and send: the figures of its tier, and
+// what was raised for it.
+func (d *Directory) Figures(ctx context.Context, m storage.Mailbox) (storage.Figures, error) {
+	t, err := d.Tier(ctx, m.Tier)
+	return t.Raised(m.Raised), fault.Wrap("directory.Figures", err)
+}
+
 // Domain returns a domain of this provider, certified or not. NotFound when it
 // is not ours.
 func (d *Directory) Domain(ctx context.Context, name string) (storage.Domain, error) {

@@ -38,8 +38,11 @@ func readTiers(text string) ([]storage.Tier, error) {
 			PerMinute    int    `toml:"per_minute"`
 			Recipients   int    `toml:"recipients"`
 			MessageBytes int64  `toml:"message_bytes"`
+			RcptMinute   int    `toml:"recipients_per_minute"`
+			RcptDay      int    `toml:"recipients_per_day"`
 			MultiUser    bool   `toml:"multi_user"`
 			Application  bool   `toml:"application"`
+			Notices      bool   `toml:"notices"`
 		} `toml:"tier"`
 	}
 	meta, err := toml.Decode(text, &file)
@@ -54,14 +57,14 @@ func readTiers(text string) ([]storage.Tier, error) {
 	}
 	tiers := make([]storage.Tier, 0, len(file.Tier))
 	for _, t := range file.Tier {
-		if t.Code == "" || t.Name == "" || t.QuotaGiB <= 0 || t.PerDay <= 0 || t.PerMinute <= 0 || t.Recipients <= 0 || t.MessageBytes <= 0 {
+		tier := storage.Tier{Code: t.Code, Name: t.Name, MultiUser: t.MultiUser, Application: t.Application, Notices: t.Notices, Figures: storage.Figures{
+			QuotaBytes: t.QuotaGiB << 30, MaxPerDay: t.PerDay, MaxPerMinute: t.PerMinute, MaxRecipients: t.Recipients,
+			MaxMessage: t.MessageBytes, RecipientsPerMinute: t.RcptMinute, RecipientsPerDay: t.RcptDay,
+		}}
+		if !complete(tier) {
 			return nil, fmt.Errorf("tier %q: a figure is missing", t.Code)
 		}
-		tiers = append(tiers, storage.Tier{
-			Code: t.Code, Name: t.Name, QuotaBytes: t.QuotaGiB << 30,
-			MaxPerDay: t.PerDay, MaxPerMinute: t.PerMinute, MaxRecipients: t.Recipients,
-			MaxMessage: t.MessageBytes, MultiUser: t.MultiUser, Application: t.Application,
-		})
+		tiers = append(tiers, tier)
 	}
 	return tiers, nil
 }
@@ -104,7 +107,7 @@ func (d *Directory) Seed(ctx context.Context) error {
 // catalogue may be raised, never lowered (D1): Invalid otherwise.
 func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	const op = "directory.SetTier"
-	if t.Code == "" || t.Name == "" || t.QuotaBytes <= 0 || t.MaxPerDay <= 0 || t.MaxPerMinute <= 0 || t.MaxRecipients <= 0 || t.MaxMessage <= 0 {
+	if !complete(t) {
 		return fault.Say(op, fault.Invalid, "tipologia incompleta / incomplete tier")
 	}
 	floor, err := readTiers(tiersTOML)
@@ -115,8 +118,7 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 		if f.Code != t.Code {
 			continue
 		}
-		if t.QuotaBytes < f.QuotaBytes || t.MaxPerDay < f.MaxPerDay || t.MaxPerMinute < f.MaxPerMinute ||
-			t.MaxRecipients < f.MaxRecipients || t.MaxMessage < f.MaxMessage {
+		if t.Raised(f.Figures) != t.Figures {
 			return fault.Say(op, fault.Invalid, "i limiti di "+f.Name+" possono solo aumentare / the figures of "+f.Name+" can only be raised")
 		}
 	}
@@ -139,8 +141,15 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	return nil
 }
 
+// complete reports whether a tier has all that it needs, and no budget of
+// recipients that a single message could exceed.
+func complete(t storage.Tier) bool {
+	return t.Code != "" && t.Name != "" && t.QuotaBytes > 0 && t.MaxPerDay > 0 && t.MaxPerMinute > 0 && t.MaxRecipients > 0 && t.MaxMessage > 0 &&
+		t.RecipientsPerMinute >= t.MaxRecipients && t.RecipientsPerDay >= t.MaxRecipients
+}
+
 // figures tells a tier for the log.
 func figures(t storage.Tier) string {
-	return fmt.Sprintf("quota=%d day=%d minute=%d recipients=%d message=%d multi_user=%t application=%t",
-		t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage, t.MultiUser, t.Application)
+	return fmt.Sprintf("quota=%d day=%d minute=%d recipients=%d message=%d recipients_minute=%d recipients_day=%d multi_user=%t application=%t notices=%t",
+		t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage, t.RecipientsPerMinute, t.RecipientsPerDay, t.MultiUser, t.Application, t.Notices)
 }

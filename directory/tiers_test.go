@@ -12,12 +12,12 @@ import (
 func TestS4_010_to_038_TierFigures(t *testing.T) {
 	const mib100 = 100 << 20
 	want := []storage.Tier{
-		{Code: "standard", Name: "Standard", QuotaBytes: 3 << 30, MaxPerDay: 500, MaxPerMinute: 50, MaxRecipients: 1000, MaxMessage: mib100},
-		{Code: "strutturata", Name: "Strutturata", QuotaBytes: 6 << 30, MaxPerDay: 500, MaxPerMinute: 50, MaxRecipients: 1000, MaxMessage: mib100, MultiUser: true},
-		{Code: "small", Name: "Massiva small", QuotaBytes: 6 << 30, MaxPerDay: 5000, MaxPerMinute: 250, MaxRecipients: 1000, MaxMessage: mib100, MultiUser: true, Application: true},
-		{Code: "medium", Name: "Massiva medium", QuotaBytes: 18 << 30, MaxPerDay: 12000, MaxPerMinute: 1200, MaxRecipients: 1000, MaxMessage: mib100, MultiUser: true, Application: true},
-		{Code: "large", Name: "Massiva large", QuotaBytes: 36 << 30, MaxPerDay: 25000, MaxPerMinute: 2500, MaxRecipients: 1000, MaxMessage: mib100, MultiUser: true, Application: true},
-		{Code: "xl", Name: "Massiva extra large", QuotaBytes: 64 << 30, MaxPerDay: 50000, MaxPerMinute: 5000, MaxRecipients: 1000, MaxMessage: mib100, MultiUser: true, Application: true},
+		{Code: "standard", Name: "Standard", Figures: storage.Figures{QuotaBytes: 3 << 30, MaxPerDay: 500, MaxPerMinute: 50, MaxRecipients: 1000, MaxMessage: mib100, RecipientsPerMinute: 2000, RecipientsPerDay: 20000}, Notices: true},
+		{Code: "strutturata", Name: "Strutturata", Figures: storage.Figures{QuotaBytes: 6 << 30, MaxPerDay: 500, MaxPerMinute: 50, MaxRecipients: 1000, MaxMessage: mib100, RecipientsPerMinute: 2000, RecipientsPerDay: 20000}, MultiUser: true, Notices: true},
+		{Code: "small", Name: "Massiva small", Figures: storage.Figures{QuotaBytes: 6 << 30, MaxPerDay: 5000, MaxPerMinute: 250, MaxRecipients: 1000, MaxMessage: mib100, RecipientsPerMinute: 2500, RecipientsPerDay: 50000}, MultiUser: true, Application: true},
+		{Code: "medium", Name: "Massiva medium", Figures: storage.Figures{QuotaBytes: 18 << 30, MaxPerDay: 12000, MaxPerMinute: 1200, MaxRecipients: 1000, MaxMessage: mib100, RecipientsPerMinute: 12000, RecipientsPerDay: 120000}, MultiUser: true, Application: true},
+		{Code: "large", Name: "Massiva large", Figures: storage.Figures{QuotaBytes: 36 << 30, MaxPerDay: 25000, MaxPerMinute: 2500, MaxRecipients: 1000, MaxMessage: mib100, RecipientsPerMinute: 25000, RecipientsPerDay: 250000}, MultiUser: true, Application: true},
+		{Code: "xl", Name: "Massiva extra large", Figures: storage.Figures{QuotaBytes: 64 << 30, MaxPerDay: 50000, MaxPerMinute: 5000, MaxRecipients: 1000, MaxMessage: mib100, RecipientsPerMinute: 50000, RecipientsPerDay: 500000}, MultiUser: true, Application: true},
 	}
 	got := SeedTiers()
 	if len(got) != len(want) {

@@ -23,10 +23,8 @@ func (s *session) quotaOf(m storage.Mailbox) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, t := range tiers {
-		if t.Code == m.Tier {
-			return t.QuotaBytes, nil
-		}
+	if f, ok := storage.FiguresOf(tiers, m); ok {
+		return f.QuotaBytes, nil
 	}
 	return 0, fault.New("imap.quota", fault.Internal, errors.New("mailbox without a tier"))
 }

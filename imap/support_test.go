@@ -196,7 +196,7 @@ func (f *fixture) addMailbox(address string, quota int64) storage.MailboxID {
 	domain := address[strings.IndexByte(address, '@')+1:]
 	box := &storage.PutMailbox{Mailbox: storage.Mailbox{Address: address, Domain: domain, Tier: "t" + address, State: storage.MailboxActive}}
 	f.commit(
-		&storage.PutTier{Tier: storage.Tier{Code: "t" + address, Name: "prova", QuotaBytes: quota}},
+		&storage.PutTier{Tier: storage.Tier{Code: "t" + address, Name: "prova", Figures: storage.Figures{QuotaBytes: quota}}},
 		&storage.PutDomain{Domain: storage.Domain{Name: domain, State: storage.DomainCertified}},
 		box,
 		&storage.CreateFolderIn{New: box, Name: "Bozze", SpecialUse: `\Drafts`, Subscribed: true},

@@ -218,10 +218,9 @@ func (a *Access) notify(ctx context.Context, step *storage.Step, m *accepted, dr
 		return err
 	}
 	notice = prefixed(notice, returnPath(a.serviceAddress()))
-	step.Add(notice, &storage.Append{
-		Mailbox: m.box.ID, Into: a.receiptsInto(m.box, m.at), Body: storage.BodyRef{New: notice}, InternalDate: m.at,
+	return a.place(ctx, step.Add(notice), placement{
+		box: m.box, body: storage.BodyRef{New: notice}, at: m.at, class: ledger.ClassNotice, into: a.receiptsInto(m.box, m.at),
 	})
-	return nil
 }
 
 // reasonOf tells the sender everything that is wrong, so that he mends it at
@@ -248,10 +247,13 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 		return "", fault.Wrap(op, err)
 	}
 	receipt = prefixed(receipt, returnPath(a.serviceAddress()))
-	step := new(storage.Step).Add(
-		receipt,
-		&storage.Append{Mailbox: m.box.ID, Into: a.receiptsInto(m.box, m.at), Body: storage.BodyRef{New: receipt}, InternalDate: m.at},
-	)
+	step := new(storage.Step).Add(receipt)
+	err = a.place(ctx, step, placement{
+		box: m.box, body: storage.BodyRef{New: receipt}, at: m.at, class: ledger.ClassReceipt, into: a.receiptsInto(m.box, m.at),
+	})
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
 	filed, err := a.fileSent(ctx, step, m, o.blob)
 	if err != nil {
 		return "", fault.Wrap(op, err)

@@ -34,7 +34,8 @@ type SignatureVerifier interface {
 // Mailboxes tells which mailboxes, users and domains are ours.
 type Mailboxes interface {
 	Mailbox(ctx context.Context, address string) (storage.Mailbox, error)
-	Tier(ctx context.Context, code string) (storage.Tier, error)
+	// Figures are what the mailbox may hold and send.
+	Figures(ctx context.Context, box storage.Mailbox) (storage.Figures, error)
 	IsLocalDomain(ctx context.Context, domain string) (bool, error)
 	// MaySend reports whether login may send as the mailbox with this address.
 	MaySend(ctx context.Context, login, address string) (bool, error)

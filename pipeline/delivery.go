@@ -101,7 +101,7 @@ func (d *DeliveryPoint) admit(ctx context.Context, address string) (storage.Mail
 
 func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox) error {
 	const op = "pipeline.deliver"
-	tier, err := d.Mailboxes.Tier(ctx, box.Tier)
+	quota, err := d.room(ctx, box)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -119,12 +119,15 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 	}
 	step := new(storage.Step).Add(
 		&storage.FinishJob{ID: job.ID},
-		&storage.Append{Mailbox: box.ID, Body: storage.BodyRef{ID: job.Body}, InternalDate: at, Quota: tier.QuotaBytes},
 		d.mark(p, storage.Delivered, at, draft.MessageID),
 		d.record(d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) {
 			e.Mailbox, e.Receipt, e.Related = box.Address, draft.Kind.CertType(), []string{draft.MessageID}
 		})),
 	)
+	err = d.place(ctx, step, placement{box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota})
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
 	if err := d.answer(ctx, step, receipt, env, p, eightBit, at); err != nil {
 		return fault.Wrap(op, err)
 	}

@@ -17,15 +17,18 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 	const op = "pipeline.file"
 	at := d.now()
 	if no == nil {
-		tier, err := d.Mailboxes.Tier(ctx, box.Tier)
+		quota, err := d.room(ctx, box)
 		if err != nil {
 			return fault.Wrap(op, err)
 		}
 		step := new(storage.Step).Add(
 			&storage.FinishJob{ID: job.ID},
-			&storage.Append{Mailbox: box.ID, Body: storage.BodyRef{ID: job.Body}, InternalDate: at, Quota: tier.QuotaBytes},
 			d.record(d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) { e.Mailbox = box.Address })),
 		)
+		err = d.place(ctx, step, placement{box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota})
+		if err != nil {
+			return fault.Wrap(op, err)
+		}
 		err = d.Store.Commit(ctx, step)
 		if !fault.Is(err, fault.Quota) {
 			return fault.Wrap(op, err)

@@ -60,7 +60,7 @@ func (a *Access) fileSent(ctx context.Context, step *storage.Step, m *accepted, 
 		m.in.scan.HasNUL: // no IMAP literal may carry it (RFC 9051 §4.3)
 		return nil, nil
 	}
-	tier, err := a.Mailboxes.Tier(ctx, m.box.Tier)
+	quota, err := a.room(ctx, m.box)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (a *Access) fileSent(ctx context.Context, step *storage.Step, m *accepted, 
 	}
 	filed := &storage.Append{
 		Mailbox: m.box.ID, Into: &storage.Destination{Use: storage.SentUse, Name: storage.SentName}, Body: storage.BodyRef{New: body},
-		Flags: []string{`\Seen`}, InternalDate: m.at, Quota: tier.QuotaBytes, Optional: true,
+		Flags: []string{`\Seen`}, InternalDate: m.at, Quota: quota, Optional: true,
 	}
 	if id := rfc822.MessageID(m.submitHeader); id != "" {
 		filed.Sent = &storage.SentCopy{MessageID: id}

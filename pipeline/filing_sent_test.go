@@ -278,6 +278,6 @@ func TestFileSentOwnFault(t *testing.T) {
 
 type noTier struct{ pipeline.Mailboxes }
 
-func (noTier) Tier(context.Context, string) (storage.Tier, error) {
-	return storage.Tier{}, fault.New("test", fault.Temporary, nil)
+func (noTier) Figures(context.Context, storage.Mailbox) (storage.Figures, error) {
+	return storage.Figures{}, fault.New("test", fault.Temporary, nil)
 }

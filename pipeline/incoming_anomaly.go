@@ -87,17 +87,18 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 	let.Related = e.Related
 	i.report(step, let, m.found)
 	for _, r := range m.Recipients {
-		tier, err := i.Mailboxes.Tier(ctx, boxes[r].Tier)
+		quota, err := i.room(ctx, boxes[r])
 		if err != nil {
 			return "", fault.Wrap(op, err)
 		}
 		arrival := e
 		concern(&arrival, r)
 		arrival.Kind, arrival.Class, arrival.Origin, arrival.Mailbox = ledger.Delivered, ledger.ClassAnomaly, ledger.External, boxes[r].Address
-		step.Add(
-			&storage.Append{Mailbox: boxes[r].ID, Body: storage.BodyRef{New: body}, InternalDate: m.at, Quota: tier.QuotaBytes},
-			i.record(arrival),
-		)
+		step.Add(i.record(arrival))
+		err = i.place(ctx, step, placement{box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota})
+		if err != nil {
+			return "", fault.Wrap(op, err)
+		}
 	}
 	if err := i.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)

@@ -65,9 +65,12 @@ func (i *Incoming) receiptStep(ctx context.Context, step *storage.Step, m *arriv
 	}
 	step.Add(body)
 	for _, r := range fresh {
-		step.Add(&storage.Append{
-			Mailbox: boxes[r].ID, Into: i.receiptsInto(boxes[r], accepted), Body: storage.BodyRef{New: body}, InternalDate: m.at,
+		err := i.place(ctx, step, placement{
+			box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassReceipt, into: i.receiptsInto(boxes[r], accepted),
 		})
+		if err != nil {
+			return err
+		}
 	}
 	cert := pec.MessageOf(*m.rec.CertData)
 	e := i.receiptEvent(m, cert, ledger.ReceiptReceived)

@@ -100,7 +100,7 @@ func TestIncoming_FullMailbox(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	p := w.at(bruno)
-	tier, err := p.core.Mailboxes.Tier(ctx, "standard")
+	tier, err := p.users.Tier(ctx, "standard")
 	check(t, err)
 	tier.QuotaBytes = 1000
 	check(t, p.store.Commit(ctx, new(storage.Step).Add(&storage.PutTier{Tier: tier})))

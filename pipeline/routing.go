@@ -66,10 +66,9 @@ func (c *Core) route(ctx context.Context, step *storage.Step, o outgoing, at tim
 		return false, err
 	}
 	kept := prefixed(o.body, returnPath(c.serviceAddress()))
-	step.Add(kept, &storage.Append{
-		Mailbox: box.ID, Into: c.receiptsInto(box, o.accepted), Body: storage.BodyRef{New: kept}, InternalDate: at,
+	return true, c.place(ctx, step.Add(kept), placement{
+		box: box, body: storage.BodyRef{New: kept}, at: at, class: ledger.ClassReceipt, into: c.receiptsInto(box, o.accepted),
 	})
-	return true, nil
 }
 
 // eventOf is a log event about a certified message (pec-rules §6.3).

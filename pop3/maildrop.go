@@ -15,7 +15,7 @@ import (
 // slices begin with number 1.
 type maildrop struct {
 	folder   storage.Folder
-	tier     string
+	box      storage.Mailbox
 	uids     []uint32
 	sizes    []int64
 	bodies   []storage.BodyID
@@ -33,7 +33,7 @@ func openMaildrop(ctx context.Context, st storage.Store, m storage.Mailbox) (*ma
 		return nil, err
 	}
 	d := &maildrop{
-		folder: f, tier: m.Tier,
+		folder: f, box: m,
 		uids: make([]uint32, 0, f.Messages), sizes: make([]int64, 0, f.Messages), bodies: make([]storage.BodyID, 0, f.Messages),
 	}
 	err = st.Messages(ctx, f.ID, 0, 0, func(m storage.Message) error {

@@ -207,7 +207,7 @@ func TestQuitThatFails(t *testing.T) {
 // TestRecoverableIsBounded: what is put aside does not grow without end.
 func TestRecoverableIsBounded(t *testing.T) {
 	f := newFixture(t)
-	f.commit(&storage.PutTier{Tier: storage.Tier{Code: "t" + testUser, Name: "prova", QuotaBytes: 1000}})
+	f.commit(&storage.PutTier{Tier: storage.Tier{Code: "t" + testUser, Name: "prova", Figures: storage.Figures{QuotaBytes: 1000}}})
 	for range 2 {
 		f.deliver(strings.Repeat("x", 5001))
 	}

@@ -193,7 +193,7 @@ func (f *fixture) addMailbox(address string, quota int64) storage.MailboxID {
 	_, domain, _ := strings.Cut(address, "@")
 	box := &storage.PutMailbox{Mailbox: storage.Mailbox{Address: address, Domain: domain, Tier: "t" + address, State: storage.MailboxActive}}
 	f.commit(
-		&storage.PutTier{Tier: storage.Tier{Code: "t" + address, Name: "prova", QuotaBytes: quota}},
+		&storage.PutTier{Tier: storage.Tier{Code: "t" + address, Name: "prova", Figures: storage.Figures{QuotaBytes: quota}}},
 		&storage.PutDomain{Domain: storage.Domain{Name: domain, State: storage.DomainCertified}},
 		box,
 	)

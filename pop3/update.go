@@ -86,10 +86,8 @@ func (s *session) prepare(op *storage.Discard, to *trail.Place) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range tiers {
-		if t.Code == s.drop.tier {
-			op.Limit = recoverableQuotas * t.QuotaBytes
-		}
+	if f, ok := storage.FiguresOf(tiers, s.drop.box); ok {
+		op.Limit = recoverableQuotas * f.QuotaBytes
 	}
 	folders, err := s.srv.cfg.Store.Folders(s.ctx, s.drop.folder.Mailbox)
 	taken := make(map[string]bool, len(folders))

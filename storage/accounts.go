@@ -7,17 +7,56 @@ import (
 	"time"
 )
 
-// Tier is a class of mailboxes with its figures (S4-010 … S4-035).
-type Tier struct {
-	Code          string // "standard", "xl": key
-	Name          string // Italian, as the user sees it
+// Figures bound what a mailbox holds and sends (S4-010 … S4-038).
+type Figures struct {
 	QuotaBytes    int64
-	MaxPerDay     int
-	MaxPerMinute  int
-	MaxRecipients int
+	MaxPerDay     int   // messages accepted in a civil day of legal time (D4, D5)
+	MaxPerMinute  int   // … in any 60 seconds
+	MaxRecipients int   // of one message (S4-035)
 	MaxMessage    int64 // octets of RFC 5322
-	MultiUser     bool
-	Application   bool // submission mediated by an application (mass tiers)
+	// The recipients of what is sent, all messages together: they protect the
+	// engine (D4), and are no part of what is sold.
+	RecipientsPerMinute int
+	RecipientsPerDay    int
+}
+
+// Raised returns f with what is higher in up.
+func (f Figures) Raised(up Figures) Figures {
+	return Figures{
+		QuotaBytes: max(f.QuotaBytes, up.QuotaBytes), MaxPerDay: max(f.MaxPerDay, up.MaxPerDay),
+		MaxPerMinute: max(f.MaxPerMinute, up.MaxPerMinute), MaxRecipients: max(f.MaxRecipients, up.MaxRecipients),
+		MaxMessage:          max(f.MaxMessage, up.MaxMessage),
+		RecipientsPerMinute: max(f.RecipientsPerMinute, up.RecipientsPerMinute),
+		RecipientsPerDay:    max(f.RecipientsPerDay, up.RecipientsPerDay),
+	}
+}
+
+// Tier is a class of mailboxes with its figures.
+type Tier struct {
+	Code string // "standard", "xl": key
+	Name string // Italian, as the user sees it
+	Figures
+	MultiUser   bool
+	Application bool // submission mediated by an application (mass tiers)
+	Notices     bool // notices of arrivals are included (S4-014, S4-015, S4-021)
+}
+
+// FiguresOf returns the figures of a mailbox: those of its tier, and what was
+// raised for it. False where its tier is not among tiers.
+func FiguresOf(tiers []Tier, m Mailbox) (Figures, bool) {
+	for _, t := range tiers {
+		if t.Code == m.Tier {
+			return t.Raised(m.Raised), true
+		}
+	}
+	return Figures{}, false
+}
+
+// Customer is a public body (ente) that domains belong to.
+type Customer struct {
+	Code    string // codice IPA, lower case: key
+	Name    string
+	Created time.Time
 }
 
 // DomainState says whether a domain is certified.
@@ -31,9 +70,10 @@ const (
 
 // Domain is a PEC domain of this provider. Names are lower case.
 type Domain struct {
-	Name    string
-	State   DomainState
-	Created time.Time
+	Name     string
+	State    DomainState
+	Customer string // Customer.Code, "" for none
+	Created  time.Time
 }
 
 // MailboxState is the life of a mailbox (requirements.md §2.4.d).
@@ -65,7 +105,21 @@ type Mailbox struct {
 	PersonalSeen bool // each user has \Seen flags of his own (Viewing)
 	FileSent     bool // a copy of each submission is filed in the \Sent folder
 	FileReceipts bool // receipts go into a folder for the year of their message
+
+	Raised   Figures   // above the tier's (D1), 0: the tier's
+	Redirect string    // where senders of refused ordinary mail are referred to (S4-037), "" for nowhere
+	Block    SendBlock // of sending
 }
+
+// SendBlock keeps a mailbox from sending, while it goes on receiving and is read.
+type SendBlock struct {
+	Since  time.Time // zero: none
+	By     string    // who blocked it, "" for the program itself
+	Reason string    // Italian first, as the user is told
+}
+
+// On reports whether there is a block.
+func (b SendBlock) On() bool { return !b.Since.IsZero() }
 
 // User is somebody, or an application, who logs in.
 type User struct {
@@ -131,6 +185,8 @@ type AppPassword struct {
 type Accounts interface {
 	Tiers(ctx context.Context) ([]Tier, error)
 	Domains(ctx context.Context) ([]Domain, error)
+	// Customers lists the public bodies by code.
+	Customers(ctx context.Context) ([]Customer, error)
 	Mailbox(ctx context.Context, address string) (Mailbox, error)
 	MailboxByID(ctx context.Context, id MailboxID) (Mailbox, error)
 	// Mailboxes calls fn for every mailbox of a domain ("" for all) by address.
@@ -150,6 +206,9 @@ type Accounts interface {
 
 // PutTier creates or replaces a tier.
 type PutTier struct{ Tier Tier }
+
+// PutCustomer creates or replaces a public body.
+type PutCustomer struct{ Customer Customer }
 
 // PutDomain creates or replaces a domain.
 type PutDomain struct{ Domain Domain }
@@ -197,6 +256,7 @@ type CreateFolderIn struct {
 
 func (*PutTier) op()        {}
 func (*PutDomain) op()      {}
+func (*PutCustomer) op()    {}
 func (*PutMailbox) op()     {}
 func (*PutUser) op()        {}
 func (*PutGrant) op()       {}

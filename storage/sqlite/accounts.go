@@ -17,17 +17,18 @@ func putTier(op *storage.PutTier) (change, error) {
 		return nil, invalid("sqlite.PutTier", "tier without code")
 	}
 	return func(r *run) error {
-		_, err := r.exec("INSERT OR REPLACE INTO tiers ("+tierColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			t.Code, t.Name, t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage, t.MultiUser, t.Application)
+		_, err := r.exec("INSERT OR REPLACE INTO tiers ("+tierColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			t.Code, t.Name, t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage,
+			t.RecipientsPerMinute, t.RecipientsPerDay, t.MultiUser, t.Application, t.Notices)
 		return err
 	}, nil
 }
 
-const tierColumns = "code, name, quota, max_per_day, max_per_minute, max_recipients, max_message, multi_user, application"
+const tierColumns = "code, name, quota, max_per_day, max_per_minute, max_recipients, max_message, recipients_per_minute, recipients_per_day, multi_user, application, notices"
 
 func scanTier(row scanner) (t storage.Tier, err error) {
 	err = row.Scan(&t.Code, &t.Name, &t.QuotaBytes, &t.MaxPerDay, &t.MaxPerMinute, &t.MaxRecipients,
-		&t.MaxMessage, &t.MultiUser, &t.Application)
+		&t.MaxMessage, &t.RecipientsPerMinute, &t.RecipientsPerDay, &t.MultiUser, &t.Application, &t.Notices)
 	return t, err
 }
 
@@ -44,9 +45,9 @@ func putDomain(op *storage.PutDomain) (change, error) {
 		return nil, invalid("sqlite.PutDomain", "domain without name")
 	}
 	return func(r *run) error {
-		_, err := r.exec(`INSERT INTO domains (name, state, created) VALUES (?1, ?2, coalesce(nullif(?3, 0), ?4))
-			ON CONFLICT DO UPDATE SET state = ?2, created = coalesce(nullif(?3, 0), created)`,
-			d.Name, string(d.State), nanos(d.Created), nanos(r.now))
+		_, err := r.exec(`INSERT INTO domains (name, state, created, customer) VALUES (?1, ?2, coalesce(nullif(?3, 0), ?4), ?5)
+			ON CONFLICT DO UPDATE SET state = ?2, created = coalesce(nullif(?3, 0), created), customer = ?5`,
+			d.Name, string(d.State), nanos(d.Created), nanos(r.now), d.Customer)
 		return err
 	}, nil
 }
@@ -55,11 +56,35 @@ func putDomain(op *storage.PutDomain) (change, error) {
 func (s *Store) Domains(ctx context.Context) ([]storage.Domain, error) {
 	ds, err := all(ctx, s.read, func(row scanner) (d storage.Domain, err error) {
 		var created int64
-		err = row.Scan(&d.Name, &d.State, &created)
+		err = row.Scan(&d.Name, &d.State, &d.Customer, &created)
 		d.Created = instant(created)
 		return d, err
-	}, "SELECT name, state, created FROM domains ORDER BY name")
+	}, "SELECT name, state, customer, created FROM domains ORDER BY name")
 	return ds, failed("sqlite.Domains", err)
+}
+
+func putCustomer(op *storage.PutCustomer) (change, error) {
+	c := op.Customer
+	if c.Code == "" {
+		return nil, invalid("sqlite.PutCustomer", "customer without code")
+	}
+	return func(r *run) error {
+		_, err := r.exec(`INSERT INTO customers (code, name, created) VALUES (?1, ?2, coalesce(nullif(?3, 0), ?4))
+			ON CONFLICT DO UPDATE SET name = ?2, created = coalesce(nullif(?3, 0), created)`,
+			c.Code, c.Name, nanos(c.Created), nanos(r.now))
+		return err
+	}, nil
+}
+
+// Customers implements storage.Accounts.
+func (s *Store) Customers(ctx context.Context) ([]storage.Customer, error) {
+	cs, err := all(ctx, s.read, func(row scanner) (c storage.Customer, err error) {
+		var created int64
+		err = row.Scan(&c.Code, &c.Name, &created)
+		c.Created = instant(created)
+		return c, err
+	}, "SELECT code, name, created FROM customers ORDER BY code")
+	return cs, failed("sqlite.Customers", err)
 }
 
 func (p *prepared) putMailbox(op *storage.PutMailbox) (change, error) {
@@ -101,11 +126,9 @@ func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, erro
 		created = nanos(r.now)
 	}
 	var id storage.MailboxID
-	err := r.row(`INSERT INTO mailboxes (address, domain, tier, state, holder, ordinary, service, created,
-			personal_seen, file_sent, file_receipts)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
-		m.Address, m.Domain, m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, created,
-		m.PersonalSeen, m.FileSent, m.FileReceipts).Scan(&id)
+	err := r.row(`INSERT INTO mailboxes (address, domain, created, `+mailboxAttributes+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+		append([]any{m.Address, m.Domain, created}, attributesOf(m)...)...).Scan(&id)
 	if noRows(err) {
 		return 0, fault.New(op, fault.Exists, fmt.Errorf("address %s is or was in use", m.Address))
 	}
@@ -115,11 +138,9 @@ func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, erro
 // replaceMailbox sets the attributes of a mailbox. Its address stays: what is
 // on record under it belongs to it.
 func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
-	n, err := r.affected(`UPDATE mailboxes SET tier = ?, state = ?, holder = ?, ordinary = ?, service = ?,
-		personal_seen = ?, file_sent = ?, file_receipts = ?,
+	n, err := r.affected(`UPDATE mailboxes SET (`+mailboxAttributes+`) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?),
 		created = coalesce(nullif(?, 0), created) WHERE id = ? AND address = ?`,
-		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, m.PersonalSeen, m.FileSent, m.FileReceipts,
-		nanos(m.Created), m.ID, m.Address)
+		append(attributesOf(m), nanos(m.Created), m.ID, m.Address)...)
 	if err == nil && n > 0 && !m.PersonalSeen {
 		err = r.endPersonalSeen(m.ID)
 	}
@@ -137,13 +158,29 @@ func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
 	return invalid(op, "mailbox %d is %s: its address cannot become %s", m.ID, present, m.Address)
 }
 
-const mailboxColumns = "id, address, domain, tier, state, holder, ordinary, service, created, used, messages, personal_seen, file_sent, file_receipts"
+// mailboxAttributes are the columns that PutMailbox sets, attributesOf their values.
+const mailboxAttributes = "tier, state, holder, ordinary, service, personal_seen, file_sent, file_receipts, redirect, block_since, block_by, block_reason, " +
+	"raised_quota, raised_per_day, raised_per_minute, raised_recipients, raised_message, raised_recipients_per_minute, raised_recipients_per_day"
+
+func attributesOf(m storage.Mailbox) []any {
+	return []any{
+		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, m.PersonalSeen, m.FileSent, m.FileReceipts,
+		m.Redirect, nanos(m.Block.Since), m.Block.By, m.Block.Reason,
+		m.Raised.QuotaBytes, m.Raised.MaxPerDay, m.Raised.MaxPerMinute, m.Raised.MaxRecipients, m.Raised.MaxMessage,
+		m.Raised.RecipientsPerMinute, m.Raised.RecipientsPerDay,
+	}
+}
+
+const mailboxColumns = "id, address, domain, created, used, messages, " + mailboxAttributes
 
 func scanMailbox(row scanner) (m storage.Mailbox, err error) {
-	var created int64
-	err = row.Scan(&m.ID, &m.Address, &m.Domain, &m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service,
-		&created, &m.Used, &m.Messages, &m.PersonalSeen, &m.FileSent, &m.FileReceipts)
-	m.Created = instant(created)
+	var created, blocked int64
+	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages,
+		&m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service, &m.PersonalSeen, &m.FileSent, &m.FileReceipts,
+		&m.Redirect, &blocked, &m.Block.By, &m.Block.Reason,
+		&m.Raised.QuotaBytes, &m.Raised.MaxPerDay, &m.Raised.MaxPerMinute, &m.Raised.MaxRecipients, &m.Raised.MaxMessage,
+		&m.Raised.RecipientsPerMinute, &m.Raised.RecipientsPerDay)
+	m.Created, m.Block.Since = instant(created), instant(blocked)
 	return m, err
 }
 

@@ -186,6 +186,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return purgeQuarantined(op), nil
 	case *storage.PutTier:
 		return putTier(op)
+	case *storage.PutCustomer:
+		return putCustomer(op)
 	case *storage.PutDomain:
 		return putDomain(op)
 	case *storage.PutMailbox:

@@ -12,22 +12,33 @@ import (
 )
 
 func testAccounts(e *env) {
-	std := storage.Tier{Code: "standard", Name: "Standard", QuotaBytes: 1 << 30, MaxPerDay: 2000, MaxPerMinute: 60,
-		MaxRecipients: 1000, MaxMessage: 104857600, MultiUser: true, Application: true}
+	std := storage.Tier{Code: "standard", Name: "Standard", MultiUser: true, Application: true, Notices: true, Figures: storage.Figures{
+		QuotaBytes: 1 << 30, MaxPerDay: 2000, MaxPerMinute: 60, MaxRecipients: 1000, MaxMessage: 104857600,
+		RecipientsPerMinute: 3000, RecipientsPerDay: 40000,
+	}}
 	e.ok(&storage.PutTier{Tier: std}, &storage.PutTier{Tier: storage.Tier{Code: "large", Name: "Grande"}})
 	std.Name = "Normale"
 	e.ok(&storage.PutTier{Tier: std})
 	equal(e, "tiers", fmt.Sprintf("%+v", must(e.Tiers(e.ctx))(e)),
 		fmt.Sprintf("%+v", []storage.Tier{{Code: "large", Name: "Grande"}, std}))
 
+	c := storage.Customer{Code: "c_x", Name: "Comune", Created: at}
+	e.ok(&storage.PutCustomer{Customer: c}, &storage.PutCustomer{Customer: storage.Customer{Code: "a_x", Name: "Altro", Created: at}})
+	c.Name = "Comune di X"
+	e.ok(&storage.PutCustomer{Customer: storage.Customer{Code: c.Code, Name: c.Name}})
+	equal(e, "customers", fmt.Sprintf("%+v", must(e.Customers(e.ctx))(e)),
+		fmt.Sprintf("%+v", []storage.Customer{{Code: "a_x", Name: "Altro", Created: at}, c}))
+
 	d := storage.Domain{Name: "x.it", State: storage.DomainPending, Created: at}
 	e.ok(&storage.PutDomain{Domain: d})
-	d.State = storage.DomainCertified
-	e.ok(&storage.PutDomain{Domain: storage.Domain{Name: "X.it", State: d.State, Created: at}})
+	d.State, d.Customer = storage.DomainCertified, c.Code
+	e.ok(&storage.PutDomain{Domain: storage.Domain{Name: "X.it", State: d.State, Customer: c.Code, Created: at}})
 	equal(e, "domains", fmt.Sprintf("%+v", must(e.Domains(e.ctx))(e)), fmt.Sprintf("%+v", []storage.Domain{d}))
 
 	m := storage.Mailbox{Address: "Mario.Rossi@x.it", Domain: "x.it", Tier: "standard", State: storage.MailboxActive,
-		Holder: "Mario Rossi", Ordinary: true, Created: at}
+		Holder: "Mario Rossi", Ordinary: true, Created: at, Redirect: "ufficio@altrove.it",
+		Raised: storage.Figures{QuotaBytes: 1, MaxPerDay: 2, MaxPerMinute: 3, MaxRecipients: 4, MaxMessage: 5, RecipientsPerMinute: 6, RecipientsPerDay: 7},
+		Block:  storage.SendBlock{Since: at, By: "root", Reason: "perché sì"}}
 	put := &storage.PutMailbox{Mailbox: m}
 	u := storage.User{Login: "Mario", Name: "Mario", Hash: "$argon2id$x", Created: at}
 	e.ok(put, &storage.PutUser{User: u},

@@ -154,7 +154,9 @@ func (n *node) furnish() {
 		}
 	}
 	must(dir.Seed(ctx))
-	must(dir.SetTier(ctx, storage.Tier{Code: "tiny", Name: "Piccolissima", QuotaBytes: tinyQuota, MaxPerDay: 100, MaxPerMinute: 10, MaxRecipients: 50, MaxMessage: 1 << 20}))
+	must(dir.SetTier(ctx, storage.Tier{Code: "tiny", Name: "Piccolissima", Figures: storage.Figures{
+		QuotaBytes: tinyQuota, MaxPerDay: 100, MaxPerMinute: 10, MaxRecipients: 50, MaxMessage: 1 << 20, RecipientsPerMinute: 500, RecipientsPerDay: 5000,
+	}}))
 	for _, d := range n.domains {
 		must(dir.CreateDomain(ctx, d, storage.DomainCertified))
 		var all []directory.NewMailbox
