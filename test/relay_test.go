@@ -137,6 +137,7 @@ func TestEightBit(t *testing.T) {
 // TestQueueSurvives: what waits for the other provider is still there after
 // kill -9, and goes out when that provider answers again.
 func TestQueueSurvives(t *testing.T) {
+	t.Parallel() // it waits for a retry
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)
