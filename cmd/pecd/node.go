@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"pecd/admission"
 	"pecd/alarm"
 	"pecd/autoconf"
@@ -75,6 +77,9 @@ type node struct {
 	room  atomic.Int64
 	gates struct{ submission, mx *admission.Gate }
 	drops pop3.Counters
+	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
+	redis   redis.UniversalClient
+	redisUp atomic.Bool
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -136,6 +141,9 @@ func (n *node) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if n.relay, err = n.openRelay(); err != nil {
+		return err
+	}
+	if n.redis, err = n.openRedis(); err != nil {
 		return err
 	}
 	if n.site, err = n.cfg.site(); err != nil {
@@ -205,8 +213,11 @@ func (n *node) close() error {
 		n.relay.Close()
 	}
 	var err error
+	if n.redis != nil {
+		err = n.redis.Close()
+	}
 	if n.signer != nil {
-		err = n.signer.Close()
+		err = errors.Join(err, n.signer.Close())
 	}
 	if n.store != nil {
 		err = errors.Join(err, n.store.Close())

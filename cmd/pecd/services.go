@@ -25,6 +25,9 @@ func (n *node) services() []func(context.Context) {
 	if n.deviation != nil {
 		all = append(all, n.deviation.Run)
 	}
+	if n.redis != nil {
+		all = append(all, n.watchRedis)
+	}
 	if n.publisher != nil {
 		all = append(all, n.publisher.Run)
 	}
