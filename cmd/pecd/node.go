@@ -23,6 +23,7 @@ import (
 	"pecd/clock"
 	"pecd/deviation"
 	"pecd/directory"
+	"pecd/guesses"
 	"pecd/pec"
 	"pecd/pipeline"
 	"pecd/pop3"
@@ -45,6 +46,7 @@ type node struct {
 	store   *sqlite.Store
 	users   *directory.Directory
 	trail   *trail.Recorder
+	guard   *guesses.Guard // against whoever tries passwords; nil where a command opened the store alone
 	index   *directory.LiveIndex
 	fetcher *directory.Fetcher // nil where the index is a file alone
 	// publisher serves our own record of the index; nil where it is not published.
@@ -109,6 +111,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
 		RequireTLS: cfg.Relay.RequireTLS,
 	}
+	n.guard = n.newGuard()
 	n.useScanner()
 	if err := n.openGates(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
