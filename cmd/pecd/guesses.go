@@ -18,11 +18,14 @@ import (
 	"pecd/storage"
 )
 
-// newGuard makes the one count for whoever tries passwords, by whatever door.
+// newGuard makes the one count for whoever tries passwords, by whatever door, and
+// shares it with other nodes where there is a Redis.
 func (n *node) newGuard() *guesses.Guard {
-	return guesses.NewGuard(guesses.Config{
-		Counter: guesses.NewLocal(n.clock), Clock: n.clock, Logger: n.log, Report: n.recordTurned,
-	})
+	var counter guesses.Counter = guesses.NewLocal(n.clock)
+	if n.redis != nil {
+		counter = guesses.NewShared(n.redis, n.cfg.Redis.Prefix+":", n.clock, n.log)
+	}
+	return guesses.NewGuard(guesses.Config{Counter: counter, Clock: n.clock, Logger: n.log, Report: n.recordTurned})
 }
 
 // recordTurned writes to the PEC log who was turned away.
