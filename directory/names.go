@@ -111,6 +111,15 @@ func canonicalLogin(login string) (string, bool) {
 	return strings.ToLower(login), true
 }
 
+// LoginKey is what wrong passwords for a login are counted by: its canonical form,
+// and for what can be no login the text itself.
+func LoginKey(login string) string {
+	if name, ok := canonicalLogin(login); ok {
+		return name
+	}
+	return strings.ToLower(login)
+}
+
 // plainLower reports whether s is ASCII without upper case letters.
 func plainLower(s string) bool {
 	for i := 0; i < len(s); i++ {

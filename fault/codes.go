@@ -52,6 +52,8 @@ func codesOf(k Kind) Codes {
 		return Codes{451, [3]int{4, 3, 2}, "UNAVAILABLE", http.StatusServiceUnavailable, "sistema al massimo carico, riprovare fra qualche minuto / system at full load, try again in some minutes"}
 	case NoSpace:
 		return Codes{452, [3]int{4, 3, 1}, "UNAVAILABLE", http.StatusInsufficientStorage, "spazio esaurito sul sistema, riprovare piu' tardi / no room on the system, try again later"}
+	case Limited:
+		return Codes{452, [3]int{4, 7, 1}, "LIMIT", http.StatusTooManyRequests, "limite di invio raggiunto, riprovare piu' tardi / sending limit reached, try again later"}
 	}
 	return Codes{451, [3]int{4, 3, 0}, "SERVERBUG", http.StatusInternalServerError, "errore interno, riprovare / internal error, try again"}
 }

@@ -31,10 +31,11 @@ const (
 	Infected                // the contents are harmful: refused for good
 	Busy                    // at full load: later
 	NoSpace                 // no room on the disk: later
+	Limited                 // the mailbox has sent what it may for now: later, and the text says when
 )
 
 var kindNames = [...]string{"internal", "temporary", "invalid", "not found", "exists", "denied",
-	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected", "busy", "no space"}
+	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected", "busy", "no space", "limited"}
 
 // String returns the kind's name for logs.
 func (k Kind) String() string {

@@ -36,6 +36,7 @@ import (
 	"pecd/connections"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/storage"
 	"pecd/trail"
 )
@@ -70,7 +71,7 @@ type Config struct {
 
 	// Guesses counts wrong passwords over all listeners of the node; nil: over
 	// those of this server.
-	Guesses *directory.Guesses
+	Guesses *guesses.Guard
 	// Trail records who logs in and what he does; nil: nothing is recorded.
 	Trail *trail.Recorder
 }
@@ -124,7 +125,7 @@ func NewServer(cfg Config) *Server {
 		cfg.AppendLimit = 1<<32 - 1
 	}
 	if cfg.Guesses == nil {
-		cfg.Guesses = directory.NewGuesses(cfg.Clock)
+		cfg.Guesses = guesses.Alone(cfg.Clock)
 	}
 	log := cfg.Logger
 	if log == nil {

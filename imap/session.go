@@ -14,6 +14,7 @@ import (
 
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/ledger"
 	"pecd/sasl"
 	"pecd/storage"
@@ -87,21 +88,22 @@ func (s *session) AppendLimit() uint32 { return uint32(s.srv.cfg.AppendLimit) }
 
 // Login implements imapserver.Session.
 func (s *session) Login(login, password string) error {
-	return s.enter(func() (directory.Principal, error) {
+	return s.enter(login, func() (directory.Principal, error) {
 		return s.srv.cfg.Directory.Authenticate(directory.From(s.ctx, s.c.RemoteAddr()), login, password, storage.ByIMAP)
 	})
 }
 
 func (s *session) loginByToken(login, token string) error {
-	return s.enter(func() (directory.Principal, error) {
+	return s.enter(login, func() (directory.Principal, error) {
 		return s.srv.cfg.Directory.AuthenticateToken(s.ctx, login, token, storage.ByIMAP)
 	})
 }
 
 // enter logs in whoever ask admits. Who has guessed wrong too often is turned
 // away before the password is looked at, on every connection.
-func (s *session) enter(ask func() (directory.Principal, error)) error {
-	if !s.srv.cfg.Guesses.Allowed(s.c.RemoteAddr()) {
+func (s *session) enter(login string, ask func() (directory.Principal, error)) error {
+	try := guesses.Try{Protocol: "imap", From: s.c.network, Login: directory.LoginKey(login)}
+	if !s.srv.cfg.Guesses.Allowed(s.ctx, try) {
 		s.log.Info("imap: login refused, too many wrong passwords")
 		s.c.farewell = tooManyGuesses
 		return no(imaplib.ResponseCodeLimit, tooManyGuesses+", try again later")
@@ -116,8 +118,9 @@ func (s *session) enter(ask func() (directory.Principal, error)) error {
 	}
 	if err != nil {
 		s.grant = storage.Grant{}
-		return s.failed(err)
+		return s.failed(try, err)
 	}
+	s.srv.cfg.Guesses.Passed(s.ctx, try, p.Login)
 	s.log = s.log.With("login", p.Login)
 	s.log.Info("imap: login", "mailbox", s.grant.Address)
 	return nil
@@ -125,13 +128,14 @@ func (s *session) enter(ask func() (directory.Principal, error)) error {
 
 // failed answers a login that did not succeed: late, and only three times. What
 // was given as login is not logged: people type their password there.
-func (s *session) failed(err error) error {
+func (s *session) failed(try guesses.Try, err error) error {
 	kind := fault.KindOf(err)
 	s.log.Info("imap: login failed", "kind", kind.String())
 	switch kind {
 	case fault.Denied, fault.NotFound, fault.Invalid:
 		if directory.Guessed(err) {
-			s.srv.cfg.Guesses.Failed(s.c.RemoteAddr())
+			r := directory.RefusalOf(err)
+			s.srv.cfg.Guesses.Failed(s.ctx, try, r != nil && r.Login != "")
 		}
 	case fault.Disabled:
 	default:

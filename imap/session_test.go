@@ -14,7 +14,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"pecd/clock"
-	"pecd/directory"
+	"pecd/guesses"
 	"pecd/storage"
 )
 
@@ -201,7 +201,7 @@ func TestThreeWrongPasswords(t *testing.T) {
 // typed as login is not logged.
 func TestGuessesOverConnections(t *testing.T) {
 	at := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
-	f := newFixture(t, func(c *Config, _ *timing) { c.Guesses = directory.NewGuesses(at) })
+	f := newFixture(t, func(c *Config, _ *timing) { c.Guesses = guesses.Alone(at) })
 	for left := 20; left > 0; {
 		s := f.script()
 		for range min(left, maxFailures) {

@@ -61,6 +61,8 @@ const (
 	MailboxOptions Kind = "mailbox.options"
 	ProgramCreated Kind = "app_password.created" // Program is its name
 	ProgramRevoked Kind = "app_password.revoked"
+	GuessBlocked   Kind = "guess.blocked" // a client or an account had to wait after too many wrong passwords; Count of tries in a quarter of an hour
+	GuessCleared   Kind = "guess.cleared" // Actor let it try at once
 )
 
 // What a user did with stored messages: UIDs of Folder in Mailbox.
@@ -102,7 +104,7 @@ func Kinds() []Kind {
 		QueueHeld, QueueReleased, QueueRetried, QueueFailed, QueueResumed, QueueDropped,
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
-		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
+		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"pecd/clock"
-	"pecd/directory"
+	"pecd/guesses"
 	"pecd/storage"
 )
 
@@ -95,7 +95,7 @@ func FuzzDialogue(f *testing.F) {
 		st := &heldStore{messages: []string{string(message), "x\r\n"}}
 		users := &users{grants: map[string][]storage.Grant{testUser: {{Mailbox: 1, Address: testUser, Permission: storage.MayAll}}}}
 		clk := clock.System{}
-		srv := NewServer(Config{Store: st, Directory: users, Clock: clk, Guesses: directory.NewGuesses(clk)})
+		srv := NewServer(Config{Store: st, Directory: users, Clock: clk, Guesses: guesses.Alone(clk)})
 		srv.timing.failDelay = time.Microsecond
 		var login string
 		if !before {

@@ -9,6 +9,7 @@ import (
 
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/ledger"
 	"pecd/sasl"
 	"pecd/storage"
@@ -133,7 +134,7 @@ func decoded(s string) ([]byte, bool) {
 var errGuessing = fault.New("pop3.login", fault.TooMany, nil)
 
 func (s *session) byPassword(login, password string) (directory.Principal, error) {
-	if !s.srv.cfg.Guesses.Allowed(s.Raw.RemoteAddr()) {
+	if !s.allowed(login) {
 		return directory.Principal{}, errGuessing
 	}
 	if err := s.flush(); err != nil { // answers to what came before must not wait for the hash
@@ -143,10 +144,17 @@ func (s *session) byPassword(login, password string) (directory.Principal, error
 }
 
 func (s *session) byToken(login, token string) (directory.Principal, error) {
-	if !s.srv.cfg.Guesses.Allowed(s.Raw.RemoteAddr()) {
+	if !s.allowed(login) {
 		return directory.Principal{}, errGuessing
 	}
 	return s.srv.cfg.Directory.AuthenticateToken(s.ctx, login, token, storage.ByPOP3)
+}
+
+// allowed reports whether a password for login may be looked at, which is what is
+// tried from here on.
+func (s *session) allowed(login string) bool {
+	s.try = guesses.Try{Protocol: "pop3", From: s.network, Login: directory.LoginKey(login)}
+	return s.srv.cfg.Guesses.Allowed(s.ctx, s.try)
 }
 
 // enter opens the maildrop of whoever was admitted, err nil, or answers why nobody
@@ -188,6 +196,7 @@ func (s *session) enter(p directory.Principal, err error) error {
 	s.log = s.log.With("login", p.Login)
 	s.log.Info("pop3: login", "mailbox", m.Address, "messages", len(drop.uids))
 	s.srv.cfg.Counters.logins.Add(1)
+	s.srv.cfg.Guesses.Passed(s.ctx, s.try, p.Login)
 	return s.text("+OK " + m.Address + "\r\n")
 }
 
@@ -230,7 +239,8 @@ func (s *session) failed(err error, why string) error {
 	case fault.Denied, fault.NotFound, fault.Invalid:
 		s.log.Info("pop3: login failed", "kind", kind.String())
 		if directory.Guessed(err) {
-			s.srv.cfg.Guesses.Failed(s.Raw.RemoteAddr())
+			r := directory.RefusalOf(err)
+			s.srv.cfg.Guesses.Failed(s.ctx, s.try, r != nil && r.Login != "")
 		}
 	case fault.Disabled:
 		s.log.Info("pop3: login failed", "kind", kind.String())

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"pecd/clock"
-	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/ledger"
 	"pecd/storage"
 	"pecd/trail"
@@ -80,7 +80,7 @@ func TestTrail(t *testing.T) {
 }
 
 func TestLogins(t *testing.T) {
-	f := newFixture(t, func(c *Config, _ *timing) { c.Guesses = directory.NewGuesses(c.Clock) })
+	f := newFixture(t, func(c *Config, _ *timing) { c.Guesses = guesses.Alone(c.Clock) })
 	const everything = storage.MayAll
 	for _, u := range []struct {
 		login string

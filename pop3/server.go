@@ -29,6 +29,7 @@ import (
 	"pecd/connections"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/storage"
 	"pecd/trail"
 )
@@ -57,7 +58,7 @@ type Config struct {
 
 	// Guesses counts wrong passwords over all listeners of the node; nil: over
 	// those of this server.
-	Guesses *directory.Guesses
+	Guesses *guesses.Guard
 	// Counters count what is done over all listeners of the node; nil: nobody
 	// wants to know.
 	Counters *Counters
@@ -99,7 +100,7 @@ type Server struct {
 // NewServer returns a server that does nothing before Serve.
 func NewServer(cfg Config) *Server {
 	if cfg.Guesses == nil {
-		cfg.Guesses = directory.NewGuesses(cfg.Clock)
+		cfg.Guesses = guesses.Alone(cfg.Clock)
 	}
 	if cfg.Counters == nil {
 		cfg.Counters = &Counters{}

@@ -11,6 +11,7 @@ import (
 
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/storage"
 	"pecd/trail"
 )
@@ -30,6 +31,7 @@ type session struct {
 	grant    storage.Grant
 	drop     *maildrop // nil before login
 	ended    bool
+	try      guesses.Try // the last login
 
 	recheckAt int64 // when to look whether the mailbox is in use
 }

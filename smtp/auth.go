@@ -13,6 +13,7 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/ledger"
 	"pecd/sasl"
 	"pecd/storage"
@@ -39,7 +40,7 @@ type logins struct {
 	dir      Directory
 	clk      clock.Clock
 	delay    time.Duration
-	guesses  *directory.Guesses
+	guesses  *guesses.Guard
 	stopping context.Context
 }
 
@@ -48,7 +49,7 @@ type logins struct {
 func (l *logins) mechanism(name string, c *conn, accept func(directory.Principal)) gosasl.Server {
 	by := func(ask func(context.Context, string, string, storage.Protocol) (directory.Principal, error)) func(string, string) error {
 		return func(login, secret string) error {
-			p, err := l.check(c, func() (directory.Principal, error) {
+			p, err := l.check(c, login, func() (directory.Principal, error) {
 				return ask(directory.From(c.ctx, c.raw.RemoteAddr()), login, secret, storage.BySubmission)
 			})
 			if err == nil {
@@ -67,8 +68,9 @@ func (l *logins) mechanism(name string, c *conn, accept func(directory.Principal
 	return nil
 }
 
-func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (directory.Principal, error) {
-	if !l.guesses.Allowed(c.raw.RemoteAddr()) {
+func (l *logins) check(c *conn, login string, ask func() (directory.Principal, error)) (directory.Principal, error) {
+	try := guesses.Try{Protocol: "smtp", From: c.key, Login: directory.LoginKey(login)}
+	if !l.guesses.Allowed(c.ctx, try) {
 		c.srv.cfg.Logger.Warn("smtp: too many failed logins", "remote", c.remote())
 		return directory.Principal{}, authTooMany().err()
 	}
@@ -77,6 +79,7 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 		err = c.srv.cfg.Trail.Access(c.ctx, trail.Who{Login: p.Login, Program: p.Program, ID: p.ProgramID, Channel: ledger.SMTP, Remote: c.remoteIP()}, "")
 	}
 	if err == nil {
+		l.guesses.Passed(c.ctx, try, p.Login)
 		return p, nil
 	}
 	switch fault.KindOf(err) {
@@ -87,10 +90,11 @@ func (l *logins) check(c *conn, ask func() (directory.Principal, error)) (direct
 	}
 	// The login is not logged: people type their password into that field.
 	c.srv.cfg.Logger.Info("smtp: login refused", "remote", c.remote())
+	r := directory.RefusalOf(err)
 	if directory.Guessed(err) {
-		l.guesses.Failed(c.raw.RemoteAddr())
+		l.guesses.Failed(c.ctx, try, r != nil && r.Login != "")
 	}
-	if r := directory.RefusalOf(err); r != nil {
+	if r != nil {
 		c.srv.cfg.Trail.Denied(trail.Who{Login: r.Login, Program: r.Program, ID: r.ID, Channel: ledger.SMTP, Remote: c.remoteIP()}, r.Reason)
 	}
 	l.wait(c)

@@ -16,6 +16,7 @@ import (
 
 	"pecd/clock"
 	"pecd/directory"
+	"pecd/guesses"
 	"pecd/pipeline"
 	"pecd/trail"
 )
@@ -66,7 +67,7 @@ type ServerConfig struct {
 	// share it, nil makes one for this listener. AuthDelay is how long the
 	// answer to a wrong password is held back. LoginTimeout is how long a
 	// client may take from connecting to a login that succeeds.
-	Guesses                 *directory.Guesses
+	Guesses                 *guesses.Guard
 	AuthDelay, LoginTimeout time.Duration
 }
 
@@ -108,7 +109,7 @@ func (c ServerConfig) withDefaults() ServerConfig {
 		c.Turns = NewTurns(runtime.GOMAXPROCS(0))
 	}
 	if c.Guesses == nil {
-		c.Guesses = directory.NewGuesses(c.Clock)
+		c.Guesses = guesses.Alone(c.Clock)
 	}
 	return c
 }

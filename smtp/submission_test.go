@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/storage"
 )
 
@@ -135,7 +137,7 @@ func ready(t *testing.T, addr string) *client {
 // Failed logins count over all listeners of a node.
 func TestSubmission_FailedLoginsOfOneClient(t *testing.T) {
 	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
-	cfg := ServerConfig{Guesses: directory.NewGuesses(clk)}
+	cfg := ServerConfig{Guesses: guesses.Alone(clk)}
 	addr, other := startSubmission(t, &fakePoint{}, cfg), startSubmission(t, &fakePoint{}, cfg)
 	for range 10 {
 		// Neither a right password nor a directory out of order costs anything.
@@ -168,7 +170,7 @@ func (ended) Authenticate(context.Context, string, string, storage.Protocol) (di
 // its address out.
 func TestSubmission_RevokedPasswordIsNoGuess(t *testing.T) {
 	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
-	cfg := ServerConfig{Guesses: directory.NewGuesses(clk)}
+	cfg := ServerConfig{Guesses: guesses.Alone(clk)}
 	addr := serve(t, NewSubmission(quiet(cfg), ended{}, &fakePoint{}), false)
 	for range 10 {
 		c := ready(t, addr)
@@ -177,7 +179,7 @@ func TestSubmission_RevokedPasswordIsNoGuess(t *testing.T) {
 		}
 		c.cmd("AUTH PLAIN "+plain(testLogin, "revoked"), "421 ")
 	}
-	if !cfg.Guesses.Allowed(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}) {
+	if !cfg.Guesses.Allowed(t.Context(), guesses.Try{Protocol: "smtp", From: netip.MustParsePrefix("127.0.0.1/32"), Login: testLogin}) {
 		t.Error("the address is kept out")
 	}
 }

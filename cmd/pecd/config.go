@@ -34,8 +34,10 @@ func defaultConfig() Config {
 			MessageBytes: 104857600, Recipients: 1000, Connections: 2000, ConnectionsPerIP: 200,
 			RelayWorkers: 128, RelayPerDomain: 16, MessagesAtOnce: 256, Backlog: 5000, FreeBytes: 1 << 30,
 		},
-		Relay: RelayConfig{RequireTLS: true},
-		Log:   LogConfig{Level: "info", Format: "text"},
+		RateLimit: RateLimitConfig{Nodes: 1},
+		Redis:     RedisConfig{Prefix: "pecd", Timeout: 250 * time.Millisecond, Connections: 32},
+		Relay:     RelayConfig{RequireTLS: true},
+		Log:       LogConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -87,6 +89,12 @@ func (c *Config) check() error {
 	}
 	if err := c.checkServices(); err != nil {
 		return err
+	}
+	if err := c.Redis.check(); err != nil {
+		return err
+	}
+	if c.RateLimit.Nodes < 1 || c.RateLimit.Nodes > 100 || c.RateLimit.Nodes > 1 && len(c.Redis.Addresses) == 0 {
+		return fmt.Errorf("ratelimit.nodes: 1 to 100, and several share their limits through redis.addresses")
 	}
 	if _, err := c.site(); err != nil {
 		return err

@@ -25,6 +25,8 @@ type Config struct {
 	Listen     ListenConfig     `toml:"listen" doc:"Listeners, host:port; empty: not served."`
 	Clients    ClientsConfig    `toml:"clients" doc:"What mail clients and the DNS are told of this node, where it is not hostname and the ports of [listen]: behind a balancer or an address translation. A service is \"host:port\", \"host\", \":port\", or \"none\": not offered; empty: host and the listener's port, where there is one."`
 	Limits     LimitsConfig     `toml:"limits" doc:"Bounds of one message and of the listeners."`
+	RateLimit  RateLimitConfig  `toml:"ratelimit" doc:"Send limits of mailboxes; their figures are those of tiers and mailboxes."`
+	Redis      RedisConfig      `toml:"redis" doc:"What several nodes share."`
 	Relay      RelayConfig      `toml:"relay" doc:"Delivery to other servers."`
 	Log        LogConfig        `toml:"log" doc:"Operating log on standard error; the PEC log is in the store."`
 	Demo       bool             `toml:"demo" doc:"Marks a demonstration node: it says loudly that it is no accredited provider."`
@@ -188,6 +190,11 @@ type LimitsConfig struct {
 	DeliveryWorkers  int   `toml:"delivery_workers" doc:"Deliveries at once; 0: by the number of cores."`
 	RelayWorkers     int   `toml:"relay_workers" doc:"Relay attempts at once; one that lasts longer than 5s gives its place up, so that as many again may be waiting."`
 	RelayPerDomain   int   `toml:"relay_per_domain" doc:"Of them, to one domain."`
+}
+
+// RateLimitConfig steers the send limits.
+type RateLimitConfig struct {
+	Nodes int `toml:"nodes" doc:"How many nodes, each with a store of its own, let the same mailboxes send and share their limits through [redis]. The same at all of them."`
 }
 
 // RelayConfig steers the relay.

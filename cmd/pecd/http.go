@@ -64,7 +64,7 @@ func (n *node) file(contentType, path string) http.HandlerFunc {
 func (n *node) metricsHandler() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reg.MustRegister(metrics.Alarms(n.alarms), metrics.Admission(n.admissionFigures), metrics.POP3(n.drops.Figures))
+	reg.MustRegister(metrics.Alarms(n.alarms), metrics.Admission(n.admissionFigures), metrics.POP3(n.drops.Figures), metrics.Logins(n.guard.Refusals))
 	if n.deviation != nil {
 		reg.MustRegister(metrics.ClockOffset(n.deviation.Last))
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"pecd/autoconf"
-	"pecd/directory"
 	"pecd/imap"
 	"pecd/pipeline"
 	"pecd/pop3"
@@ -42,11 +41,10 @@ func (n *node) listen() (out []listening, err error) {
 		}
 	}()
 	c := n.cfg
-	guesses := directory.NewGuesses(n.clock) // one count for whoever tries passwords, by whatever door
 	mail := smtp.ServerConfig{
 		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
 		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
-		Guesses: guesses, Trail: n.trail, Turns: smtp.NewTurns(runtime.GOMAXPROCS(0)),
+		Guesses: n.guard, Trail: n.trail, Turns: smtp.NewTurns(runtime.GOMAXPROCS(0)),
 	}
 	exchange := mail // another provider's users have our limit too, and their envelopes weigh more
 	exchange.MaxMessage += envelopeAllowance
@@ -54,11 +52,11 @@ func (n *node) listen() (out []listening, err error) {
 	box := imap.Config{
 		Store: summary.Store{Store: n.store}, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, AppendLimit: c.Limits.MessageBytes,
-		Guesses: guesses, Trail: n.trail, Room: n.room.Load,
+		Guesses: n.guard, Trail: n.trail, Room: n.room.Load,
 	}
 	drop := pop3.Config{
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
-		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: guesses, Counters: &n.drops, Sessions: new(pop3.Sessions), Trail: n.trail,
+		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: n.guard, Counters: &n.drops, Sessions: new(pop3.Sessions), Trail: n.trail,
 	}
 	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
 	incoming := &pipeline.Incoming{Core: n.core}

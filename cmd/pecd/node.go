@@ -15,12 +15,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"pecd/admission"
 	"pecd/alarm"
 	"pecd/autoconf"
 	"pecd/clock"
 	"pecd/deviation"
 	"pecd/directory"
+	"pecd/guesses"
 	"pecd/pec"
 	"pecd/pipeline"
 	"pecd/pop3"
@@ -43,6 +46,7 @@ type node struct {
 	store   *sqlite.Store
 	users   *directory.Directory
 	trail   *trail.Recorder
+	guard   *guesses.Guard // against whoever tries passwords; nil where a command opened the store alone
 	index   *directory.LiveIndex
 	fetcher *directory.Fetcher // nil where the index is a file alone
 	// publisher serves our own record of the index; nil where it is not published.
@@ -75,6 +79,9 @@ type node struct {
 	room  atomic.Int64
 	gates struct{ submission, mx *admission.Gate }
 	drops pop3.Counters
+	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
+	redis   redis.UniversalClient
+	redisUp atomic.Bool
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -104,6 +111,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
 		RequireTLS: cfg.Relay.RequireTLS,
 	}
+	n.guard = n.newGuard()
 	n.useScanner()
 	if err := n.openGates(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
@@ -136,6 +144,9 @@ func (n *node) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if n.relay, err = n.openRelay(); err != nil {
+		return err
+	}
+	if n.redis, err = n.openRedis(); err != nil {
 		return err
 	}
 	if n.site, err = n.cfg.site(); err != nil {
@@ -205,8 +216,11 @@ func (n *node) close() error {
 		n.relay.Close()
 	}
 	var err error
+	if n.redis != nil {
+		err = n.redis.Close()
+	}
 	if n.signer != nil {
-		err = n.signer.Close()
+		err = errors.Join(err, n.signer.Close())
 	}
 	if n.store != nil {
 		err = errors.Join(err, n.store.Close())

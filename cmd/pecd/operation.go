@@ -68,6 +68,9 @@ func operations() map[string]func() operation {
 		"user grant":    func() operation { return new(userGrantCmd) },
 		"user revoke":   func() operation { return new(userRevokeCmd) },
 
+		"guesses list":  func() operation { return new(guessesListCmd) },
+		"guesses clear": func() operation { return new(guessesClearCmd) },
+
 		"user app-password add":    func() operation { return new(appPasswordAddCmd) },
 		"user app-password list":   func() operation { return new(appPasswordListCmd) },
 		"user app-password revoke": func() operation { return new(appPasswordRevokeCmd) },

@@ -16,7 +16,7 @@ import (
 func (n *node) services() []func(context.Context) {
 	all := []func(context.Context){
 		func(ctx context.Context) { n.tlsCert.run(ctx, n.clock, n.log) },
-		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.purgeRecoverable, n.recordAlarms, n.watchExpiry, n.watchRestored, n.watchStore, n.watchRoom, n.watchGates, n.trail.Run,
+		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.purgeRecoverable, n.recordAlarms, n.watchExpiry, n.watchRestored, n.watchStore, n.watchRoom, n.watchGates, n.trail.Run, n.guard.Run,
 		func(ctx context.Context) { tuneCollector(ctx, clock.System{}) },
 	}
 	if n.scanner != nil {
@@ -24,6 +24,9 @@ func (n *node) services() []func(context.Context) {
 	}
 	if n.deviation != nil {
 		all = append(all, n.deviation.Run)
+	}
+	if n.redis != nil {
+		all = append(all, n.watchRedis)
 	}
 	if n.publisher != nil {
 		all = append(all, n.publisher.Run)

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package guesses
+
+// Sizes is how much is remembered.
+func (l *Local) Sizes() (clients, accounts, known int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.clients), len(l.accounts), len(l.known)
+}
+
+// Report tells what was gathered, as Run does every quarter of an hour.
+var Report = (*Guard).report

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package guesses_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"pecd/clock"
+	"pecd/guesses"
+)
+
+// server is a redis-server of a test's own, on a socket in its directory.
+type server struct {
+	t      *testing.T
+	socket string
+	cmd    *exec.Cmd
+}
+
+func startRedis(t *testing.T) *server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "guesses") // a socket's name must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, socket: filepath.Join(dir, "s")}
+	s.start()
+	t.Cleanup(func() { s.kill(); os.RemoveAll(dir) })
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatal("redis-server is missing: apt-get install redis-server")
+	}
+	s.cmd = exec.Command(path, "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(s.socket))
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	c := s.connect()
+	defer c.Close()
+	for range 500 {
+		if c.Ping(context.Background()).Err() == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatal("redis-server does not answer")
+}
+
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+func (s *server) connect() redis.UniversalClient { return connect(s.socket) }
+
+func connect(socket string) redis.UniversalClient {
+	return redis.NewClient(&redis.Options{
+		Network: "unix", Addr: socket, MaxRetries: -1, ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestS4_Guesses_Redis(t *testing.T) {
+	s := startRedis(t)
+	n := 0
+	contract(t, func(t *testing.T, clk clock.Clock) guesses.Counter {
+		c := s.connect()
+		t.Cleanup(func() { c.Close() })
+		n++
+		return guesses.NewShared(c, fmt.Sprintf("t%d:", n), clk, discard())
+	})
+}
+
+// TestRedisTogether: what one process counts holds for another, and so does which
+// networks are known.
+func TestRedisTogether(t *testing.T) {
+	s := startRedis(t)
+	clk := clock.NewManual(time.Unix(1_780_000_000, 0))
+	var nodes [2]guesses.Counter
+	for i := range nodes {
+		c := s.connect()
+		t.Cleanup(func() { c.Close() })
+		nodes[i] = guesses.NewShared(c, "p:", clk, discard())
+	}
+	nodes[0].Proved(t.Context(), home, anna)
+	for n := range 20 {
+		refused(t, nodes[n%2], stranger(1000), anna, guesses.None)
+		nodes[n%2].Failed(t.Context(), stranger(n), anna, true)
+		nodes[n%2].Failed(t.Context(), office, "", false)
+	}
+	for _, n := range nodes {
+		refused(t, n, stranger(1000), anna, guesses.ByAccount)
+		refused(t, n, office, anna, guesses.ByClient)
+		refused(t, n, home, anna, guesses.None)
+	}
+	for range 5 { // on the holder's network, by the node that has not seen him
+		nodes[1].Failed(t.Context(), home, anna, true)
+	}
+	clk.Advance(30 * time.Second)
+	refused(t, nodes[1], stranger(1000), anna, guesses.None)
+}
+
+// TestRedisLost: without Redis each process goes on with what it counted itself,
+// and with Redis back they count together again.
+func TestRedisLost(t *testing.T) {
+	s := startRedis(t)
+	clk := clock.NewManual(time.Unix(1_780_000_000, 0))
+	client := s.connect()
+	defer client.Close()
+	c := guesses.NewShared(client, "p:", clk, discard())
+	c.Proved(t.Context(), office, anna)
+	for range 19 {
+		c.Failed(t.Context(), home, anna, true)
+	}
+	s.kill()
+	c.Failed(t.Context(), home, anna, true)
+	refused(t, c, home, anna, guesses.ByClient)
+	refused(t, c, stranger(1), anna, guesses.ByAccount)
+	refused(t, c, office, anna, guesses.None)
+	if all, err := c.Blocked(t.Context()); err == nil || len(all) != 2 {
+		t.Errorf("the list without Redis: %+v, %v", all, err)
+	}
+	s.start() // empty
+	clk.Advance(time.Second)
+	refused(t, c, home, anna, guesses.ByClient) // what it knows itself still counts
+	for range 20 {
+		c.Failed(t.Context(), stranger(7), "", false)
+	}
+	other := guesses.NewShared(client, "p:", clk, discard())
+	refused(t, other, stranger(7), anna, guesses.ByClient)
+}
+
+const childVariable = "GUESSES_TEST_SOCKET"
+
+// inChild is another process of TestRedisProcesses: it tries as often as it may,
+// and tells how often that was.
+func inChild() bool {
+	socket := os.Getenv(childVariable)
+	if socket == "" {
+		return false
+	}
+	client := connect(socket)
+	defer client.Close()
+	c := guesses.NewShared(client, "p:", clock.NewManual(time.Unix(1_780_000_000, 0)), discard())
+	fmt.Println("ready")
+	bufio.NewReader(os.Stdin).ReadString('\n')
+	n := 0
+	for c.Check(context.Background(), office, anna).Refused == guesses.None {
+		c.Failed(context.Background(), office, anna, true)
+		n++
+	}
+	fmt.Println(n)
+	return true
+}
+
+// TestRedisProcesses: several processes of the operating system together let no
+// more through than one: of each what was under way when the last was counted.
+func TestRedisProcesses(t *testing.T) {
+	const processes = 4
+	s := startRedis(t)
+	var in [processes]*os.File
+	var out [processes]*bufio.Reader
+	for i := range processes {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+s.socket)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin, in[i] = r, w
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		out[i] = bufio.NewReader(stdout)
+		t.Cleanup(func() { w.Close(); cmd.Wait() })
+	}
+	for i := range processes {
+		if line, err := out[i].ReadString('\n'); err != nil || line != "ready\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	for i := range processes {
+		in[i].WriteString("go\n")
+	}
+	total := 0
+	for i := range processes {
+		line, err := out[i].ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if _, err := fmt.Sscan(strings.TrimSpace(line), &n); err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	if total < 20 || total > 20+processes-1 {
+		t.Errorf("%d passwords were tried", total)
+	}
+	t.Logf("%d processes tried %d passwords together", processes, total)
+}
