@@ -43,6 +43,7 @@ type cli struct {
 	Index      indexCmd      `cmd:"" help:"The providers' index. / Indice dei gestori."`
 	Mailbox    mailboxCmd    `cmd:"" help:"Mailboxes. / Caselle."`
 	User       userCmd       `cmd:"" help:"Users and their application passwords. / Utenti e password per applicazioni."`
+	Filter     filterCmd     `cmd:"" help:"Filters of mailboxes (Sieve). / Filtri delle caselle."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
 	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }
