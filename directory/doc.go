@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pecd/clock"
+	"pecd/sieve"
 	"pecd/storage"
 )
 
@@ -42,6 +43,8 @@ type Directory struct {
 	grants   *cache[[]storage.Grant]
 	domains  *cache[map[string]storage.Domain]
 	tiers    *cache[map[string]storage.Tier]
+	filters  *cache[string]        // active scripts, "" for none; by filterKey
+	scripts  *cache[*sieve.Script] // compiled, by the sum of their text
 	auth     *verifier
 	tokens   TokenVerifier // nil: none are taken
 }
@@ -58,6 +61,8 @@ func New(st storage.Store, clk clock.Clock) *Directory {
 		grants:   newCache[[]storage.Grant](clk, lookupTTL, maxMailboxes),
 		domains:  newCache[map[string]storage.Domain](clk, lookupTTL, 1),
 		tiers:    newCache[map[string]storage.Tier](clk, lookupTTL, 1),
+		filters:  newCache[string](clk, lookupTTL, maxMailboxes),
+		scripts:  newCache[*sieve.Script](clk, keepScriptFor, keptScripts),
 		auth:     newVerifier(clk, derivations()),
 	}
 }

@@ -78,6 +78,7 @@ func TestForKinds_6_3(t *testing.T) {
 		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived, ReceiptReceived,
 		OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered, DeliveryFailed,
 		RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached, ScanReported,
+		ForwardSent, ForwardStopped, ForwardFailed,
 	}
 	others := []Kind{
 		QueueHeld, QueueReleased, QueueRetried, QueueFailed, Access, AccessDenied, DomainState, MailboxCreated, MailboxState,
@@ -86,6 +87,7 @@ func TestForKinds_6_3(t *testing.T) {
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
 		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
+		FilterChanged,
 	}
 	if all := append(slices.Clone(messages), others...); len(all) != len(Kinds()) {
 		t.Errorf("%d kinds are classified, there are %d", len(all), len(Kinds()))

@@ -28,6 +28,14 @@ const (
 	LimitReached       Kind = "limit.reached" // a send limit deferred a message
 )
 
+// What holders' filters do with what arrives, and who changes them.
+const (
+	ForwardSent    Kind = "forward.sent"    // of a message of Mailbox, to Recipients
+	ForwardStopped Kind = "forward.stopped" // a loop; Detail says which
+	ForwardFailed  Kind = "forward.failed"  // the other mailbox or server does not take it
+	FilterChanged  Kind = "filter.changed"  // Detail says which, From and To are the SHA-256 of the scripts
+)
+
 // What an operator did with a queued message; Actor is who, Peer the destination.
 const (
 	QueueHeld     Kind = "queue.held"
@@ -101,6 +109,7 @@ func Kinds() []Kind {
 		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived,
 		ReceiptReceived, OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered,
 		DeliveryFailed, RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached,
+		ForwardSent, ForwardStopped, ForwardFailed, FilterChanged,
 		QueueHeld, QueueReleased, QueueRetried, QueueFailed, QueueResumed, QueueDropped,
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,

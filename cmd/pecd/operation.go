@@ -58,6 +58,13 @@ func operations() map[string]func() operation {
 		"mailbox set":       func() operation { return new(mailboxSetCmd) },
 		"mailbox users":     func() operation { return new(mailboxUsersCmd) },
 
+		"filter put":      func() operation { return new(filterPutCmd) },
+		"filter show":     func() operation { return new(filterShowCmd) },
+		"filter list":     func() operation { return new(filterListCmd) },
+		"filter activate": func() operation { return new(filterActivateCmd) },
+		"filter remove":   func() operation { return new(filterRemoveCmd) },
+		"filter test":     func() operation { return new(filterTestCmd) },
+
 		"user add":      func() operation { return new(userAddCmd) },
 		"user list":     func() operation { return new(userListCmd) },
 		"user show":     func() operation { return new(userShowCmd) },

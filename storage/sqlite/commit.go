@@ -201,6 +201,13 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return p.putGrant(op)
 	case *storage.PutAppPassword:
 		return putAppPassword(op)
+	case *storage.PutFilter:
+		p.bytes += len(op.Filter.Script)
+		return putFilter(op)
+	case *storage.RemoveFilter:
+		return removeFilter(op), nil
+	case *storage.ActivateFilter:
+		return activateFilter(op), nil
 	}
 	return nil, fault.New("sqlite.Commit", fault.Unsupported, fmt.Errorf("unknown operation %T", op))
 }

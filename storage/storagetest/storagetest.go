@@ -91,6 +91,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"AccountsRefused", testAccountsRefused},
 		{"AppPasswords", testAppPasswords},
 		{"AccountsMany", testAccountsMany},
+		{"Filters", testFilters},
 		{"FailingStep", testFailingStep},
 		{"Reopen", testReopen},
 		{"Cancelled", testCancelled},

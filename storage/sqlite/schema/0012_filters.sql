@@ -10,3 +10,4 @@ CREATE TABLE filters (
   at      INTEGER NOT NULL,
   PRIMARY KEY (mailbox, name)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX filters_active ON filters (mailbox) WHERE active;
