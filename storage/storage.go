@@ -32,6 +32,7 @@ type Store interface {
 	Log
 	Quarantine
 	Recoverable
+	Notices
 
 	// Commit applies the operations of s in order, all or none, durably. The
 	// fields of an operation documented as "set by Commit" are valid
