@@ -85,6 +85,7 @@ func TestForKinds_6_3(t *testing.T) {
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
 		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
+		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 	}
 	if all := append(slices.Clone(messages), others...); len(all) != len(Kinds()) {

@@ -4,6 +4,7 @@ package storage
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,15 @@ type Contact struct {
 	// Notices that were refused for good, one after the other; since when.
 	Refused   int
 	RefusedAt time.Time
+}
+
+// Masked tells a contact without telling it: the end of a number, the domain of an
+// address, for logs and records.
+func (c Contact) Masked() string {
+	if c.Kind == ContactMail {
+		return "mail …" + c.Address[max(0, strings.LastIndexByte(c.Address, '@')):]
+	}
+	return string(c.Kind) + " …" + c.Address[max(0, len(c.Address)-3):]
 }
 
 // Target is a contact that is told of what arrives in a mailbox.
