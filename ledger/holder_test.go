@@ -86,6 +86,7 @@ func TestForKinds_6_3(t *testing.T) {
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
 		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
+		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 		FilterChanged,
 	}

@@ -73,6 +73,18 @@ const (
 	GuessCleared   Kind = "guess.cleared" // Actor let it try at once
 )
 
+// Contacts of users outside certified mail, and what they are told. To is the kind
+// of the contact with the end of its number or its domain.
+const (
+	ContactAdded     Kind = "contact.added"
+	ContactConfirmed Kind = "contact.confirmed"
+	ContactRemoved   Kind = "contact.removed" // Detail says why where it was only doubted
+	NoticeChosen     Kind = "notice.chosen"   // who is told of what arrives in a mailbox, on or off
+	NoticeSent       Kind = "notice.sent"     // Count is of how many arrivals, Detail the level of a quota
+	NoticeFailed     Kind = "notice.failed"   // given up
+	QuotaReached     Kind = "quota.reached"   // Detail is the percentage, Size what the mailbox holds
+)
+
 // What a user did with stored messages: UIDs of Folder in Mailbox.
 const (
 	MessageRead     Kind = "message.read"     // recorded for mailboxes that several people may read
@@ -114,6 +126,7 @@ func Kinds() []Kind {
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
+		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,

@@ -40,6 +40,10 @@ const (
 // name is what mail clients show as the sender.
 const name = "Avvisi"
 
+// Marker is the header field that every notice carries, so that one which comes
+// back is known.
+const Marker = "X-Avviso-Gestore"
+
 // Compose returns the message, complete and in lines ended by CRLF, of ASCII
 // alone: text/plain in UTF-8, Italian first. It is marked as generated (RFC 3834
 // §5), so that no program answers it. Nothing in the texts can start another
@@ -62,6 +66,8 @@ func Compose(m Message) ([]byte, error) {
 	b.Write(rfc822.EncodeText("Subject", cut(m.Subject.Italian, maxSubject)+" / "+cut(m.Subject.English, maxSubject)))
 	field("Message-ID", "<"+m.ID+m.From[strings.LastIndexByte(m.From, '@'):]+">")
 	field("Auto-Submitted", "auto-generated")
+	field("X-Auto-Response-Suppress", "All")
+	field(Marker, "1")
 	field("MIME-Version", "1.0")
 	field("Content-Type", "text/plain; charset=utf-8")
 	field("Content-Transfer-Encoding", "quoted-printable")

@@ -37,7 +37,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, want := range map[string]string{
-		"From": "Avvisi <avvisi@pec.example>", "To": "rossi@pec.example", "Auto-Submitted": "auto-generated",
+		"From": "Avvisi <avvisi@pec.example>", "To": "rossi@pec.example", "Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All", notice.Marker: "1",
 		"Date": "Thu, 26 Nov 2026 02:30:00 +0100", "Message-ID": "<forward.1f2e@pec.example>", "Content-Type": "text/plain; charset=utf-8",
 	} {
 		if got := m.Header.Get(field); got != want {
@@ -71,7 +71,7 @@ func TestComposeHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Header.Get("Bcc") != "" || len(got.Header) != 9 {
+	if got.Header.Get("Bcc") != "" || len(got.Header) != 11 {
 		t.Errorf("header %v", got.Header)
 	}
 	if n := len(raw); n > 16<<10 {

@@ -74,6 +74,8 @@ type Core struct {
 	// Vault encrypts infected messages. It goes with Scanner: without it an
 	// infected message can be neither kept nor answered.
 	Vault Vault
+	// Notices tells contacts outside of what arrives; nil: nobody is told.
+	Notices *Notices
 	// Random is the source of identifiers; crypto/rand where nil.
 	Random io.Reader
 }

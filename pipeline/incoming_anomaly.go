@@ -95,7 +95,7 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		concern(&arrival, r)
 		arrival.Kind, arrival.Class, arrival.Origin, arrival.Mailbox = ledger.Delivered, ledger.ClassAnomaly, ledger.External, boxes[r].Address
 		step.Add(i.record(arrival))
-		err = i.place(ctx, step, placement{box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota})
+		err = i.place(ctx, step, placement{box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota, quiet: i.ownNotice(m.in.scan.Root.Header)})
 		if err != nil {
 			return "", fault.Wrap(op, err)
 		}

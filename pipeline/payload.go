@@ -76,6 +76,8 @@ type relayPayload struct {
 	// MsgID and Subject are an envelope's, for the log (RFC 6109 §2.3).
 	MsgID   string `json:"msgid,omitempty"`
 	Subject string `json:"subject,omitempty"`
+	// Notice marks a notice to a contact (NoticeMail).
+	Notice *noticeRef `json:"notice,omitempty"`
 }
 
 // debt is a final answer about one recipient, to be told.

@@ -22,15 +22,21 @@ type placement struct {
 	quota int64
 	into  *storage.Destination // chosen already; nil: INBOX
 	flags []string
+	quiet bool // nobody is told of it
 }
 
 // place adds to step what puts a message into its mailbox. It is the one way
 // into a mailbox for all that the provider delivers, so that what a holder or his
 // administrator chose for arriving messages holds for all of them.
-func (c *Core) place(_ context.Context, step *storage.Step, p placement) error {
+func (c *Core) place(ctx context.Context, step *storage.Step, p placement) error {
+	quota, exempt := p.quota, false
+	if quota == 0 {
+		quota, exempt = c.exempt(ctx, p.box)
+	}
 	step.Add(&storage.Append{
-		Mailbox: p.box.ID, Into: p.into, Body: p.body, Flags: p.flags, InternalDate: p.at, Quota: p.quota,
+		Mailbox: p.box.ID, Into: p.into, Body: p.body, Flags: p.flags, InternalDate: p.at, Quota: quota, Exempt: exempt,
 	})
+	c.noteArrival(step, p)
 	return nil
 }
 
@@ -38,4 +44,14 @@ func (c *Core) place(_ context.Context, step *storage.Step, p placement) error {
 func (c *Core) room(ctx context.Context, box storage.Mailbox) (int64, error) {
 	f, err := c.Mailboxes.Figures(ctx, box)
 	return f.QuotaBytes, err
+}
+
+// exempt is room for what is stored whatever the quota says: its holder is to
+// learn that the mailbox fills up. That must not keep a receipt back.
+func (c *Core) exempt(ctx context.Context, box storage.Mailbox) (quota int64, exempt bool) {
+	quota, err := c.room(ctx, box)
+	if err != nil {
+		return 0, false
+	}
+	return quota, quota > 0
 }

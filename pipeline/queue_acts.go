@@ -96,6 +96,9 @@ func (q *Queue) fail(ctx context.Context, actor, reason string, j storage.Job) e
 	if err := decodePayload(j.Payload, &p); err != nil {
 		return err
 	}
+	if p.Notice != nil { // nobody is told
+		return q.Store.Commit(ctx, new(storage.Step).Add(&storage.FinishJob{ID: j.ID}, q.record(act)))
+	}
 	return q.commitFresh(ctx, func() (*storage.Step, error) {
 		s := &settling{RelayPoint: q.relay, step: new(storage.Step), job: j, p: p, at: at}
 		for _, r := range p.Recipients {

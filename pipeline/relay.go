@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"pecd/fault"
@@ -41,6 +42,9 @@ type RelayPoint struct {
 	// kind. What it leaves of the workers, and of the places that they lend to
 	// attempts that take long (Worker.Parallel), is kept for certified ones.
 	MaxOrdinary int
+
+	// LostNotices counts notices to contacts that were not delivered.
+	LostNotices atomic.Int64
 
 	carrier  Carrier
 	lanes    *lanes

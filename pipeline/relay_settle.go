@@ -30,6 +30,9 @@ type settling struct {
 // present, stay with the job: what the server has taken is recorded in any
 // case, or it would be sent a second time for their sake.
 func (r *RelayPoint) settle(ctx context.Context, job storage.Job, p relayPayload, a Attempt, next time.Time) error {
+	if p.Notice != nil {
+		return r.settleNotice(ctx, job, p, a, next)
+	}
 	return r.commitFresh(ctx, func() (*storage.Step, error) {
 		s := &settling{RelayPoint: r, step: new(storage.Step), job: job, p: p, at: r.now()}
 		sent, left, reply := s.sort(a)
@@ -80,14 +83,19 @@ func (s *settling) sort(a Attempt) (sent, left []string, reply string) {
 
 // putOff plans the next attempt.
 func (s *settling) putOff(left []string, reply string, c Contact, next time.Time) {
+	s.postpone(c, next)
+	e := s.event(ledger.RelayAttempt, left...)
+	e.Next, e.Detail = s.p.Next, reply
+	s.step.Add(s.record(e))
+}
+
+// postpone sets when who is left is tried again.
+func (s *settling) postpone(c Contact, next time.Time) {
 	due := s.at.Add(retryAfter(s.job.Attempts))
 	if c == Unreached {
 		due = next
 	}
 	s.p.Next, s.p.Spent = earlier(due, s.job.Created.Add(relayLife)), c == Unreached
-	e := s.event(ledger.RelayAttempt, left...)
-	e.Next, e.Detail = s.p.Next, reply
-	s.step.Add(s.record(e))
 }
 
 // tell adds the notices that are owed to the step, up to noticesPerStep and

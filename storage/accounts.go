@@ -109,6 +109,8 @@ type Mailbox struct {
 	Raised   Figures   // above the tier's (D1), 0: the tier's
 	Redirect string    // where senders of refused ordinary mail are referred to (S4-037), "" for nowhere
 	Block    SendBlock // of sending
+
+	Told bool // contacts are told of what arrives (Notices.TargetsOn); set by the store
 }
 
 // SendBlock keeps a mailbox from sending, while it goes on receiving and is read.

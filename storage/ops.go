@@ -73,8 +73,11 @@ type Append struct {
 	Flags        []string
 	InternalDate time.Time
 	// Quota is the number of bytes the mailbox may hold afterwards, 0 for no
-	// bound; beyond it the step fails with Quota.
+	// bound; beyond it the step fails with Quota. A level of it that is reached is
+	// noted (UntoldLevels).
 	Quota int64
+	// Exempt lets Quota forbid nothing.
+	Exempt bool
 	// UIDL is the identifier that POP3 clients know an imported message by (1 to
 	// MaxUIDL octets of printable ASCII without the space), "" for none.
 	UIDL string

@@ -33,6 +33,7 @@ type Store interface {
 	Quarantine
 	Recoverable
 	Filters
+	Notices
 
 	// Commit applies the operations of s in order, all or none, durably. The
 	// fields of an operation documented as "set by Commit" are valid

@@ -171,11 +171,11 @@ func attributesOf(m storage.Mailbox) []any {
 	}
 }
 
-const mailboxColumns = "id, address, domain, created, used, messages, " + mailboxAttributes
+const mailboxColumns = "id, address, domain, created, used, messages, EXISTS (SELECT 1 " + targets + " AND n.mailbox = mailboxes.id), " + mailboxAttributes
 
 func scanMailbox(row scanner) (m storage.Mailbox, err error) {
 	var created, blocked int64
-	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages,
+	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages, &m.Told,
 		&m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service, &m.PersonalSeen, &m.FileSent, &m.FileReceipts,
 		&m.Redirect, &blocked, &m.Block.By, &m.Block.Reason,
 		&m.Raised.QuotaBytes, &m.Raised.MaxPerDay, &m.Raised.MaxPerMinute, &m.Raised.MaxRecipients, &m.Raised.MaxMessage,

@@ -174,6 +174,10 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return appendRecord(op)
 	case *storage.PutSeal:
 		return putSeal(op)
+	case *storage.PutContact, *storage.DropContacts, *storage.NoteCode, *storage.PutTarget, *storage.AllowNotices,
+		*storage.NoteArrival, *storage.QueueNotice, *storage.CloseNotice, *storage.SettleNotice, *storage.RetryNotice,
+		*storage.NoticeOutcome, *storage.SetQuotaLevel:
+		return prepareNotice(op)
 	case *storage.StampSeal:
 		return stampSeal(op)
 	case *storage.PurgeSeal:

@@ -43,7 +43,7 @@ func copyMessages(op *storage.CopyMessages) change {
 			}
 		}
 		if quota > 0 && len(ms) > 0 {
-			if err := r.chargeQuota(opName, to.Mailbox, 0, 0, quota); err != nil {
+			if err := r.holds(opName, to.Mailbox, ms, quota); err != nil {
 				return err
 			}
 		}
@@ -54,6 +54,21 @@ func copyMessages(op *storage.CopyMessages) change {
 		r.after(func() { op.Source, op.Dest, op.UIDValidity = source, dest, to.UIDValidity })
 		return r.logged(opName, op.Logged, storage.Handled{UIDs: source, Validity: from.UIDValidity, To: dest, ToValidity: to.UIDValidity})
 	}
+}
+
+// holds fails where a mailbox holds more than a bound now that messages were added.
+func (r *run) holds(op string, box storage.MailboxID, added []message, quota int64) error {
+	var used, bytes int64
+	if err := r.row("SELECT used FROM mailboxes WHERE id = ?", box).Scan(&used); err != nil {
+		return err
+	}
+	if used > quota {
+		return fault.New(op, fault.Quota, fmt.Errorf("mailbox %d would hold %d bytes of %d", box, used, quota))
+	}
+	for _, m := range added {
+		bytes += m.size
+	}
+	return r.grown(box, used-bytes, used, quota)
 }
 
 // messages reads the messages that are there, in the order of uids.

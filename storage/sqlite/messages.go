@@ -120,7 +120,7 @@ func (p *prepared) append(op *storage.Append) (change, error) {
 		if err := r.logged(opName, op.Logged, storage.Handled{UIDs: []uint32{m.uid}, Validity: in.UIDValidity}); err != nil {
 			return err
 		}
-		return r.chargeQuota(opName, in.Mailbox, size, 1, op.Quota)
+		return r.chargeQuota(opName, in.Mailbox, size, 1, op.Quota, op.Exempt)
 	}, nil
 }
 
@@ -162,8 +162,9 @@ func (r *run) receive(op string, id storage.FolderID, box storage.MailboxID, nam
 	return f, r.insertMessage(*m)
 }
 
-// chargeQuota is charge with a bound on what the mailbox holds afterwards; 0: none.
-func (r *run) chargeQuota(op string, box storage.MailboxID, bytes, messages, quota int64) error {
+// chargeQuota is charge with a bound on what the mailbox holds afterwards; 0:
+// none. exempt: what is charged may exceed it.
+func (r *run) chargeQuota(op string, box storage.MailboxID, bytes, messages, quota int64, exempt bool) error {
 	if quota <= 0 {
 		_, err := r.exec("UPDATE mailboxes SET used = used + ?, messages = messages + ? WHERE id = ?", bytes, messages, box)
 		return err
@@ -174,8 +175,8 @@ func (r *run) chargeQuota(op string, box storage.MailboxID, bytes, messages, quo
 	if err != nil {
 		return err
 	}
-	if used > quota {
+	if used > quota && !exempt {
 		return fault.New(op, fault.Quota, fmt.Errorf("mailbox %d would hold %d bytes of %d", box, used, quota))
 	}
-	return nil
+	return r.grown(box, used-bytes, used, quota)
 }
