@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package contents
+
+import (
+	"bufio"
+	"io"
+	"strings"
+
+	"github.com/emersion/go-message/charset"
+
+	"pecd/rfc822"
+)
+
+// part looks into one part of a message that is neither a multipart nor a message.
+func (s *Inspection) part(r io.ReaderAt, p *rfc822.Part) error {
+	name := p.FileName()
+	var body io.Reader = io.NewSectionReader(&source{r: r}, p.BodyOffset, p.End-p.BodyOffset)
+	switch p.Encoding {
+	case "base64":
+		body = rfc822.NewBase64Reader(body)
+	case "quoted-printable":
+		body = rfc822.NewQuotedPrintableReader(body)
+	}
+	in := bufio.NewReaderSize(rationed{s: s, r: body}, sniffed)
+	head, err := in.Peek(sniffed)
+	if err != nil && err != io.EOF {
+		return s.settle(err, "", name)
+	}
+	switch f := formatOf(head); {
+	case f != unknown:
+		return s.file(in, f, name, 1)
+	case zipNamed(name):
+		return s.file(in, maybeZip, name, 1)
+	case p.MediaType == "text/html" || p.MediaType == "application/xhtml+xml" || markupNamed(name) || looksMarkup(head):
+		return s.markup(utf8Of(in, p), name)
+	case p.MediaType == "text/plain":
+		return s.plain(utf8Of(in, p), name)
+	}
+	return nil
+}
+
+// utf8Of takes the character set off a text; one that nobody knows is left as it is.
+func utf8Of(r io.Reader, p *rfc822.Part) io.Reader {
+	if name := p.Params["charset"]; name != "" && !strings.EqualFold(name, "utf-8") {
+		if decoded, err := charset.Reader(name, r); err == nil {
+			return decoded
+		}
+	}
+	return r
+}
+
+// file looks into a file of a known form. nested is how many containers it is in,
+// itself among them.
+func (s *Inspection) file(in io.Reader, f format, where string, nested int) error {
+	switch f {
+	case rtf:
+		return s.richText(in, where)
+	case activeMime:
+		s.macro("Mso.ActiveMime", where)
+		return nil
+	case zipFile, maybeZip, compound, signedData:
+	default:
+		s.opaque("Archive."+f.String(), where)
+		return nil
+	}
+	if nested > maxNesting {
+		s.opaque("Contents.Bounds", where)
+		return nil
+	}
+	kept, err := s.keep(in)
+	if err != nil {
+		return s.settle(err, "Contents.Unreadable", where)
+	}
+	defer kept.Close()
+	switch f {
+	case compound:
+		return s.compound(kept, where, nested)
+	case signedData:
+		return s.signed(kept, where, nested)
+	}
+	return s.archive(kept, f == maybeZip, where, nested)
+}
+
+// keep brings a file where it can be read out of order.
+func (s *Inspection) keep(in io.Reader) (Scratch, error) {
+	kept := s.scratch()
+	if _, err := io.Copy(writerOnly{kept}, in); err != nil {
+		_ = kept.Close() // the first error counts
+		return nil, err
+	}
+	return kept, nil
+}
+
+// writerOnly marks a failure to write as one of ours, not the file's.
+type writerOnly struct{ w io.Writer }
+
+// Write implements io.Writer.
+func (w writerOnly) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if err != nil {
+		err = sourceError{err}
+	}
+	return n, err
+}
