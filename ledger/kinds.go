@@ -63,6 +63,13 @@ const (
 	ProgramRevoked Kind = "app_password.revoked"
 )
 
+// The interface for programs, and users who set a new password by themselves.
+const (
+	TokenCreated  Kind = "token.created" // Program is its name, ProgramID its number, To what it is good for
+	TokenRevoked  Kind = "token.revoked"
+	RecoveryBegun Kind = "recovery.begun" // a link or code to set a new password was made; Detail says how
+)
+
 // What a user did with stored messages: UIDs of Folder in Mailbox.
 const (
 	MessageRead     Kind = "message.read"     // recorded for mailboxes that several people may read
@@ -108,6 +115,7 @@ func Kinds() []Kind {
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		StoreCopied, StoreRestored,
 		ScanReported,
+		TokenCreated, TokenRevoked, RecoveryBegun,
 	}
 }
 

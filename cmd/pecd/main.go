@@ -44,6 +44,7 @@ type cli struct {
 	Mailbox    mailboxCmd    `cmd:"" help:"Mailboxes. / Caselle."`
 	User       userCmd       `cmd:"" help:"Users and their application passwords. / Utenti e password per applicazioni."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
+	Token      tokenCmd      `cmd:"" help:"Tokens of the HTTP interface. / Token dell'interfaccia HTTP."`
 	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }
 

@@ -68,6 +68,10 @@ func operations() map[string]func() operation {
 		"user grant":    func() operation { return new(userGrantCmd) },
 		"user revoke":   func() operation { return new(userRevokeCmd) },
 
+		"token add":    func() operation { return new(tokenAddCmd) },
+		"token list":   func() operation { return new(tokenListCmd) },
+		"token revoke": func() operation { return new(tokenRevokeCmd) },
+
 		"user app-password add":    func() operation { return new(appPasswordAddCmd) },
 		"user app-password list":   func() operation { return new(appPasswordListCmd) },
 		"user app-password revoke": func() operation { return new(appPasswordRevokeCmd) },

@@ -201,6 +201,14 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return p.putGrant(op)
 	case *storage.PutAppPassword:
 		return putAppPassword(op)
+	case *storage.PutAPIToken:
+		return putAPIToken(op)
+	case *storage.AddRecovery:
+		return addRecovery(op)
+	case *storage.TryRecovery:
+		return tryRecovery(op), nil
+	case *storage.UseRecovery:
+		return useRecovery(op), nil
 	}
 	return nil, fault.New("sqlite.Commit", fault.Unsupported, fmt.Errorf("unknown operation %T", op))
 }
