@@ -42,6 +42,44 @@ func (d *Directory) CreateUser(ctx context.Context, n NewUser) error {
 	return fault.Wrap(op, d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: ledger.UserCreated, User: u.Login}))))
 }
 
+// AddUser creates a user with what he may do with a mailbox, in one step: where he
+// may not have it (S4-011), there is no user either. Errors as of CreateUser and
+// Grant.
+func (d *Directory) AddUser(ctx context.Context, n NewUser, address string, p storage.Permission) error {
+	const op = "directory.AddUser"
+	if p == 0 || p&^storage.MayAll != 0 {
+		return fault.Say(op, fault.Invalid, "permesso mancante o sconosciuto / permission missing or unknown")
+	}
+	n, err := d.derived(ctx, n)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	m, err := d.Mailbox(ctx, address)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	tier, err := d.Tier(ctx, m.Tier)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	u, err := d.newUser(ctx, n)
+	if err == nil {
+		err = mayHold(tier, u.Login, m.Address)
+	}
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	err = d.st.Commit(ctx, new(storage.Step).Add(
+		&storage.PutUser{User: u}, &storage.PutGrant{Login: u.Login, Mailbox: m.ID, Permission: p},
+		d.recorded(ctx, ledger.Event{Kind: ledger.UserCreated, User: u.Login}),
+		d.recorded(ctx, ledger.Event{Kind: ledger.UserGrant, User: u.Login, Mailbox: m.Address, To: PermissionNames(p)}),
+	))
+	d.grants.drop(u.Login)
+	return fault.Wrap(op, err)
+}
+
 // derived returns n with the hash of its password in the place of it. It is called
 // before the lock is taken: it waits as long as logins have to, and what else is
 // to be administered must not wait with it.

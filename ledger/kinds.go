@@ -85,6 +85,13 @@ const (
 	QuotaReached     Kind = "quota.reached"   // Detail is the percentage, Size what the mailbox holds
 )
 
+// The interface for programs, and users who set a new password by themselves.
+const (
+	TokenCreated  Kind = "token.created" // Program is its name, ProgramID its number, To what it is good for
+	TokenRevoked  Kind = "token.revoked"
+	RecoveryBegun Kind = "recovery.begun" // a link or code to set a new password was made; Detail says how
+)
+
 // What a user did with stored messages: UIDs of Folder in Mailbox.
 const (
 	MessageRead     Kind = "message.read"     // recorded for mailboxes that several people may read
@@ -132,6 +139,7 @@ func Kinds() []Kind {
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		StoreCopied, StoreRestored,
 		ScanReported,
+		TokenCreated, TokenRevoked, RecoveryBegun,
 	}
 }
 

@@ -34,6 +34,7 @@ type Store interface {
 	Recoverable
 	Filters
 	Notices
+	Tokens
 
 	// Commit applies the operations of s in order, all or none, durably. The
 	// fields of an operation documented as "set by Commit" are valid
@@ -307,6 +308,9 @@ type Transactions interface {
 	Transaction(ctx context.Context, id string, own bool) (Transaction, error)
 	// EachTransaction calls fn for every transaction accepted at or after from.
 	EachTransaction(ctx context.Context, from time.Time, fn func(Transaction) error) error
+	// SentAs returns our own transactions of a sender whose message had this
+	// Message-ID, with brackets, newest first; at most limit.
+	SentAs(ctx context.Context, sender, msgID string, limit int) ([]Transaction, error)
 	// Done returns those of keys that a Once of an earlier step has claimed.
 	Done(ctx context.Context, keys []string) ([]string, error)
 }

@@ -46,6 +46,7 @@ type cli struct {
 	Guesses    guessesCmd    `cmd:"" help:"Who has to wait after too many wrong passwords. / Tentativi di accesso."`
 	Filter     filterCmd     `cmd:"" help:"Filters of mailboxes (Sieve). / Filtri delle caselle."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
+	Token      tokenCmd      `cmd:"" help:"Tokens of the HTTP interface. / Token dell'interfaccia HTTP."`
 	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }
 

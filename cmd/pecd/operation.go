@@ -77,6 +77,9 @@ func operations() map[string]func() operation {
 
 		"guesses list":  func() operation { return new(guessesListCmd) },
 		"guesses clear": func() operation { return new(guessesClearCmd) },
+		"token add":     func() operation { return new(tokenAddCmd) },
+		"token list":    func() operation { return new(tokenListCmd) },
+		"token revoke":  func() operation { return new(tokenRevokeCmd) },
 
 		"user app-password add":    func() operation { return new(appPasswordAddCmd) },
 		"user app-password list":   func() operation { return new(appPasswordListCmd) },

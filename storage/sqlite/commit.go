@@ -212,6 +212,14 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return removeFilter(op), nil
 	case *storage.ActivateFilter:
 		return activateFilter(op), nil
+	case *storage.PutAPIToken:
+		return putAPIToken(op)
+	case *storage.AddRecovery:
+		return addRecovery(op)
+	case *storage.TryRecovery:
+		return tryRecovery(op), nil
+	case *storage.UseRecovery:
+		return useRecovery(op), nil
 	}
 	return nil, fault.New("sqlite.Commit", fault.Unsupported, fmt.Errorf("unknown operation %T", op))
 }

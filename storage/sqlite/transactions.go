@@ -176,6 +176,27 @@ func (s *Store) Transaction(ctx context.Context, id string, own bool) (storage.T
 	return t.Transaction, failed(op, err)
 }
 
+// SentAs implements storage.Transactions.
+func (s *Store) SentAs(ctx context.Context, sender, msgID string, limit int) ([]storage.Transaction, error) {
+	const op = "sqlite.SentAs"
+	if msgID == "" {
+		return nil, nil
+	}
+	ts, err := all(ctx, s.read, scanTransaction, "SELECT "+transactionColumns+
+		" FROM transactions WHERE own = 1 AND msgid <> '' AND msgid = ? AND lower(sender) = ? ORDER BY num DESC LIMIT ?", msgID, address(sender), limit)
+	if err != nil {
+		return nil, failed(op, err)
+	}
+	sent := make([]storage.Transaction, 0, len(ts))
+	for i := range ts {
+		if err := s.recipients(ctx, &ts[i]); err != nil {
+			return nil, failed(op, err)
+		}
+		sent = append(sent, ts[i].Transaction)
+	}
+	return sent, nil
+}
+
 // EachTransaction implements storage.Transactions, in the order of At.
 func (s *Store) EachTransaction(ctx context.Context, from time.Time, fn func(storage.Transaction) error) error {
 	const op = "sqlite.EachTransaction"

@@ -15,9 +15,18 @@ CREATE TABLE api_tokens (
 ) STRICT;
 
 CREATE TABLE recoveries (
-  sum     BLOB PRIMARY KEY,
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind    TEXT NOT NULL, -- link, code
   login   TEXT NOT NULL REFERENCES users (login),
+  sum     BLOB NOT NULL,
+  made_by TEXT NOT NULL,
   created INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
   tries   INTEGER NOT NULL,
-  used    INTEGER NOT NULL   -- 0: not
-) STRICT, WITHOUT ROWID;
+  used    INTEGER NOT NULL -- 0: not
+) STRICT;
+CREATE INDEX recoveries_login ON recoveries (login, created);
+CREATE INDEX recoveries_sum ON recoveries (sum);
+
+-- An application asks what became of the message that it gave this Message-ID.
+CREATE INDEX transactions_msgid ON transactions (msgid) WHERE own = 1 AND msgid <> '';
