@@ -87,7 +87,7 @@ func TestForKinds_6_3(t *testing.T) {
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
 		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
 		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
-		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, TokenCreated, TokenRevoked, RecoveryBegun,
+		TokenCreated, TokenRevoked, RecoveryBegun,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 		FilterChanged,
 	}

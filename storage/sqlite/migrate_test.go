@@ -56,8 +56,6 @@ const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
 	DROP TABLE app_passwords; DROP TABLE seen; DROP TABLE uidls; DROP TABLE sent_copies;
 	DROP TABLE seen_counts; DROP TABLE subscriptions; DROP TABLE gone_subscriptions;
 	DROP TABLE sent; DROP TABLE filters; DROP TABLE protections; DROP TABLE quota_levels; DROP TABLE notices_allowed; DROP TABLE notices_due; DROP TABLE notices; DROP TABLE codes; DROP TABLE contacts;
-	DROP TABLE api_tokens; DROP TABLE recoveries; DROP TABLE customers;
-	DROP TABLE sent; DROP TABLE filters; DROP TABLE protections; DROP TABLE notices; DROP TABLE contacts;
 	DROP TABLE api_tokens; DROP TABLE recoveries; DROP TABLE customers; DROP INDEX transactions_msgid;
 	ALTER TABLE domains DROP COLUMN customer;
 	ALTER TABLE tiers DROP COLUMN recipients_per_minute; ALTER TABLE tiers DROP COLUMN recipients_per_day; ALTER TABLE tiers DROP COLUMN notices;
