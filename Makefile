@@ -23,6 +23,9 @@ IMAPTEST_SECS ?= 600
 SYNC_MESSAGES ?= 20000
 STRESS_TIME ?= 10m
 
+# Tests of much data and one thread: without the race detector, which would make them ten times as long and find nothing.
+LARGE := ^(TestBeyondHorizon|TestByteExactness|TestResyncCost|TestThreadReferences|TestDeadline_ManyRecipients)$$|^TestContract$$/^(Horizon|PersonalSeenModel|PersonalSeenMany|AccountsMany|FlagsList)$$
+
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync offlineimap=offlineimap3 xmllint=libxml2-utils curl=curl openssl=openssl perl=perl python3=python3 gcc=gcc \
 	strace=strace fetchmail=fetchmail getmail=getmail6 mpop=mpop slapd=slapd ldapsearch=ldap-utils clamd=clamav-daemon softhsm2-util=softhsm2 \
@@ -41,7 +44,8 @@ run: build
 # The tests come last, so that their lines close the output.
 test: packages check
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(SHORTFUZZ)
-	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '/test\(/\|$$\)')
+	$(GO) test -race -timeout 15m -skip '$(LARGE)' $$($(GO) list ./... | grep -v '/test\(/\|$$\)')
+	$(GO) test -timeout 15m -run '$(LARGE)' ./imap ./pipeline ./storage/sqlite
 	@$(MAKE) --no-print-directory bench-short
 	CRASH_TIME=$(CRASH_SHORT) $(GO) test -count=1 -p 1 -timeout 15m ./test/...
 
