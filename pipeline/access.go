@@ -27,6 +27,8 @@ type Access struct {
 	// Delivery, when set, is told of what was accepted for own mailboxes, so that
 	// it need not read it back.
 	Delivery *DeliveryPoint
+	// Limits bounds what mailboxes send; nil: nothing does.
+	Limits *SendLimits
 }
 
 var _ Acceptor = (*Access)(nil)
@@ -54,12 +56,13 @@ func (a *Access) MaySend(ctx context.Context, login, sender string) error {
 // accepted is one submission while the access point works on it.
 type accepted struct {
 	Submission
-	box    storage.Mailbox
-	in     *intake
-	header rfc822.Header // as rewritten
-	cert   pec.Message
-	at     time.Time
-	found  Finding // of the antivirus
+	box     storage.Mailbox
+	figures storage.Figures // of box
+	in      *intake
+	header  rfc822.Header // as rewritten
+	cert    pec.Message
+	at      time.Time
+	found   Finding // of the antivirus
 
 	raw  []byte // header block as submitted
 	head int64  // length of the rewritten one in the spool
@@ -85,8 +88,12 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
+	figures, err := a.Mailboxes.Figures(ctx, box)
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
 	s.Recipients = unique(s.Recipients)
-	m := &accepted{Submission: s, box: box, in: newIntake(a.Store)}
+	m := &accepted{Submission: s, box: box, figures: figures, in: newIntake(a.Store)}
 	defer m.in.spool.Close()
 	m.in.hash = sha256.New()
 
@@ -147,7 +154,7 @@ func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Viol
 	}
 	check := pec.Submission{
 		ReversePath: m.Sender, Recipients: m.Recipients, Message: m.in.scan, Header: header,
-		MaxSize: a.MaxMessage, MaxProduct: a.MaxProduct, Strict: a.StrictRecipients,
+		MaxSize: a.maxMessage(m.figures), MaxProduct: a.MaxProduct, Strict: a.StrictRecipients,
 	}
 	// The limits are on the message as submitted, without the lines of ours.
 	grown := int64(len(rewritten) - len(raw))
@@ -165,6 +172,14 @@ func (a *Access) take(ctx context.Context, m *accepted, r io.Reader) ([]pec.Viol
 		violations = append(violations, pec.Violation{Check: 1, Text: "troppi passaggi (Received), probabile ciclo", English: "too many hops"})
 	}
 	return violations, nil
+}
+
+// maxMessage is the size of a message of a mailbox at most; 0: no bound.
+func (a *Access) maxMessage(f storage.Figures) int64 {
+	if a.MaxMessage == 0 {
+		return f.MaxMessage
+	}
+	return min(a.MaxMessage, f.MaxMessage)
 }
 
 // certify gathers the certified data: the SMTP sender and recipients, not what
@@ -241,13 +256,21 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	o := &original{r: m.in.spool, n: size, blob: m.in.blob(0, size)}
 	eightBit := m.in.scan.Has8Bit
 
+	step := new(storage.Step)
+	hold, err := a.count(ctx, step, m)
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	if hold != nil {
+		defer hold.GiveBack(ctx) // unless it ends otherwise
+	}
 	acceptance := a.Builder.Acceptance(m.cert, m.at)
 	receipt, envelope, err := a.sealBoth(ctx, acceptance, a.Builder.TransportEnvelope(m.cert, m.at, m.header, eightBit), o, m.at)
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	receipt = prefixed(receipt, returnPath(a.serviceAddress()))
-	step := new(storage.Step).Add(receipt)
+	step.Add(receipt)
 	err = a.place(ctx, step, placement{
 		box: m.box, body: storage.BodyRef{New: receipt}, at: m.at, class: ledger.ClassReceipt, into: a.receiptsInto(m.box, m.at),
 	})
@@ -276,7 +299,15 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 		})),
 		a.record(a.event(m, ledger.EnvelopeCreated, func(e *ledger.Event) { e.Recipients = nil })),
 	)
-	if err := a.commit(ctx, step, m, o, eightBit); err != nil {
+	err = a.commit(ctx, step, m, o, eightBit)
+	switch {
+	case hold == nil:
+	case err != nil:
+		hold.Doubt(ctx)
+	default:
+		hold.Keep()
+	}
+	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	return "2.0.0 accettato / accepted " + a.notFiled(m, filed) + m.cert.ID, nil

@@ -42,6 +42,11 @@ type Acceptor interface {
 	// MaySend checks at MAIL FROM that login may send as sender and that the
 	// mailbox is active. Denied, Disabled or NotFound otherwise.
 	MaySend(ctx context.Context, login, sender string) error
+	// Allowance reports at MAIL FROM and RCPT TO what a message of the sender to so
+	// many recipients may be, as things stand: Submit decides. Limited where a send
+	// limit keeps it back, TooMany where so many recipients never pass. The
+	// submission's recipients are not looked at.
+	Allowance(ctx context.Context, s Submission, recipients int) (Allowance, error)
 	// Submit reads the message to its end and returns the text for the 250
 	// once its outcome (acceptance or non-acceptance) is on stable storage.
 	// An error means that nothing was kept: its kind is the SMTP answer.

@@ -86,6 +86,7 @@ type fakePoint struct {
 	text    string
 	mayFail map[string]error // address -> error of MaySend or MayReceive
 	submit  func(ctx context.Context, r io.Reader) error
+	allowed func(recipients int) (pipeline.Allowance, error)
 }
 
 func (f *fakePoint) may(address string) error {
@@ -96,6 +97,14 @@ func (f *fakePoint) may(address string) error {
 
 func (f *fakePoint) MaySend(_ context.Context, _, sender string) error    { return f.may(sender) }
 func (f *fakePoint) MayReceive(_ context.Context, recipient string) error { return f.may(recipient) }
+
+func (f *fakePoint) Allowance(_ context.Context, _ pipeline.Submission, recipients int) (pipeline.Allowance, error) {
+	if f.allowed == nil {
+		return pipeline.Allowance{Recipients: recipients}, nil
+	}
+	return f.allowed(recipients)
+}
+
 func (f *fakePoint) messages() []taken {
 	f.mu.Lock()
 	defer f.mu.Unlock()

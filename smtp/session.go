@@ -24,14 +24,15 @@ type envelope struct {
 	sender     string
 	recipients []string
 	peer       pipeline.Peer
+	allowed    pipeline.Allowance // as it was asked for last
 }
 
 // door is where messages go in: the access point or the incoming point.
 type door interface {
-	// mail checks MAIL FROM.
-	mail(ctx context.Context, who directory.Principal, sender string) error
-	// rcpt checks RCPT TO.
-	rcpt(ctx context.Context, recipient string) error
+	// mail checks MAIL FROM, and tells what the message may be.
+	mail(ctx context.Context, e envelope) (pipeline.Allowance, error)
+	// rcpt checks RCPT TO of one more recipient, and tells what the message may be.
+	rcpt(ctx context.Context, e envelope, recipient string) (pipeline.Allowance, error)
 	// deliver reads the message to its end.
 	deliver(ctx context.Context, e envelope, r io.Reader) (text string, err error)
 }
@@ -42,34 +43,60 @@ type submission struct {
 	dir Directory
 }
 
-func (d submission) mail(ctx context.Context, who directory.Principal, sender string) error {
-	if sender == "" {
-		return fault.Say("smtp.Mail", fault.Denied, "mittente vuoto non ammesso / null sender not allowed here")
+func (d submission) mail(ctx context.Context, e envelope) (pipeline.Allowance, error) {
+	if err := d.may(ctx, e); err != nil {
+		return pipeline.Allowance{}, err
 	}
-	if err := d.dir.MaySubmit(ctx, who, sender); err != nil {
-		return err
-	}
-	return d.MaySend(ctx, who.Login, sender)
+	return d.Allowance(ctx, e.submission(), 1)
 }
 
-func (submission) rcpt(context.Context, string) error { return nil }
+func (d submission) may(ctx context.Context, e envelope) error {
+	if e.sender == "" {
+		return fault.Say("smtp.Mail", fault.Denied, "mittente vuoto non ammesso / null sender not allowed here")
+	}
+	if err := d.dir.MaySubmit(ctx, e.who, e.sender); err != nil {
+		return err
+	}
+	return d.MaySend(ctx, e.who.Login, e.sender)
+}
+
+// rcpt asks anew only where there was no room for one more: a limit may have
+// opened meanwhile.
+func (d submission) rcpt(ctx context.Context, e envelope, _ string) (pipeline.Allowance, error) {
+	n := len(e.recipients) + 1
+	if n <= e.allowed.Recipients {
+		return e.allowed, nil
+	}
+	allowed, err := d.Allowance(ctx, e.submission(), n)
+	if fault.Is(err, fault.Limited) {
+		// The others are served: the client sends this one in another transaction.
+		err = &fault.Error{Op: "smtp.Rcpt", Kind: fault.TooMany, Text: fault.TextOf(err), Err: err}
+	}
+	return allowed, err
+}
 
 // deliver asks once more what mail asked: a client may keep a transaction open for
 // as long as it likes, and what was taken away meanwhile must not send (S0-44).
 func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
-	if err := d.mail(ctx, e.who, e.sender); err != nil {
+	if err := d.may(ctx, e); err != nil {
 		return "", err
 	}
-	return d.Submit(ctx, pipeline.Submission{Login: e.who.Login, Program: e.who.Program, ProgramID: e.who.ProgramID, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}, r)
+	return d.Submit(ctx, e.submission(), r)
+}
+
+func (e envelope) submission() pipeline.Submission {
+	return pipeline.Submission{Login: e.who.Login, Program: e.who.Program, ProgramID: e.who.ProgramID, Sender: e.sender, Recipients: e.recipients, Peer: e.peer}
 }
 
 // exchanger is the incoming point.
 type exchanger struct{ pipeline.Receiver }
 
-func (exchanger) mail(context.Context, directory.Principal, string) error { return nil }
+func (exchanger) mail(context.Context, envelope) (pipeline.Allowance, error) {
+	return pipeline.Allowance{}, nil
+}
 
-func (d exchanger) rcpt(ctx context.Context, recipient string) error {
-	return d.MayReceive(ctx, recipient)
+func (d exchanger) rcpt(ctx context.Context, e envelope, recipient string) (pipeline.Allowance, error) {
+	return e.allowed, d.MayReceive(ctx, recipient)
 }
 
 func (d exchanger) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
@@ -86,6 +113,7 @@ type session struct {
 	open       bool // MAIL was accepted
 	sender     string
 	recipients []string
+	allowed    pipeline.Allowance
 	seen       map[string]struct{}
 	repeated   int
 }
@@ -100,7 +128,7 @@ func (s *Server) newSession(lib *gosmtp.Conn) (gosmtp.Session, error) {
 
 // Reset implements gosmtp.Session.
 func (s *session) Reset() {
-	s.open, s.sender, s.recipients, s.seen, s.repeated = false, "", nil, nil, 0
+	s.open, s.sender, s.recipients, s.seen, s.repeated, s.allowed = false, "", nil, nil, 0, pipeline.Allowance{}
 	s.c.boxes = 0
 }
 
@@ -143,10 +171,15 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	if err := s.c.hope(); err != nil {
 		return s.refuse("MAIL", err)
 	}
-	if err := s.srv.door.mail(s.c.ctx, s.who, s.c.path); err != nil {
+	s.sender = s.c.path
+	allowed, err := s.srv.door.mail(s.c.ctx, s.envelope())
+	if s.allowed = allowed; err == nil && s.c.declared > s.maxMessage() {
+		err = fault.New("smtp.Mail", fault.TooLarge, nil)
+	}
+	if err != nil {
 		return s.refuse("MAIL", err)
 	}
-	s.open, s.sender, s.seen = true, s.c.path, make(map[string]struct{})
+	s.open, s.seen = true, make(map[string]struct{})
 	return nil
 }
 
@@ -162,9 +195,11 @@ func (s *session) Rcpt(string, *gosmtp.RcptOptions) error {
 	if len(s.recipients) >= s.srv.cfg.MaxRecipients {
 		return tooManyRecipients().err()
 	}
-	if err := s.srv.door.rcpt(s.c.ctx, s.c.path); err != nil {
+	allowed, err := s.srv.door.rcpt(s.c.ctx, s.envelope(), s.c.path)
+	if err != nil {
 		return s.refuse("RCPT", err)
 	}
+	s.allowed = allowed
 	s.seen[key] = struct{}{}
 	s.recipients = append(s.recipients, s.c.path)
 	s.c.boxes = len(s.recipients)
@@ -173,12 +208,9 @@ func (s *session) Rcpt(string, *gosmtp.RcptOptions) error {
 
 // Data implements gosmtp.Session.
 func (s *session) Data(r io.Reader) error {
-	b := &body{c: s.c, r: r, max: s.srv.cfg.MaxMessage}
+	b := &body{c: s.c, r: r, max: s.maxMessage()}
 	defer b.yield()
-	text, err := s.srv.door.deliver(s.c.ctx, envelope{
-		who: s.who, sender: s.sender, recipients: s.recipients,
-		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.c.remoteIP(), TLS: s.c.tlsName()},
-	}, b)
+	text, err := s.srv.door.deliver(s.c.ctx, s.envelope(), b)
 	switch {
 	case b.err != nil:
 		err = b.err
@@ -201,6 +233,22 @@ func (s *session) Data(r io.Reader) error {
 		a.enhanced, a.text = e, rest
 	}
 	return a.err()
+}
+
+func (s *session) envelope() envelope {
+	return envelope{
+		who: s.who, sender: s.sender, recipients: s.recipients, allowed: s.allowed,
+		peer: pipeline.Peer{Helo: s.lib.Hostname(), Remote: s.c.remoteIP(), TLS: s.c.tlsName()},
+	}
+}
+
+// maxMessage is how many octets the message may have: the node's bound, or the
+// mailbox's where that is less.
+func (s *session) maxMessage() int64 {
+	if own := s.allowed.MessageBytes; own > 0 {
+		return min(own, s.srv.cfg.MaxMessage)
+	}
+	return s.srv.cfg.MaxMessage
 }
 
 func (c *conn) remoteIP() string {

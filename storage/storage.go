@@ -35,6 +35,7 @@ type Store interface {
 	Filters
 	Notices
 	Tokens
+	Sending
 
 	// Commit applies the operations of s in order, all or none, durably. The
 	// fields of an operation documented as "set by Commit" are valid

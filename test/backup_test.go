@@ -34,7 +34,7 @@ func backUp(t testing.TB, config, to string, args ...string) (c copyMade) {
 // messages are submitted, nobody is refused for it, and a node that serves from
 // one has everything that was acknowledged before the copy began.
 func TestBackupUnderLoad(t *testing.T) {
-	d := newDemo(t, "--quiet")
+	d := newDemo(t, "--quiet", "--all-tier", "xl")
 	host, _ := d.hostPort(t, "ALFA_SUBMISSION")
 	l := &load{addr: d.get(t, "ALFA_SUBMISSION"), cfg: d.tls(t, host), password: d.password(t)}
 	config, copies := filepath.Join(d.dir, "alfa.toml"), filepath.Join(t.TempDir(), "copie")

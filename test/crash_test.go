@@ -37,7 +37,7 @@ type sending struct {
 }
 
 func killUnderLoad(t *testing.T, submissions, round int) {
-	d := newDemo(t, "--quiet")
+	d := newDemo(t, "--quiet", "--all-tier", "xl")
 	host, _ := d.hostPort(t, "ALFA_SUBMISSION")
 	l := &load{addr: d.get(t, "ALFA_SUBMISSION"), cfg: d.tls(t, host), password: d.password(t)}
 	var plan []*sending

@@ -60,7 +60,7 @@ type flood struct {
 // with the end of the flood everybody is served again.
 func TestFlood(t *testing.T) {
 	_, lasts, deadline := floodSize()
-	d := newDemo(t, "--quiet")
+	d := newDemo(t, "--quiet", "--all-tier", "xl")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)
 	}

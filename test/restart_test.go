@@ -25,7 +25,7 @@ const mayWait = 5 * time.Second
 // for all the connections that a test opens from one address.
 func servedDemo(t *testing.T) (d *demo, alfa, beta *proc) {
 	t.Helper()
-	d = newDemo(t, "--quiet")
+	d = newDemo(t, "--quiet", "--all-tier", "xl")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)
 	}

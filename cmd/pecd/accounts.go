@@ -69,6 +69,7 @@ type mailboxCmd struct {
 	State    mailboxStateCmd    `cmd:"" help:"Activate, block or deactivate a mailbox."`
 	Ordinary mailboxOrdinaryCmd `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
 	Set      mailboxSetCmd      `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
+	Limits   mailboxLimitsCmd   `cmd:"" help:"What of its send limits a mailbox has used up. / Limiti di invio di una casella."`
 	Users    mailboxUsersCmd    `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
 }
 

@@ -58,7 +58,7 @@ func (n *node) listen() (out []listening, err error) {
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: n.guard, Counters: &n.drops, Sessions: new(pop3.Sessions), Trail: n.trail,
 	}
-	access := &pipeline.Access{Core: n.core, Delivery: n.delivery}
+	access := &pipeline.Access{Core: n.core, Delivery: n.delivery, Limits: n.limits}
 	incoming := &pipeline.Incoming{Core: n.core}
 	for _, s := range []struct {
 		name, address  string

@@ -24,6 +24,7 @@ import (
 	"pecd/deviation"
 	"pecd/directory"
 	"pecd/guesses"
+	"pecd/metrics"
 	"pecd/pec"
 	"pecd/pipeline"
 	"pecd/pop3"
@@ -80,8 +81,10 @@ type node struct {
 	gates struct{ submission, mx *admission.Gate }
 	drops pop3.Counters
 	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
-	redis   redis.UniversalClient
-	redisUp atomic.Bool
+	redis       redis.UniversalClient
+	redisUp     atomic.Bool
+	limits      *pipeline.SendLimits
+	limitCounts *metrics.SendLimits
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -113,6 +116,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	}
 	n.guard = n.newGuard()
 	n.useScanner()
+	n.openLimits()
 	if err := n.openGates(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}

@@ -56,6 +56,7 @@ func operations() map[string]func() operation {
 		"mailbox state":     func() operation { return new(mailboxStateCmd) },
 		"mailbox ordinary":  func() operation { return new(mailboxOrdinaryCmd) },
 		"mailbox set":       func() operation { return new(mailboxSetCmd) },
+		"mailbox limits":    func() operation { return new(mailboxLimitsCmd) },
 		"mailbox users":     func() operation { return new(mailboxUsersCmd) },
 
 		"filter put":      func() operation { return new(filterPutCmd) },

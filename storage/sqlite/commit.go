@@ -188,6 +188,11 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 	case *storage.PurgeQuarantined:
 		p.rows += maxSharedRows
 		return purgeQuarantined(op), nil
+	case *storage.CountSent:
+		return countSent(op)
+	case *storage.PurgeSent:
+		p.rows += maxSharedRows
+		return purgeSent(op), nil
 	case *storage.PutTier:
 		return putTier(op)
 	case *storage.PutCustomer:

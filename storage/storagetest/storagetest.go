@@ -87,6 +87,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"FindRecords", testFindRecords},
 		{"Seals", testSeals},
 		{"Quarantine", testQuarantine},
+		{"Sent", testSent},
 		{"Accounts", testAccounts},
 		{"AccountsRefused", testAccountsRefused},
 		{"AppPasswords", testAppPasswords},
@@ -323,6 +324,7 @@ func (e *env) dump() string {
 	e.Helper()
 	var out strings.Builder
 	line := func(v any) error { fmt.Fprintf(&out, "%+v\n", v); return nil }
+	line(e.sent())
 	line(must(e.Tiers(e.ctx))(e))
 	line(must(e.Domains(e.ctx))(e))
 	err := e.Mailboxes(e.ctx, "", func(m storage.Mailbox) error {

@@ -63,7 +63,7 @@ func template(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(pecd(t), "demo", "--dir", dir, "--quiet", "--standard", strconv.Itoa(boxes), "--base-port", strconv.Itoa(base))
+	p, err := start(pecd(t), "demo", "--dir", dir, "--quiet", "--all-tier", "xl", "--standard", strconv.Itoa(boxes), "--base-port", strconv.Itoa(base))
 	if err == nil {
 		err = p.ready(2 * time.Minute)
 	}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package main
+
+import (
+	"context"
+	"time"
+
+	"pecd/metrics"
+	"pecd/pipeline"
+	"pecd/ratelimit"
+	"pecd/storage"
+)
+
+// sentFor is how long it stays on record when a mailbox sent: longer than any
+// window, whatever the clock does.
+const sentFor = 48 * time.Hour
+
+// openLimits makes the node's send limits.
+func (n *node) openLimits() {
+	n.limitCounts = metrics.NewSendLimits()
+	n.limits = &pipeline.SendLimits{Limiter: n.localLimiter(), Metrics: n.limitCounts}
+}
+
+func (n *node) localLimiter() ratelimit.Limiter {
+	return ratelimit.NewLocal(ratelimit.Config{Clock: n.clock, Location: n.zone, Record: sentRecord{n.store}})
+}
+
+// sentRecord shows what the store has on record to the limiter, which knows
+// mailboxes by their addresses.
+type sentRecord struct{ store storage.Store }
+
+// Sent implements ratelimit.Record.
+func (r sentRecord) Sent(ctx context.Context, key string, from time.Time) ([]ratelimit.Entry, error) {
+	box, err := r.store.Mailbox(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := r.store.Sent(ctx, box.ID, from)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]ratelimit.Entry, len(counts))
+	for i, c := range counts {
+		entries[i] = ratelimit.Entry{At: c.At, Count: ratelimit.Count{Messages: c.Messages, Recipients: c.Recipients}}
+	}
+	return entries, nil
+}
+
+// Senders implements ratelimit.Record.
+func (r sentRecord) Senders(ctx context.Context, from time.Time, fn func(key string) error) error {
+	return r.store.SentTotals(ctx, from, func(t storage.SentTotal) error { return fn(t.Address) })
+}
+
+// purgeSent removes from the record what no window reaches any more.
+func (n *node) purgeSent(ctx context.Context) {
+	for {
+		if err := n.purgeSentOnce(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("record of sending not purged", "error", err)
+		}
+		if !n.pause(ctx, purgeEvery) {
+			return
+		}
+	}
+}
+
+func (n *node) purgeSentOnce(ctx context.Context) error {
+	if n.clockDoubtful() {
+		return nil // a wrong clock must not open a limit
+	}
+	before := n.clock.Now().Add(-sentFor)
+	var old []storage.MailboxID
+	err := n.store.SentTotals(ctx, time.Time{}, func(t storage.SentTotal) error {
+		if t.First.Before(before) {
+			old = append(old, t.Mailbox)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range old {
+		for op := (&storage.PurgeSent{Mailbox: m, Before: before, Purged: 1}); op.Purged > 0; {
+			if err := n.store.Commit(ctx, new(storage.Step).Add(op)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package ratelimit
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"pecd/clock"
+)
+
+// idle is how long a mailbox is remembered that sends nothing: the record knows
+// it again.
+const idle = 10 * time.Minute
+
+// slot is a box with its lock.
+type slot struct {
+	sync.Mutex // of box
+	box
+
+	// Of the lock of boxes.
+	users int // calls and open holds
+	used  time.Time
+}
+
+// boxes are the mailboxes that sent lately.
+type boxes struct {
+	clk    clock.Clock
+	loc    *time.Location
+	record Record
+
+	mu    sync.Mutex
+	known map[string]*slot
+	swept time.Time
+	ids   int64
+}
+
+func newBoxes(clk clock.Clock, loc *time.Location, record Record) *boxes {
+	// Seconds of the record are numbers, too, and lower.
+	return &boxes{clk: clk, loc: loc, record: record, known: make(map[string]*slot), ids: clk.Now().UnixNano()}
+}
+
+// with calls fn with a mailbox locked, moved to the present instant and known.
+func (b *boxes) with(ctx context.Context, key string, fn func(s *slot, now time.Time) error) error {
+	s := b.enter(key)
+	defer b.leave(s)
+	s.Lock()
+	defer s.Unlock()
+	now := b.clk.Now()
+	s.advance(now, b.loc)
+	if err := s.fill(ctx, b.record, key, now); err != nil {
+		return err
+	}
+	return fn(s, now)
+}
+
+func (b *boxes) enter(key string) *slot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clk.Now()
+	b.sweep(now)
+	s := b.known[key]
+	if s == nil {
+		s = new(slot)
+		b.known[key] = s
+	}
+	s.users++
+	s.used = now
+	return s
+}
+
+func (b *boxes) leave(s *slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.users--
+}
+
+// sweep forgets who is idle, once a minute.
+func (b *boxes) sweep(now time.Time) {
+	if d := now.Sub(b.swept); d >= 0 && d < time.Minute {
+		return
+	}
+	b.swept = now
+	for key, s := range b.known {
+		// A box without users does not change, and can be looked into.
+		if s.users == 0 && s.away == (Count{}) && now.Sub(s.used) >= idle {
+			delete(b.known, key)
+		}
+	}
+}
+
+// id is a number for a message, larger than those before.
+func (b *boxes) id() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ids++
+	return b.ids
+}
+
+// hold counts a message in a locked box. undone, where set, is called with the
+// box locked once it does not count any more.
+func (b *boxes) hold(s *slot, now time.Time, recipients int, undone func(ctx context.Context, id int64)) *Hold {
+	id, n, number := b.id(), Count{1, recipients}, s.day.number
+	s.add(id, now, n)
+	b.mu.Lock()
+	s.users++
+	b.mu.Unlock()
+	return &Hold{At: now, end: func(ctx context.Context, how ending) {
+		defer b.leave(s)
+		s.Lock()
+		defer s.Unlock()
+		s.open = s.open.minus(n)
+		if how == kept {
+			s.settled(id)
+			return
+		}
+		s.remove(id, n, number)
+		if how == doubtful {
+			s.filled, s.known = false, false
+		}
+		if undone != nil {
+			undone(ctx, id)
+		}
+	}}
+}
