@@ -76,6 +76,10 @@ type Core struct {
 	Vault Vault
 	// Notices tells contacts outside of what arrives; nil: nobody is told.
 	Notices *Notices
+	// Scripts are the filters of holders; nil: there are none.
+	Scripts Scripts
+	// NoticesFrom is the address that informational messages to holders come from.
+	NoticesFrom string
 	// Random is the source of identifiers; crypto/rand where nil.
 	Random io.Reader
 }

@@ -120,11 +120,13 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 	step := new(storage.Step).Add(
 		&storage.FinishJob{ID: job.ID},
 		d.mark(p, storage.Delivered, at, draft.MessageID),
-		d.record(d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) {
-			e.Mailbox, e.Receipt, e.Related = box.Address, draft.Kind.CertType(), []string{draft.MessageID}
-		})),
 	)
-	err = d.place(ctx, step, placement{box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota})
+	delivered := d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) {
+		e.Mailbox, e.Receipt, e.Related = box.Address, draft.Kind.CertType(), []string{draft.MessageID}
+	})
+	err = d.place(ctx, step, placement{
+		box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota, record: &delivered,
+	})
 	if err != nil {
 		return fault.Wrap(op, err)
 	}

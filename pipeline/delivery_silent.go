@@ -21,11 +21,11 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 		if err != nil {
 			return fault.Wrap(op, err)
 		}
-		step := new(storage.Step).Add(
-			&storage.FinishJob{ID: job.ID},
-			d.record(d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) { e.Mailbox = box.Address })),
-		)
-		err = d.place(ctx, step, placement{box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota})
+		step := new(storage.Step).Add(&storage.FinishJob{ID: job.ID})
+		delivered := d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) { e.Mailbox = box.Address })
+		err = d.place(ctx, step, placement{
+			box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota, record: &delivered,
+		})
 		if err != nil {
 			return fault.Wrap(op, err)
 		}

@@ -78,7 +78,7 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	body = prefixed(body, m.trace)
+	body = prefixed(body, m.trace+redirectLines(m.in.scan.Root.Header))
 	e := i.arrival(m, k)
 	// The envelope's identifier is that of the message, or ours where it has none.
 	e.Detail, e.Related = reason, []string{draft.MessageID}
@@ -94,8 +94,10 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		arrival := e
 		concern(&arrival, r)
 		arrival.Kind, arrival.Class, arrival.Origin, arrival.Mailbox = ledger.Delivered, ledger.ClassAnomaly, ledger.External, boxes[r].Address
-		step.Add(i.record(arrival))
-		err = i.place(ctx, step, placement{box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota, quiet: i.ownNotice(m.in.scan.Root.Header)})
+		err = i.place(ctx, step, placement{
+			box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota, record: &arrival,
+			quiet: i.ownNotice(m.in.scan.Root.Header),
+		})
 		if err != nil {
 			return "", fault.Wrap(op, err)
 		}

@@ -16,6 +16,7 @@ import (
 const (
 	JobDeliver  = "deliver"
 	JobRelay    = "relay"
+	JobForward  = "forward"  // one for each address that a filter forwards a message to
 	JobDeadline = "deadline" // one for each message of ours with certified recipients
 )
 
@@ -78,6 +79,9 @@ type relayPayload struct {
 	Subject string `json:"subject,omitempty"`
 	// Notice marks a notice to a contact (NoticeMail).
 	Notice *noticeRef `json:"notice,omitempty"`
+	// Forward is the mailbox whose filter forwarded the message, "" otherwise: its
+	// holder is told of failures.
+	Forward string `json:"forward,omitempty"`
 }
 
 // debt is a final answer about one recipient, to be told.

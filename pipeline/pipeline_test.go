@@ -64,6 +64,7 @@ type provider struct {
 	deliveries *pipeline.DeliveryPoint
 	relays     *pipeline.RelayPoint
 	deadlines  *pipeline.Deadlines
+	forwards   *pipeline.ForwardPoint
 }
 
 const midnight = "2026-06-03T10:15:05+02:00"
@@ -203,9 +204,11 @@ func (p *provider) open(t testing.TB) {
 			Location: rome,
 		},
 		Clock: p.w.clock, Logger: log, Hostname: "mail." + p.domain, MailReceipt: "ricevute@" + p.domain, MaxMessage: 104857600,
+		Scripts: p.users, NoticesFrom: "avvisi@" + p.domain,
 	}
 	p.incoming = &pipeline.Incoming{Core: p.core}
 	p.deliveries, p.relays, p.deadlines = pipeline.NewDeliveryPoint(p.core), pipeline.NewRelayPoint(p.core, p.w), &pipeline.Deadlines{Core: p.core}
+	p.forwards = pipeline.NewForwardPoint(p.core)
 	p.access = &pipeline.Access{Core: p.core, Delivery: p.deliveries}
 }
 

@@ -13,8 +13,8 @@ import (
 
 // Queue is the queued messages as an operator sees and moves them (ADR 0007
 // §5): those on their way to other servers and those to be put into mailboxes.
-// Deadlines are not messages; they are listed where asked for by kind, and
-// nobody moves them.
+// Deadlines are not messages, and what filters forward is done at once; they are
+// listed where asked for by kind, and nobody moves them.
 type Queue struct {
 	*Core
 	delivery *DeliveryPoint
@@ -28,7 +28,7 @@ func NewQueue(c *Core, d *DeliveryPoint, r *RelayPoint) *Queue {
 
 // Filter selects queued messages. Zero fields do not restrict; the others all hold.
 type Filter struct {
-	Kind        string // JobRelay, JobDeliver or JobDeadline; "": the first two
+	Kind        string // JobRelay, JobDeliver, JobForward or JobDeadline; "": the first two
 	Destination string // domain, without case
 	// Mailbox is a sender, or the own mailbox that a delivery waits for; without case.
 	Mailbox   string
@@ -77,7 +77,7 @@ func (q *Queue) List(ctx context.Context, f Filter, fn func(Entry) error) error 
 			return nil
 		}
 		j = asItWas(j)
-		if f.Kind == "" && !f.Restored && j.Kind == JobDeadline || f.Held && !j.Held || now.Sub(j.Created) < f.OlderThan || !contains(j.LastError, f.LastError) {
+		if f.Kind == "" && !f.Restored && (j.Kind == JobDeadline || j.Kind == JobForward) || f.Held && !j.Held || now.Sub(j.Created) < f.OlderThan || !contains(j.LastError, f.LastError) {
 			return nil
 		}
 		e, err := l.entry(ctx, j)
@@ -133,6 +133,12 @@ func (l *lister) entry(ctx context.Context, j storage.Job) (Entry, error) {
 		if !p.Silent { // who was never taken in charge has no transaction
 			return e, l.describe(ctx, p, &e)
 		}
+	case JobForward:
+		var p forwardPayload
+		if decodePayload(j.Payload, &p) != nil {
+			return e, nil
+		}
+		e.Sender, e.Recipients, e.Destination, e.provider = p.Mailbox, []string{p.To}, domainOf(p.To), l.Builder.Provider.Name
 	case JobDeadline:
 		var p deadlinePayload
 		if decodePayload(j.Payload, &p) != nil {

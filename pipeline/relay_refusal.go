@@ -48,6 +48,9 @@ func timeIsOver() refusal {
 // its place. What the sender gets is the same. Others are told by a notice of
 // non-delivery.
 func (s *settling) giveUp(ctx context.Context, recipient, reply string) error {
+	if s.p.Forward != "" {
+		return s.forwardRefused(ctx, recipient, timeIsOver(), reply)
+	}
 	t, ok, err := s.recipient(ctx, recipient)
 	if err != nil {
 		return err
@@ -70,6 +73,9 @@ func (s *settling) giveUp(ctx context.Context, recipient, reply string) error {
 // receipt of ours that nobody takes is a fact for the log: it must not be
 // answered by another receipt.
 func (s *settling) refuse(ctx context.Context, recipient string, no refusal, reply string) error {
+	if s.p.Forward != "" {
+		return s.forwardRefused(ctx, recipient, no, reply)
+	}
 	e := s.failure(recipient, no, reply)
 	t, ok, err := s.recipient(ctx, recipient)
 	if err != nil {

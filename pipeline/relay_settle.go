@@ -142,6 +142,9 @@ func (s *settling) event(k ledger.Kind, recipients ...string) ledger.Event {
 	if s.p.Envelope {
 		e.Side, e.Mailbox = ledger.Own, s.p.Sender
 	}
+	if s.p.Forward != "" {
+		e.Mailbox = s.p.Forward
+	}
 	concern(&e, recipients...)
 	return e
 }

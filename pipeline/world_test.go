@@ -119,7 +119,7 @@ func (p *provider) restart() {
 
 // kinds of jobs, in the order in which settle looks for them.
 func kinds() []string {
-	return []string{pipeline.JobDeliver, pipeline.JobRelay, pipeline.JobDeadline}
+	return []string{pipeline.JobDeliver, pipeline.JobForward, pipeline.JobRelay, pipeline.JobDeadline}
 }
 
 func (p *provider) do(ctx context.Context, j storage.Job) error {
@@ -128,6 +128,8 @@ func (p *provider) do(ctx context.Context, j storage.Job) error {
 		return p.deliveries.Deliver(ctx, j)
 	case pipeline.JobRelay:
 		return p.relays.Relay(ctx, j)
+	case pipeline.JobForward:
+		return p.forwards.Forward(ctx, j)
 	}
 	return p.deadlines.Deadline(ctx, j)
 }

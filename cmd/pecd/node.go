@@ -51,24 +51,25 @@ type node struct {
 	index   *directory.LiveIndex
 	fetcher *directory.Fetcher // nil where the index is a file alone
 	// publisher serves our own record of the index; nil where it is not published.
-	publisher *directory.Publisher
-	crls      *signer.RevocationLists
-	signer    *signer.Signer
-	verifier  *signer.Verifier // judges what comes in
-	tlsCert   *serverCertificate
-	core      *pipeline.Core
-	delivery  *pipeline.DeliveryPoint
-	relaying  *pipeline.RelayPoint
-	queue     *pipeline.Queue
-	relay     *smtp.Relay
-	alarms    *alarm.Board
-	operating sync.WaitGroup // operations of the admin socket
-	scanner   *scan.Scanner  // nil without antivirus
-	daybook   *seal.Daybook
-	stamper   seal.Stamper // nil: days are not stamped
-	vault     *quarantine.Keeper
-	site      autoconf.Site  // what mail clients are told
-	clients   *x509.CertPool // who may fetch our own record; nil: anybody
+	publisher  *directory.Publisher
+	crls       *signer.RevocationLists
+	signer     *signer.Signer
+	verifier   *signer.Verifier // judges what comes in
+	tlsCert    *serverCertificate
+	core       *pipeline.Core
+	delivery   *pipeline.DeliveryPoint
+	relaying   *pipeline.RelayPoint
+	forwarding *pipeline.ForwardPoint
+	queue      *pipeline.Queue
+	relay      *smtp.Relay
+	alarms     *alarm.Board
+	operating  sync.WaitGroup // operations of the admin socket
+	scanner    *scan.Scanner  // nil without antivirus
+	daybook    *seal.Daybook
+	stamper    seal.Stamper // nil: days are not stamped
+	vault      *quarantine.Keeper
+	site       autoconf.Site  // what mail clients are told
+	clients    *x509.CertPool // who may fetch our own record; nil: anybody
 	// deviation watches the clock; nil where no time server is configured.
 	deviation *deviation.Monitor
 	running   bool // serves; false where a command opened it
@@ -112,7 +113,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		Builder: pec.Builder{Provider: n.provider(), Location: n.zone, Secret: secret},
 		Clock:   clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
-		RequireTLS: cfg.Relay.RequireTLS,
+		RequireTLS: cfg.Relay.RequireTLS, Scripts: n.users, NoticesFrom: "avvisi@" + cfg.Provider.Domain,
 	}
 	n.guard = n.newGuard()
 	n.useScanner()
@@ -121,6 +122,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.delivery, n.relaying = pipeline.NewDeliveryPoint(n.core), pipeline.NewRelayPoint(n.core, n.relay)
+	n.forwarding = pipeline.NewForwardPoint(n.core)
 	// A worker lends as many places again to attempts that take long.
 	workers := cfg.Limits.RelayWorkers
 	n.relaying.MaxUnproven, n.relaying.MaxOrdinary = max(1, workers/2), max(1, 2*workers-workers/4)

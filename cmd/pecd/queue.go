@@ -31,7 +31,7 @@ type queueFilter struct {
 	Mailbox     string        `help:"Sender, or own mailbox that a delivery waits for."`
 	OlderThan   time.Duration `help:"Queued at least that long, such as 30m."`
 	LastError   string        `help:"Part of the last error."`
-	Kind        string        `help:"relay, deliver or deadline; empty: the first two." enum:",relay,deliver,deadline" default:""`
+	Kind        string        `help:"relay, deliver, forward or deadline; empty: the first two." enum:",relay,deliver,forward,deadline" default:""`
 	Held        bool          `help:"Held ones only."`
 	Restored    bool          `help:"What was set aside when the store was put back from a copy."`
 }

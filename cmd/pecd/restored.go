@@ -30,7 +30,7 @@ func (n *node) watchRestored(ctx context.Context) {
 
 func (n *node) checkRestored(ctx context.Context) error {
 	waiting := false
-	for _, kind := range []string{pipeline.JobDeliver, pipeline.JobRelay, pipeline.JobDeadline} {
+	for _, kind := range []string{pipeline.JobDeliver, pipeline.JobRelay, pipeline.JobForward, pipeline.JobDeadline} {
 		err := n.store.Jobs(ctx, storage.SetAside+kind, func(storage.Job) error {
 			waiting = true
 			return errEnough

@@ -38,6 +38,9 @@ func (n *node) services() []func(context.Context) {
 	return all
 }
 
+// forwardWorkers is how many forwards are done at once: they wait for commits only.
+const forwardWorkers = 16
+
 // deadlineWorkers is how many deadlines are looked after at once: notices are few.
 const deadlineWorkers = 2
 
@@ -51,6 +54,7 @@ func (n *node) workers() []*pipeline.Worker {
 	}
 	return []*pipeline.Worker{
 		worker(pipeline.JobDeliver, deliver, 0, n.delivery.Deliver),
+		worker(pipeline.JobForward, forwardWorkers, 0, n.forwarding.Forward),
 		worker(pipeline.JobDeadline, deadlineWorkers, 0, (&pipeline.Deadlines{Core: n.core}).Deadline),
 		worker(pipeline.JobRelay, n.cfg.Limits.RelayWorkers, n.cfg.Limits.RelayPerDomain, n.relaying.Relay),
 	}

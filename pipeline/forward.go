@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"pecd/fault"
+	"pecd/ledger"
+	"pecd/rfc822"
+	"pecd/storage"
+)
+
+// ForwardPoint sends on what filters forward (S4-041): the message as it is in
+// the holder's mailbox, byte for byte, so that its signature stays valid, with
+// lines put before it. It is put into the mailbox that it is for, where that is
+// one of ours, or handed to the relay as ordinary mail from the forwarding
+// mailbox. Nothing of it is certified, and the holder keeps the original.
+type ForwardPoint struct {
+	*Core
+	budget *forwardBudget
+}
+
+// NewForwardPoint returns the forwarding of a provider, of which there is one: it
+// knows how much each mailbox has forwarded.
+func NewForwardPoint(c *Core) *ForwardPoint {
+	return &ForwardPoint{Core: c, budget: newForwardBudget(c.Builder.Location)}
+}
+
+// forwardPayload asks for the job's body to be forwarded once.
+type forwardPayload struct {
+	Mailbox string       `json:"box"` // whose filter says so
+	To      string       `json:"rcpt"`
+	Class   ledger.Class `json:"class"`
+	Quiet   bool         `json:"quiet,omitempty"` // nobody outside is told of it
+	// Booked is when its turn is, where the mailbox has forwarded much.
+	Booked time.Time `json:"booked,omitzero"`
+}
+
+// forwardJob forwards a message that is put into its mailbox in the same step.
+func forwardJob(p placement, to string) *storage.Enqueue {
+	return &storage.Enqueue{
+		Job: storage.Job{
+			Kind: JobForward, Due: p.at, Created: p.at, Expires: p.at.Add(relayLife),
+			Payload: encodePayload(forwardPayload{Mailbox: p.box.Address, To: to, Class: p.class, Quiet: p.quiet}),
+		},
+		Body: p.body,
+	}
+}
+
+// forwarding is one forward while it is done.
+type forwarding struct {
+	*ForwardPoint
+	job    storage.Job
+	p      forwardPayload
+	box    storage.Mailbox // that forwards
+	body   storage.Body
+	header rfc822.Header
+	passed []string // mailboxes that have forwarded it already, the last one first
+	at     time.Time
+}
+
+// Forward does one job: the message is in the other mailbox, or the relay has it,
+// or its holder is told why not, in one commit with the end of the job. A message
+// goes once from a mailbox to an address, however often it comes.
+func (f *ForwardPoint) Forward(ctx context.Context, job storage.Job) error {
+	const op = "pipeline.Forward"
+	w := forwarding{ForwardPoint: f, job: job, at: f.now()}
+	if err := decodePayload(job.Payload, &w.p); err != nil {
+		return err
+	}
+	var err error
+	w.box, err = f.Mailboxes.Mailbox(ctx, w.p.Mailbox)
+	if fault.Is(err, fault.NotFound) {
+		return fault.Wrap(op, w.end(ctx, "", new(storage.Step)))
+	}
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	if w.body, err = f.Store.OpenBody(ctx, job.Body); err != nil {
+		return fault.Wrap(op, err)
+	}
+	defer w.body.Close()
+	if w.header, err = readHead(io.NewSectionReader(w.body, 0, w.body.Size())); err != nil {
+		return fault.Wrap(op, err)
+	}
+	w.passed = redirectedFrom(w.header)
+	return fault.Wrap(op, w.do(ctx))
+}
+
+func (w *forwarding) do(ctx context.Context) error {
+	if other := w.loop(); other != "" {
+		return w.stop(ctx, other)
+	}
+	if w.box.Block.On() {
+		return w.fail(ctx, "invii della casella bloccati / sending is blocked")
+	}
+	wait, err := w.turn(ctx)
+	switch {
+	case err != nil:
+		return err
+	case expired(w.job, w.at) || wait.Sub(w.job.Created) >= relayLife:
+		return w.fail(ctx, "superati i limiti di invio della casella / beyond the send limits of the mailbox")
+	case wait.After(w.at):
+		w.p.Booked = wait
+		return w.Store.Commit(ctx, new(storage.Step).Add(&storage.RetryJob{ID: w.job.ID, Due: wait, Payload: encodePayload(w.p)}))
+	}
+	local, err := w.isLocal(ctx, w.p.To)
+	switch {
+	case err != nil:
+		return err
+	case local:
+		return w.intoMailbox(ctx)
+	}
+	return w.toServer(ctx)
+}
+
+// turn is when the forward may go. Its place is booked once.
+func (w *forwarding) turn(ctx context.Context) (time.Time, error) {
+	if !w.p.Booked.IsZero() {
+		return w.p.Booked, nil
+	}
+	figures, err := w.Mailboxes.Figures(ctx, w.box)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return w.budget.book(w.box.ID, figures.MaxPerMinute, figures.MaxPerDay, w.at), nil
+}
+
+// intoMailbox delivers the message into a mailbox of ours, through its filter and
+// against its quota, whatever the message is: it is the holder's copy there.
+func (w *forwarding) intoMailbox(ctx context.Context) error {
+	to, err := w.Mailboxes.Mailbox(ctx, w.p.To)
+	switch {
+	case fault.Is(err, fault.NotFound), err == nil && to.State == storage.MailboxClosed:
+		return w.fail(ctx, "indirizzo inesistente / no such address")
+	case err != nil:
+		return err
+	case to.State != storage.MailboxActive:
+		return w.fail(ctx, "casella disabilitata / mailbox disabled")
+	}
+	quota, err := w.room(ctx, to)
+	if err != nil {
+		return err
+	}
+	copied, done, err := w.copy(w.lines())
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, size := newBodyReader(copied)
+	header, _ := rfc822.ParseHeader(append([]byte(w.lines()), w.header.Raw()...), storedLimits())
+	step := new(storage.Step).Add(copied)
+	err = w.place(ctx, step, placement{
+		box: to, body: storage.BodyRef{New: copied}, at: w.at, class: w.p.Class, quota: quota, quiet: w.p.Quiet, header: header, size: size,
+	})
+	if err != nil {
+		return err
+	}
+	err = w.end(ctx, w.key(), step.Add(w.record(w.event(ledger.ForwardSent, ""))))
+	if fault.Is(err, fault.Quota) {
+		return w.fail(ctx, "casella piena / mailbox full")
+	}
+	return err
+}
+
+// toServer hands the message to the relay, as ordinary mail of the forwarding
+// mailbox. What came with the null reverse path goes on with it: nobody must
+// answer it (RFC 5321 §6.3).
+func (w *forwarding) toServer(ctx context.Context) error {
+	copied, done, err := w.copy(w.lines())
+	if err != nil {
+		return err
+	}
+	defer done()
+	eight, err := eightBit(w.body)
+	if err != nil {
+		return err
+	}
+	sender := w.box.Address
+	if w.header.Has("Return-Path") && envelopeFrom(w.header) == "" {
+		sender = ""
+	}
+	domain := domainOf(w.p.To)
+	step := new(storage.Step).Add(copied, relayJob(copied, domain, relayPayload{
+		ID: strings.Trim(w.header.Get("Message-ID"), "<>"), Sender: sender, Recipients: []string{w.p.To}, EightBit: eight,
+		Certified: w.Providers.Certified(domain), MsgID: w.header.Get("Message-ID"), Subject: rfc822.DecodeText(w.header.Get("Subject")),
+		Forward: w.box.Address,
+	}, w.at))
+	return w.end(ctx, w.key(), step.Add(w.record(w.event(ledger.ForwardSent, ""))))
+}
+
+// end commits step with the end of the job. What key names was done before, if
+// another step has claimed it: the job ends without step then.
+func (w *forwarding) end(ctx context.Context, key string, step *storage.Step) error {
+	finish := &storage.FinishJob{ID: w.job.ID}
+	if key != "" {
+		step.Add(&storage.Once{Keys: []string{key}, At: w.at})
+	}
+	err := w.Store.Commit(ctx, step.Add(finish))
+	if key != "" && fault.Is(err, fault.Exists) {
+		return w.Store.Commit(ctx, new(storage.Step).Add(finish))
+	}
+	return err
+}
+
+// key names the message, the mailbox and the address, so that one goes to the
+// other once. The message is what it is below the lines of its way.
+func (w *forwarding) key() string {
+	h := sha256.New()
+	size := w.body.Size() - int64(len(w.header.Raw()))
+	for _, f := range w.header.Fields() {
+		switch strings.ToLower(f.Name) {
+		case "return-path", "received", strings.ToLower(redirectField):
+		default:
+			h.Write(f.Raw)
+		}
+	}
+	return "fwd|" + hex.EncodeToString(h.Sum(nil)[:16]) + "|" + strconv.FormatInt(size, 10) + "|" +
+		strconv.FormatInt(int64(w.box.ID), 10) + "|" + strings.ToLower(w.p.To)
+}
+
+// event is a record about the forward. The message is the holder's, whoever sent it.
+func (w *forwarding) event(k ledger.Kind, detail string) ledger.Event {
+	e := ledger.Event{
+		At: w.at, Kind: k, Side: ledger.Foreign, Sender: envelopeFrom(w.header), Subject: rfc822.DecodeText(w.header.Get("Subject")),
+		Mailbox: w.box.Address, Class: w.p.Class, Size: w.body.Size(), Detail: detail,
+	}
+	if id := w.header.Get("Message-ID"); id != "" {
+		e.Related = []string{id}
+	}
+	concern(&e, w.p.To)
+	return e
+}
+
+// eightBit reports whether a message has octets that need 8BITMIME (RFC 6152).
+func eightBit(r storage.Body) (bool, error) {
+	w := new(octets)
+	err := copyRange(w, r, 0, r.Size())
+	if err != nil {
+		err = fault.New("pipeline.eightBit", fault.Temporary, err)
+	}
+	return w.high, err
+}
+
+type octets struct{ high bool }
+
+// Write implements io.Writer.
+func (o *octets) Write(p []byte) (int, error) {
+	for _, c := range p {
+		o.high = o.high || c >= 0x80
+	}
+	return len(p), nil
+}
