@@ -88,6 +88,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"Seals", testSeals},
 		{"Quarantine", testQuarantine},
 		{"Accounts", testAccounts},
+		{"Protections", testProtections},
 		{"AccountsRefused", testAccountsRefused},
 		{"AppPasswords", testAppPasswords},
 		{"AccountsMany", testAccountsMany},
