@@ -48,6 +48,8 @@ func codesOf(k Kind) Codes {
 		return Codes{554, [3]int{5, 6, 3}, "CANNOT", http.StatusNotImplemented, "operazione non disponibile / not supported"}
 	case Infected:
 		return Codes{554, [3]int{5, 7, 1}, "CANNOT", http.StatusUnprocessableEntity, "messaggio rifiutato: contiene un virus / message refused: virus found"}
+	case Unwanted:
+		return Codes{554, [3]int{5, 7, 1}, "CANNOT", http.StatusUnprocessableEntity, "messaggio rifiutato: contenuto non desiderato / message refused: unwanted contents"}
 	case Busy:
 		return Codes{451, [3]int{4, 3, 2}, "UNAVAILABLE", http.StatusServiceUnavailable, "sistema al massimo carico, riprovare fra qualche minuto / system at full load, try again in some minutes"}
 	case NoSpace:

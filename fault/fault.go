@@ -32,10 +32,11 @@ const (
 	Busy                    // at full load: later
 	NoSpace                 // no room on the disk: later
 	Limited                 // the mailbox has sent what it may for now: later, and the text says when
+	Unwanted                // the contents are not wanted here: refused for good
 )
 
 var kindNames = [...]string{"internal", "temporary", "invalid", "not found", "exists", "denied",
-	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected", "busy", "no space", "limited"}
+	"quota", "too large", "too many", "disabled", "conflict", "unsupported", "infected", "busy", "no space", "limited", "unwanted"}
 
 // String returns the kind's name for logs.
 func (k Kind) String() string {

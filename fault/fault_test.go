@@ -28,7 +28,7 @@ func TestKindAndTextTravel(t *testing.T) {
 // work later are 4xx.
 func TestCodes(t *testing.T) {
 	later := map[fault.Kind]bool{fault.Internal: true, fault.Temporary: true, fault.Quota: true, fault.TooMany: true, fault.Conflict: true, fault.Busy: true, fault.NoSpace: true, fault.Limited: true}
-	for k := fault.Internal; k <= fault.Limited; k++ {
+	for k := fault.Internal; k <= fault.Unwanted; k++ {
 		c := fault.CodesOf(fault.New("op", k, nil))
 		if c.SMTP/100 != c.Enhanced[0] || (c.SMTP/100 == 4) != later[k] || c.HTTP < 400 || c.IMAP == "" || c.Text == "" {
 			t.Errorf("%v: %+v", k, c)

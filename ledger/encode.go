@@ -65,6 +65,9 @@ type wire struct {
 	ToValidity  uint32          `json:"to_uidvalidity,omitempty"`
 	ToUIDs      string          `json:"to_uids,omitempty"`
 	ProgramID   int64           `json:"program_id,omitempty"`
+	Threat      string          `json:"threat,omitempty"`
+	Direction   string          `json:"direction,omitempty"`
+	Action      string          `json:"action,omitempty"`
 }
 
 type wireRecipient struct {
@@ -84,6 +87,7 @@ func (e Event) Encode() []byte {
 		Domain: e.Domain, User: e.User, Actor: e.Actor, Protocol: e.Protocol, From: e.From, To: e.To, Messages: e.Messages,
 		Program: e.Program, Folder: e.Folder, UIDValidity: e.UIDValidity, UIDs: e.UIDs, Count: e.Count,
 		ToValidity: e.ToValidity, ToUIDs: e.ToUIDs, ProgramID: e.ProgramID,
+		Threat: e.Threat, Direction: e.Direction, Action: e.Action,
 	}
 	if !e.Next.IsZero() {
 		w.Next = e.Next.UTC().Format(instant)
@@ -132,6 +136,7 @@ func Decode(b []byte) (Event, error) {
 		From: w.From, To: w.To, Messages: w.Messages,
 		Program: w.Program, Folder: w.Folder, UIDValidity: w.UIDValidity, UIDs: w.UIDs, Count: w.Count,
 		ToValidity: w.ToValidity, ToUIDs: w.ToUIDs, ProgramID: w.ProgramID,
+		Threat: w.Threat, Direction: w.Direction, Action: w.Action,
 	}
 	if w.Next != "" {
 		if e.Next, err = time.Parse(instant, w.Next); err != nil {

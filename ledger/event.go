@@ -62,6 +62,11 @@ type Event struct {
 	ToUIDs      string // what they are called there, in the order of UIDs; as UIDs
 
 	ProgramID int64 // number of that application password: a name may be used again
+
+	// What was intercepted besides viruses, and what was done about it.
+	Threat    string // spam, macro, link, opaque
+	Direction string // submission, certified, ordinary
+	Action    string // log, tag, folder, refuse
 }
 
 // Recipient is one recipient of a message.
@@ -93,6 +98,7 @@ func (e Event) bounded() Event {
 	for _, s := range []*string{
 		(*string)(&e.Kind), (*string)(&e.Side), (*string)(&e.Channel), (*string)(&e.Class), (*string)(&e.Origin), (*string)(&e.Protocol),
 		&e.Provider, &e.Receipt, &e.ReceiptType, &e.Error, &e.Virus, &e.Peer, &e.Domain, &e.From, &e.To, &e.Program,
+		&e.Threat, &e.Direction, &e.Action,
 	} {
 		*s = clean(*s, maxWord)
 	}

@@ -24,7 +24,7 @@ func (k Kind) aboutMessages() bool {
 	switch k {
 	case SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived, ReceiptReceived,
 		OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered, DeliveryFailed,
-		RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached, ScanReported,
+		RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached, ScanReported, InterceptContents,
 		ForwardSent, ForwardStopped, ForwardFailed:
 		return true
 	}

@@ -77,7 +77,7 @@ func TestForKinds_6_3(t *testing.T) {
 	messages := []Kind{
 		SubmissionAccepted, SubmissionRefused, EnvelopeCreated, ReceiptEmitted, EnvelopeReceived, ReceiptReceived,
 		OrdinaryReceived, OrdinaryRefused, TakenInCharge, AnomalyCreated, Delivered, DeliveryFailed,
-		RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached, ScanReported,
+		RelayAttempt, RelayOK, RelayFailed, InterceptVirus, InterceptSpam, LimitReached, ScanReported, InterceptContents,
 		ForwardSent, ForwardStopped, ForwardFailed,
 	}
 	others := []Kind{
@@ -85,7 +85,7 @@ func TestForKinds_6_3(t *testing.T) {
 		MailboxTier, OrdinaryClosed, OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
-		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
+		ProtectionChanged, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
 		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		TokenCreated, TokenRevoked, RecoveryBegun,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,

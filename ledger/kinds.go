@@ -122,6 +122,12 @@ const (
 	ScanReported Kind = "scan.reported" // let through, but not looked into: Detail says what it was
 )
 
+// Of the protection of mailboxes (S4-062 … S4-066).
+const (
+	InterceptContents Kind = "intercept.contents" // a document with a program, a link, what cannot be looked into: Threat says which
+	ProtectionChanged Kind = "protection.changed" // what is done about it for a Mailbox or a Domain; Detail says what was and what is
+)
+
 // Kinds lists every kind, in the order above.
 func Kinds() []Kind {
 	return []Kind{
@@ -138,7 +144,7 @@ func Kinds() []Kind {
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		StoreCopied, StoreRestored,
-		ScanReported,
+		ScanReported, InterceptContents, ProtectionChanged,
 		TokenCreated, TokenRevoked, RecoveryBegun,
 	}
 }

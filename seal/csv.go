@@ -18,7 +18,7 @@ var columnNames = []string{
 	"seq", "at", "kind", "id", "msgid", "side", "sender", "recipients", "subject", "provider", "related", "bytes", "channel",
 	"receipt", "receipt_type", "class", "origin", "error", "detail", "virus", "rcpt_pec", "rcpt_nonpec", "attempt", "next", "peer",
 	"mailbox", "domain", "user", "actor", "proto", "from", "to", "messages", "program",
-	"folder", "uidvalidity", "uids", "count", "to_uidvalidity", "to_uids", "program_id", "hash",
+	"folder", "uidvalidity", "uids", "count", "to_uidvalidity", "to_uids", "program_id", "threat", "direction", "action", "hash",
 }
 
 // row is a record as cells. Instants are UTC; several recipients and related
@@ -37,7 +37,7 @@ func row(r storage.Record, e ledger.Event) []string {
 		string(e.Origin), e.Error, e.Detail, e.Virus, number(int64(e.Certified)), number(int64(e.Ordinary)), number(int64(e.Attempt)),
 		moment(e.Next), e.Peer, e.Mailbox, e.Domain, e.User, e.Actor, string(e.Protocol), e.From, e.To, number(e.Messages),
 		e.Program, e.Folder, number(int64(e.UIDValidity)), e.UIDs, number(e.Count),
-		number(int64(e.ToValidity)), e.ToUIDs, number(e.ProgramID), hex.EncodeToString(r.Hash[:]),
+		number(int64(e.ToValidity)), e.ToUIDs, number(e.ProgramID), e.Threat, e.Direction, e.Action, hex.EncodeToString(r.Hash[:]),
 	}
 	for i := range cells {
 		cells[i] = harmless(cells[i])

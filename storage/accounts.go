@@ -204,6 +204,9 @@ type Accounts interface {
 	AppPasswords(ctx context.Context, login string) ([]AppPassword, error)
 	// AppPassword returns the one with a sum, whatever its state.
 	AppPassword(ctx context.Context, sum [32]byte) (AppPassword, error)
+	// Protections returns the rules of the scopes named, where they have any, or of
+	// all scopes where none is named, by scope.
+	Protections(ctx context.Context, scopes ...string) ([]Protection, error)
 }
 
 // PutTier creates or replaces a tier.

@@ -207,6 +207,9 @@ type source struct {
 
 // ReadAt implements io.ReaderAt.
 func (r *source) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // what a format says of itself
+		return 0, io.EOF
+	}
 	n, err := r.r.ReadAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = sourceError{err}

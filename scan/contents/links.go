@@ -88,7 +88,7 @@ func linksOf(tag string, attrs map[string]string) []string {
 		keys = []string{"data"}
 	case "meta":
 		if strings.EqualFold(strings.TrimSpace(attrs["http-equiv"]), "refresh") {
-			if i := strings.Index(strings.ToLower(attrs["content"]), "url="); i >= 0 {
+			if i := strings.Index(lower(attrs["content"]), "url="); i >= 0 {
 				return []string{strings.Trim(attrs["content"][i+len("url="):], `'" `)}
 			}
 		}
@@ -150,16 +150,10 @@ func (s *Inspection) plain(in io.Reader, where string) error {
 // nextAddress returns the first address in a text that clients make a link of, and
 // what follows it.
 func nextAddress(text string) (href, rest string) {
-	lower := text
-	if hasUpper(text) {
-		lower = strings.ToLower(text)
-	}
-	if len(lower) != len(text) { // a letter whose lower case has another length
-		text = lower
-	}
+	folded := lower(text)
 	start := -1
 	for _, scheme := range []string{"http://", "https://", "ftp://", "file://"} {
-		if i := strings.Index(lower, scheme); i >= 0 && (start < 0 || i < start) {
+		if i := strings.Index(folded, scheme); i >= 0 && (start < 0 || i < start) {
 			start = i
 		}
 	}
@@ -173,8 +167,18 @@ func nextAddress(text string) (href, rest string) {
 	return strings.TrimRight(text[start:start+end], ".,;:!?)]}'"), text[start+end:]
 }
 
-func hasUpper(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r >= 'A' && r <= 'Z' || r >= 0x80 })
+// lower folds ASCII letters alone, so that every octet stays where it is.
+func lower(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r >= 'A' && r <= 'Z' }) {
+		return s
+	}
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
 }
 
 // link judges where a link leads to.

@@ -195,6 +195,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return purgeSent(op), nil
 	case *storage.PutTier:
 		return putTier(op)
+	case *storage.PutProtection:
+		return putProtection(op)
 	case *storage.PutCustomer:
 		return putCustomer(op)
 	case *storage.PutDomain:

@@ -89,6 +89,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) storage.Store) {
 		{"Quarantine", testQuarantine},
 		{"Sent", testSent},
 		{"Accounts", testAccounts},
+		{"Protections", testProtections},
 		{"AccountsRefused", testAccountsRefused},
 		{"AppPasswords", testAppPasswords},
 		{"AccountsMany", testAccountsMany},
