@@ -84,7 +84,7 @@ func TestForKinds_6_3(t *testing.T) {
 		MailboxTier, OrdinaryClosed, OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
-		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
+		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, MailboxRaised, BodyChanged, BodyCeiling, DomainBody,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 	}
 	if all := append(slices.Clone(messages), others...); len(all) != len(Kinds()) {

@@ -61,6 +61,10 @@ const (
 	MailboxOptions Kind = "mailbox.options"
 	ProgramCreated Kind = "app_password.created" // Program is its name
 	ProgramRevoked Kind = "app_password.revoked"
+	MailboxRaised  Kind = "mailbox.raised" // figures above the tier's, before and after
+	BodyChanged    Kind = "body.changed"   // Detail is its code; its name before and after
+	BodyCeiling    Kind = "body.ceiling"   // Detail is its code and the tier; how many mailboxes before and after
+	DomainBody     Kind = "domain.body"    // the body that a domain belongs to
 )
 
 // What a user did with stored messages: UIDs of Folder in Mailbox.
@@ -103,6 +107,7 @@ func Kinds() []Kind {
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
+		MailboxRaised, BodyChanged, BodyCeiling, DomainBody,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 
 		LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,

@@ -44,6 +44,8 @@ type cli struct {
 	Mailbox    mailboxCmd    `cmd:"" help:"Mailboxes. / Caselle."`
 	User       userCmd       `cmd:"" help:"Users and their application passwords. / Utenti e password per applicazioni."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
+	Body       bodyCmd       `cmd:"" help:"Public bodies. / Enti."`
+	Tier       tierCmd       `cmd:"" help:"Tiers and their figures. / Tipologie di casella."`
 	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }
 
