@@ -165,8 +165,8 @@ func (d *Directory) IsLocalDomain(ctx context.Context, domain string) (bool, err
 	return false, fault.Wrap("directory.IsLocalDomain", err)
 }
 
-// ListMailboxes calls fn for every mailbox of a domain ("" for all of them) by
-// address, read from the store. An error of fn ends the listing and is returned.
+// ListMailboxes calls fn by address for every mailbox of a domain ("" for all of
+// them) that who acts may see, read from the store. An error of fn ends the listing and is returned.
 func (d *Directory) ListMailboxes(ctx context.Context, domain string, fn func(storage.Mailbox) error) error {
 	const op = "directory.ListMailboxes"
 	if domain != "" {
@@ -176,5 +176,10 @@ func (d *Directory) ListMailboxes(ctx context.Context, domain string, fn func(st
 		}
 		domain = n
 	}
-	return fault.Wrap(op, d.st.Mailboxes(ctx, domain, fn))
+	return fault.Wrap(op, d.st.Mailboxes(ctx, domain, func(m storage.Mailbox) error {
+		if own, err := d.ownMailbox(ctx, m); err != nil || !own {
+			return err
+		}
+		return fn(m)
+	}))
 }

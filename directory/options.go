@@ -24,7 +24,7 @@ type Options struct {
 // moved. NotFound without the mailbox. Another node learns of it when what it
 // remembers of the mailbox ends.
 func (d *Directory) SetOptions(ctx context.Context, address string, o Options) (before, after storage.Mailbox, err error) {
-	err = d.change(ctx, address, func(m *storage.Mailbox) (ledger.Event, error) {
+	err = d.change(ctx, ChangeOptions, address, func(m *storage.Mailbox) (ledger.Event, error) {
 		before = *m
 		for _, c := range [...]struct{ to, option *bool }{
 			{o.PersonalSeen, &m.PersonalSeen}, {o.FileSent, &m.FileSent}, {o.FileReceipts, &m.FileReceipts},

@@ -91,7 +91,7 @@ func (d *Directory) CreateProgram(ctx context.Context, n NewProgram) (a storage.
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.present(ctx, n.Login)
+	u, err := d.mayUser(ctx, ChangeUser, n.Login)
 	if err != nil {
 		return a, "", fault.Wrap(op, err)
 	}
@@ -202,7 +202,7 @@ func (d *Directory) revoke(ctx context.Context, step *storage.Step, a storage.Ap
 // ID. NotFound without the user.
 func (d *Directory) Programs(ctx context.Context, login string) ([]storage.AppPassword, error) {
 	const op = "directory.Programs"
-	u, err := d.present(ctx, login)
+	u, err := d.mayUser(ctx, SeeUsers, login)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
@@ -216,7 +216,7 @@ func (d *Directory) RevokeProgram(ctx context.Context, login string, id int64) e
 	const op = "directory.RevokeProgram"
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.present(ctx, login)
+	u, err := d.mayUser(ctx, ChangeUser, login)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}

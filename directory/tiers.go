@@ -104,11 +104,16 @@ func (d *Directory) Seed(ctx context.Context) error {
 }
 
 // SetTier creates or replaces a tier. The figures of the six tiers of the
-// catalogue may be raised, never lowered (D1): Invalid otherwise.
+// catalogue may be raised, never lowered below it (D1): Invalid otherwise. Conflict
+// where a tier that is there would be for other kinds of users, or its quota would
+// be less than what one of its mailboxes holds.
 func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	const op = "directory.SetTier"
-	if !complete(t) {
-		return fault.Say(op, fault.Invalid, "tipologia incompleta / incomplete tier")
+	if err := d.May(ctx, ChangeTiers); err != nil {
+		return fault.Wrap(op, err)
+	}
+	if !complete(t) || !sane(t.Figures) {
+		return fault.Say(op, fault.Invalid, "tipologia incompleta, o con cifre senza senso / tier incomplete, or with figures that make no sense")
 	}
 	floor, err := readTiers(tiersTOML)
 	if err != nil {
@@ -118,8 +123,11 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 		if f.Code != t.Code {
 			continue
 		}
-		if t.Raised(f.Figures) != t.Figures {
-			return fault.Say(op, fault.Invalid, "i limiti di "+f.Name+" possono solo aumentare / the figures of "+f.Name+" can only be raised")
+		if t.Raised(f.Figures) != t.Figures || f.Notices && !t.Notices {
+			return fault.Say(op, fault.Invalid, "i limiti di "+f.Name+" non scendono sotto il catalogo: "+inWords(f.Figures)+" / the figures of "+f.Name+" are not set below the catalogue")
+		}
+		if t.MultiUser != f.MultiUser || t.Application != f.Application {
+			return fault.Say(op, fault.Conflict, kindOfTier)
 		}
 	}
 	d.writing.Lock()
@@ -132,6 +140,17 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	changed := ledger.Event{Kind: ledger.TierChanged, Detail: t.Code, To: figures(t)}
 	if err == nil {
 		changed.From = figures(before)
+		if t.MultiUser != before.MultiUser || t.Application != before.Application {
+			return fault.Say(op, fault.Conflict, kindOfTier)
+		}
+		if t.QuotaBytes < before.QuotaBytes {
+			if err := d.fitsQuota(ctx, t); err != nil {
+				return fault.Wrap(op, err)
+			}
+		}
+	}
+	if err == nil && t == before {
+		return nil
 	}
 	var step storage.Step
 	if err := d.st.Commit(ctx, step.Add(&storage.PutTier{Tier: t}, d.recorded(ctx, changed))); err != nil {
@@ -139,6 +158,30 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	}
 	d.tiers.drop("")
 	return nil
+}
+
+const kindOfTier = "chi usa le caselle di una tipologia non cambia / for whom a tier's mailboxes are does not change"
+
+// fitsQuota checks that no mailbox of a tier holds more than it would be allowed to.
+func (d *Directory) fitsQuota(ctx context.Context, t storage.Tier) error {
+	var fullest storage.Mailbox
+	beyond := 0
+	err := d.st.Mailboxes(ctx, "", func(m storage.Mailbox) error {
+		if m.Tier != t.Code || m.Used <= t.Raised(m.Raised).QuotaBytes {
+			return nil
+		}
+		beyond++
+		if m.Used > fullest.Used {
+			fullest = m
+		}
+		return nil
+	})
+	if err != nil || beyond == 0 {
+		return err
+	}
+	return fault.Say("directory.fitsQuota", fault.Conflict, fmt.Sprintf(
+		"caselle che occupano più di %s: %d, la più piena è %s con %s / mailboxes hold more than that",
+		GB(t.QuotaBytes), beyond, fullest.Address, GB(fullest.Used)))
 }
 
 // complete reports whether a tier has all that it needs, and no budget of
@@ -150,6 +193,5 @@ func complete(t storage.Tier) bool {
 
 // figures tells a tier for the log.
 func figures(t storage.Tier) string {
-	return fmt.Sprintf("quota=%d day=%d minute=%d recipients=%d message=%d recipients_minute=%d recipients_day=%d multi_user=%t application=%t notices=%t",
-		t.QuotaBytes, t.MaxPerDay, t.MaxPerMinute, t.MaxRecipients, t.MaxMessage, t.RecipientsPerMinute, t.RecipientsPerDay, t.MultiUser, t.Application, t.Notices)
+	return fmt.Sprintf("%s multi_user=%t application=%t notices=%t", numbers(t.Figures), t.MultiUser, t.Application, t.Notices)
 }

@@ -19,7 +19,7 @@ func (d *Directory) DeleteUser(ctx context.Context, login string) error {
 	const op = "directory.DeleteUser"
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.present(ctx, login)
+	u, err := d.mayUser(ctx, ChangeUser, login)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -76,18 +76,22 @@ func (d *Directory) holdsNothing(ctx context.Context, login string) error {
 }
 
 // User returns a user by his login, as he is in the store. NotFound where there
-// is none, or no more.
+// is none, or no more, or who acts does not look after him.
 func (d *Directory) User(ctx context.Context, login string) (storage.User, error) {
-	u, err := d.present(ctx, login)
+	u, err := d.mayUser(ctx, SeeUsers, login)
 	return u, fault.Wrap("directory.User", err)
 }
 
-// ListUsers calls fn for every user by login, but for deleted ones. An error of
-// fn ends the listing and is returned.
+// ListUsers calls fn by login for every user whom who acts looks after, but for
+// deleted ones. An error of fn ends the listing and is returned.
 func (d *Directory) ListUsers(ctx context.Context, fn func(storage.User) error) error {
-	return fault.Wrap("directory.ListUsers", d.st.Users(ctx, func(u storage.User) error {
-		if !u.Deleted.IsZero() {
-			return nil
+	const op = "directory.ListUsers"
+	if err := d.May(ctx, SeeUsers); err != nil {
+		return fault.Wrap(op, err)
+	}
+	return fault.Wrap(op, d.st.Users(ctx, func(u storage.User) error {
+		if own, err := d.ownUser(ctx, u); err != nil || !own || !u.Deleted.IsZero() {
+			return err
 		}
 		return fn(u)
 	}))
@@ -97,7 +101,10 @@ func (d *Directory) ListUsers(ctx context.Context, fn func(storage.User) error) 
 // NotFound without the mailbox.
 func (d *Directory) UsersOf(ctx context.Context, address string) ([]storage.Grant, error) {
 	const op = "directory.UsersOf"
-	m, err := d.Mailbox(ctx, address)
+	m, err := d.MayMailbox(ctx, SeeMailbox, address)
+	if err == nil {
+		err = d.May(ctx, SeeUsers)
+	}
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}

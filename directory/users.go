@@ -5,6 +5,7 @@ package directory
 import (
 	"context"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"pecd/fault"
@@ -20,6 +21,13 @@ type NewUser struct {
 	// Exactly one of them is set.
 	Password string
 	Hash     string
+	// NoPassword leaves him without one, and with nothing to log in by, until one is
+	// set: neither of the two is given then.
+	NoPassword bool
+	// Body is the body that looks after him, "" for the provider alone. It is that of
+	// who adds him where that is a body's administrator, and that of the domain for a
+	// user made with his mailbox.
+	Body string
 }
 
 // minPassword is the least number of characters of a new password.
@@ -28,12 +36,23 @@ const minPassword = 8
 // CreateUser adds a user without any grant. Exists if the login is taken.
 func (d *Directory) CreateUser(ctx context.Context, n NewUser) error {
 	const op = "directory.CreateUser"
+	if err := d.May(ctx, AddUsers); err != nil {
+		return fault.Wrap(op, err)
+	}
 	n, err := d.derived(ctx, n)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
+	if actor := ActorOf(ctx); actor.Role == RoleCustomer {
+		n.Body = actor.Customer
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
+	if n.Body != "" {
+		if _, err := d.body(ctx, n.Body); err != nil {
+			return fault.Wrap(op, err)
+		}
+	}
 	u, err := d.newUser(ctx, n)
 	if err != nil {
 		return fault.Wrap(op, err)
@@ -99,6 +118,9 @@ func (d *Directory) newUser(ctx context.Context, n NewUser) (storage.User, error
 	if !ok {
 		return storage.User{}, fault.Say(op, fault.Invalid, "nome utente non valido / malformed login")
 	}
+	if err := checkName(n.Name); err != nil {
+		return storage.User{}, err
+	}
 	_, err := d.st.User(ctx, login)
 	switch {
 	case err == nil:
@@ -106,14 +128,41 @@ func (d *Directory) newUser(ctx context.Context, n NewUser) (storage.User, error
 	case !fault.Is(err, fault.NotFound):
 		return storage.User{}, err
 	}
-	u := storage.User{Login: login, Name: n.Name, Hash: n.Hash, Created: d.clk.Now().UTC()}
-	if n.Hash == "" || n.Password != "" {
+	u := storage.User{Login: login, Name: n.Name, Hash: n.Hash, Customer: n.Body, Created: d.clk.Now().UTC()}
+	if err := d.mayName(ctx, u); err != nil {
+		return storage.User{}, err
+	}
+	if n.NoPassword && n.Hash == "" && n.Password == "" {
+		return u, nil
+	}
+	if n.Hash == "" || n.Password != "" || n.NoPassword {
 		return storage.User{}, fault.Say(op, fault.Invalid, "serve una password / a password is needed")
 	}
 	if _, err := parsePHC(n.Hash); err != nil {
 		return storage.User{}, fault.New(op, fault.Invalid, err)
 	}
 	return u, nil
+}
+
+// mayName keeps a body's administrator from taking a login that is an address of
+// somebody else's domain here.
+func (d *Directory) mayName(ctx context.Context, u storage.User) error {
+	own, err := d.ownUser(ctx, u)
+	if err == nil && !own {
+		return fault.Say("directory.mayName", fault.Denied, "il dominio del nome utente non è di questo ente / the login's domain is not of this body")
+	}
+	return err
+}
+
+// maxName is how many characters the name of a user, a holder or a body may have.
+const maxName = 200
+
+// checkName keeps names of people and bodies short and on one line.
+func checkName(name string) error {
+	if utf8.RuneCountInString(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return fault.Say("directory.checkName", fault.Invalid, "nome non valido: al massimo 200 caratteri su una riga / malformed name: 200 characters on one line at most")
+	}
+	return nil
 }
 
 func (d *Directory) newHash(ctx context.Context, password string) (string, error) {
@@ -130,6 +179,9 @@ func (d *Directory) newHash(ctx context.Context, password string) (string, error
 // verifications of the old one end with it.
 func (d *Directory) SetPassword(ctx context.Context, login, password string) error {
 	const op = "directory.SetPassword"
+	if _, err := d.mayUser(ctx, ChangeUser, login); err != nil {
+		return fault.Wrap(op, err)
+	}
 	hash, err := d.newHash(ctx, password)
 	if err != nil {
 		return fault.Wrap(op, err)
@@ -151,12 +203,12 @@ func (d *Directory) SetUserDisabled(ctx context.Context, login string, disabled 
 	}))
 }
 
-// changeUser lets edit alter a user; the event that edit returns is recorded, if
+// changeUser lets edit alter a user with whom who acts may do that; the event that edit returns is recorded, if
 // anything changed.
 func (d *Directory) changeUser(ctx context.Context, login string, edit func(*storage.User) ledger.Kind) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.present(ctx, login)
+	u, err := d.mayUser(ctx, ChangeUser, login)
 	if err != nil {
 		return err
 	}
@@ -185,11 +237,11 @@ func (d *Directory) Grant(ctx context.Context, login, address string, p storage.
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.present(ctx, login)
+	m, err := d.MayMailbox(ctx, GrantMailbox, address)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	m, err := d.Mailbox(ctx, address)
+	u, err := d.grantee(ctx, login, m.ID, p)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -213,6 +265,22 @@ func (d *Directory) Grant(ctx context.Context, login, address string, p storage.
 	))
 	d.grants.drop(u.Login)
 	return fault.Wrap(op, err)
+}
+
+// grantee is the user of a login for a grant. A body's administrator gives
+// permissions to those whom he looks after, and may take them from everybody.
+func (d *Directory) grantee(ctx context.Context, login string, m storage.MailboxID, p storage.Permission) (storage.User, error) {
+	u, err := d.present(ctx, login)
+	if err != nil {
+		return storage.User{}, err
+	}
+	if own, err := d.ownUser(ctx, u); err != nil || own {
+		return u, err
+	}
+	if had, err := d.permission(ctx, u.Login, m); err != nil || had != 0 && p == 0 {
+		return u, err
+	}
+	return storage.User{}, fault.Say("directory.grantee", fault.NotFound, unknownUser)
 }
 
 // permission reads what a user may do with a mailbox now.

@@ -43,10 +43,24 @@ func (i *Incoming) ordinary(ctx context.Context, m *arrived, reason, english str
 		case box.State != storage.MailboxActive:
 			return "", i.turnAway(ctx, m, box.Address, fault.Say(op, fault.Disabled, "casella non attiva: "+r+" / mailbox disabled"))
 		case !box.Ordinary:
-			return "", i.turnAway(ctx, m, box.Address, fault.Say(op, fault.Denied, "la casella "+r+" accetta solo posta certificata / certified mail only"))
+			return "", i.turnAway(ctx, m, box.Address, certifiedOnly(r, box.Redirect))
 		}
 	}
 	return i.anomaly(ctx, m, boxes, reason, english, ledger.OrdinaryReceived)
+}
+
+// certifiedOnly refuses ordinary mail to a closed mailbox, at the end of DATA: at
+// RCPT nobody knows yet whether a certified message follows (ADR 0024). Where the
+// mailbox names another address it is told in words, with 550: 551 would let a
+// server turn certified mail away, too (RFC 5321 §3.4).
+func certifiedOnly(recipient, redirect string) *fault.Error {
+	text := "la casella " + recipient + " accetta solo posta certificata"
+	if redirect == "" {
+		text += " / certified mail only"
+	} else {
+		text += ": scrivere a " + redirect + " / certified mail only: write to " + redirect
+	}
+	return fault.Say("pipeline.certifiedOnly", fault.Denied, text)
 }
 
 // anomaly delivers a message in an anomaly envelope to mailboxes that take it,

@@ -24,6 +24,7 @@ func TestRFC6109_2_3_OrdinaryRefused(t *testing.T) {
 	infected := replace("X-Trasporto: posta-certificata\r\n", "X-Trasporto: altro\r\n")(infectedEnvelope(t, w, bruno))
 	core := w.at(bruno).core
 	real := core.Store
+	check(t, w.at(bruno).users.CloseToOrdinary(context.Background(), "anna@beta.example", "anna@altrove.example"))
 	store := &failingStore{Store: real}
 	core.Store = store
 	for _, c := range []struct {
@@ -38,6 +39,7 @@ func TestRFC6109_2_3_OrdinaryRefused(t *testing.T) {
 	}{
 		{name: "unknown mailbox", to: []string{bruno, "nessuno@beta.example"}, raw: ordinary, kind: fault.NotFound, detail: "indirizzo non valido: nessuno@beta.example"},
 		{name: "closed to ordinary mail", to: []string{"chiusa@beta.example"}, raw: ordinary, kind: fault.Denied, detail: "solo posta certificata", mailbox: "chiusa@beta.example"},
+		{name: "closed, with another address", to: []string{bruno, "anna@beta.example"}, raw: ordinary, kind: fault.Denied, detail: "la casella anna@beta.example accetta solo posta certificata: scrivere a anna@altrove.example / ", mailbox: "anna@beta.example"},
 		{name: "inactive", to: []string{bruno, "spenta@beta.example"}, raw: ordinary, kind: fault.Disabled, detail: "non attiva", mailbox: "spenta@beta.example"},
 		{name: "NUL", to: []string{bruno}, raw: ordinary + "\x00\r\n", kind: fault.Invalid, detail: "NUL"},
 		{name: "a loop", to: []string{bruno}, raw: strings.Repeat("Received: by x\r\n", 60) + ordinary, kind: fault.Invalid, detail: "troppi passaggi"},

@@ -59,6 +59,23 @@ type Customer struct {
 	Created time.Time
 }
 
+// Ceiling is how many mailboxes of a tier a body may have (S4-055), closed ones
+// and the provider's service mailboxes not counted.
+type Ceiling struct {
+	Customer  string // Customer.Code
+	Tier      string // Tier.Code
+	Mailboxes int64
+}
+
+// MailboxCount is how many mailboxes of a kind there are, without the provider's
+// service mailboxes.
+type MailboxCount struct {
+	Domain, Tier string
+	State        MailboxState
+	Mailboxes    int64
+	Used         int64 // bytes that they hold together
+}
+
 // DomainState says whether a domain is certified.
 type DomainState string
 
@@ -107,6 +124,7 @@ type Mailbox struct {
 	FileReceipts bool // receipts go into a folder for the year of their message
 
 	Raised   Figures   // above the tier's (D1), 0: the tier's
+	StateBy  string    // the role of who set State, "" for the provider
 	Redirect string    // where senders of refused ordinary mail are referred to (S4-037), "" for nowhere
 	Block    SendBlock // of sending
 
@@ -127,7 +145,8 @@ func (b SendBlock) On() bool { return !b.Since.IsZero() }
 type User struct {
 	Login    string // lower case
 	Name     string
-	Hash     string // PHC string of argon2id
+	Hash     string // PHC string of argon2id; "" for none, nobody logs in by a password
+	Customer string // Customer.Code of the body that looks after him, "" for the provider
 	Disabled bool
 	Created  time.Time
 	Deleted  time.Time // zero: not. The row stays: a login is never given out again
@@ -189,6 +208,10 @@ type Accounts interface {
 	Domains(ctx context.Context) ([]Domain, error)
 	// Customers lists the public bodies by code.
 	Customers(ctx context.Context) ([]Customer, error)
+	// Ceilings lists those of a body by tier; none: it has no bounds.
+	Ceilings(ctx context.Context, customer string) ([]Ceiling, error)
+	// CountMailboxes counts by domain, tier and state.
+	CountMailboxes(ctx context.Context) ([]MailboxCount, error)
 	Mailbox(ctx context.Context, address string) (Mailbox, error)
 	MailboxByID(ctx context.Context, id MailboxID) (Mailbox, error)
 	// Mailboxes calls fn for every mailbox of a domain ("" for all) by address.
@@ -214,6 +237,10 @@ type PutTier struct{ Tier Tier }
 
 // PutCustomer creates or replaces a public body.
 type PutCustomer struct{ Customer Customer }
+
+// PutCeiling sets how many mailboxes of a tier a body may have; below 0 removes the
+// bound. NotFound without the body.
+type PutCeiling struct{ Ceiling Ceiling }
 
 // PutDomain creates or replaces a domain.
 type PutDomain struct{ Domain Domain }
@@ -262,6 +289,7 @@ type CreateFolderIn struct {
 func (*PutTier) op()        {}
 func (*PutDomain) op()      {}
 func (*PutCustomer) op()    {}
+func (*PutCeiling) op()     {}
 func (*PutMailbox) op()     {}
 func (*PutUser) op()        {}
 func (*PutGrant) op()       {}

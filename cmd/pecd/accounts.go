@@ -14,63 +14,25 @@ import (
 	"text/tabwriter"
 
 	"pecd/directory"
-	"pecd/storage"
 )
 
-type domainCmd struct {
-	Add  domainAddCmd  `cmd:"" help:"Add a certified domain."`
-	List domainListCmd `cmd:"" help:"List the domains."`
-	DNS  domainDNSCmd  `cmd:"" name:"dns" help:"Print the DNS records a domain needs, as lines of a zone file."`
-}
-
-type domainAddCmd struct {
-	nodeFlag
-	Name string `arg:"" help:"Domain name."`
-}
-
-// Run adds the domain.
-func (c *domainAddCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "domain add", c, openStore)
-}
-
-func (c *domainAddCmd) do(ctx context.Context, k call) error {
-	return k.node.users.CreateDomain(ctx, c.Name, storage.DomainCertified)
-}
-
-type domainListCmd struct {
-	nodeFlag
-	JSON bool `help:"Print JSON."`
-}
-
-// Run lists the domains.
-func (c *domainListCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "domain list", c, openStore)
-}
-
-func (c *domainListCmd) do(ctx context.Context, k call) error {
-	all, err := k.node.store.Domains(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return json.NewEncoder(k.out).Encode(all)
-	}
-	for _, d := range all {
-		if _, err := fmt.Fprintf(k.out, "%s\t%s\n", d.Name, d.State); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 type mailboxCmd struct {
-	Add      mailboxAddCmd      `cmd:"" help:"Create a mailbox and its user."`
-	List     mailboxListCmd     `cmd:"" help:"List mailboxes."`
-	State    mailboxStateCmd    `cmd:"" help:"Activate, block or deactivate a mailbox."`
-	Ordinary mailboxOrdinaryCmd `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
-	Set      mailboxSetCmd      `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
-	Limits   mailboxLimitsCmd   `cmd:"" help:"What of its send limits a mailbox has used up. / Limiti di invio di una casella."`
-	Users    mailboxUsersCmd    `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
+	Add       mailboxAddCmd       `cmd:"" help:"Create a mailbox and its user."`
+	List      mailboxListCmd      `cmd:"" help:"List mailboxes."`
+	State     mailboxStateCmd     `cmd:"" help:"Activate, block or deactivate a mailbox."`
+	Ordinary  mailboxOrdinaryCmd  `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
+	Set       mailboxSetCmd       `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
+	Limits    mailboxLimitsCmd    `cmd:"" help:"What of its send limits a mailbox has used up. / Limiti di invio di una casella."`
+	Users     mailboxUsersCmd     `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
+	Add       mailboxAddCmd       `cmd:"" help:"Create a mailbox and its user."`
+	List      mailboxListCmd      `cmd:"" help:"List mailboxes."`
+	Show      mailboxShowCmd      `cmd:"" help:"Everything about a mailbox. / Tutto su una casella."`
+	State     mailboxStateCmd     `cmd:"" help:"Activate, block, deactivate or close a mailbox. / Stato di una casella."`
+	Ordinary  mailboxOrdinaryCmd  `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
+	Transform mailboxTransformCmd `cmd:"" help:"Give a mailbox another tier (S4-057). / Trasforma una casella in un'altra tipologia."`
+	Raise     mailboxRaiseCmd     `cmd:"" help:"Raise figures of one mailbox above its tier's. / Alza i limiti di una casella."`
+	Set       mailboxSetCmd       `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
+	Users     mailboxUsersCmd     `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
 }
 
 type mailboxAddCmd struct {
@@ -108,60 +70,6 @@ func readPassword() (string, error) {
 		return "", errors.New("password: one line on standard input, please")
 	}
 	return s, nil
-}
-
-type mailboxListCmd struct {
-	nodeFlag
-	Domain string `arg:"" optional:"" help:"Only this domain."`
-	JSON   bool   `help:"Print JSON."`
-}
-
-// Run lists the mailboxes.
-func (c *mailboxListCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "mailbox list", c, openStore)
-}
-
-func (c *mailboxListCmd) do(ctx context.Context, k call) error {
-	w := tabwriter.NewWriter(k.out, 0, 8, 2, ' ', 0)
-	enc := json.NewEncoder(k.out)
-	err := k.node.store.Mailboxes(ctx, strings.ToLower(c.Domain), func(m storage.Mailbox) error {
-		if c.JSON {
-			return enc.Encode(m)
-		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", m.Address, m.Tier, m.State, m.Messages, m.Used)
-		return err
-	})
-	return errors.Join(err, w.Flush())
-}
-
-type mailboxStateCmd struct {
-	nodeFlag
-	Address string `arg:"" help:"Address."`
-	State   string `arg:"" enum:"active,blocked,deactivated" help:"active, blocked or deactivated."`
-}
-
-// Run changes the state.
-func (c *mailboxStateCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "mailbox state", c, openStore)
-}
-
-func (c *mailboxStateCmd) do(ctx context.Context, k call) error {
-	return k.node.users.SetMailboxState(ctx, c.Address, storage.MailboxState(c.State))
-}
-
-type mailboxOrdinaryCmd struct {
-	nodeFlag
-	Address string `arg:"" help:"Address."`
-	Mail    string `arg:"" enum:"open,closed" help:"open or closed."`
-}
-
-// Run opens or closes the mailbox to ordinary mail.
-func (c *mailboxOrdinaryCmd) Run(e *env) error {
-	return c.perform(e, e.stdout, "mailbox ordinary", c, openStore)
-}
-
-func (c *mailboxOrdinaryCmd) do(ctx context.Context, k call) error {
-	return k.node.users.SetOrdinary(ctx, c.Address, c.Mail == "open")
 }
 
 type mailboxSetCmd struct {

@@ -47,6 +47,8 @@ type cli struct {
 	Filter     filterCmd     `cmd:"" help:"Filters of mailboxes (Sieve). / Filtri delle caselle."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
 	Token      tokenCmd      `cmd:"" help:"Tokens of the HTTP interface. / Token dell'interfaccia HTTP."`
+	Body       bodyCmd       `cmd:"" help:"Public bodies. / Enti."`
+	Tier       tierCmd       `cmd:"" help:"Tiers and their figures. / Tipologie di casella."`
 	Config     configCmd     `cmd:"" help:"Configuration. / Configurazione."`
 }
 

@@ -63,6 +63,43 @@ func (s *Store) Domains(ctx context.Context) ([]storage.Domain, error) {
 	return ds, failed("sqlite.Domains", err)
 }
 
+func putCeiling(op *storage.PutCeiling) (change, error) {
+	c := op.Ceiling
+	if c.Customer == "" || c.Tier == "" {
+		return nil, invalid("sqlite.PutCeiling", "ceiling without body or tier")
+	}
+	return func(r *run) error {
+		if c.Mailboxes < 0 {
+			_, err := r.exec("DELETE FROM ceilings WHERE customer = ? AND tier = ?", c.Customer, c.Tier)
+			return err
+		}
+		n, err := r.affected("INSERT OR REPLACE INTO ceilings (customer, tier, mailboxes) SELECT code, ?2, ?3 FROM customers WHERE code = ?1",
+			c.Customer, c.Tier, c.Mailboxes)
+		if err == nil && n == 0 {
+			return absent("sqlite.PutCeiling", "body %q", c.Customer)
+		}
+		return err
+	}, nil
+}
+
+// Ceilings implements storage.Accounts.
+func (s *Store) Ceilings(ctx context.Context, customer string) ([]storage.Ceiling, error) {
+	cs, err := all(ctx, s.read, func(row scanner) (c storage.Ceiling, err error) {
+		err = row.Scan(&c.Customer, &c.Tier, &c.Mailboxes)
+		return c, err
+	}, "SELECT customer, tier, mailboxes FROM ceilings WHERE customer = ? ORDER BY tier", customer)
+	return cs, failed("sqlite.Ceilings", err)
+}
+
+// CountMailboxes implements storage.Accounts.
+func (s *Store) CountMailboxes(ctx context.Context) ([]storage.MailboxCount, error) {
+	cs, err := all(ctx, s.read, func(row scanner) (c storage.MailboxCount, err error) {
+		err = row.Scan(&c.Domain, &c.Tier, &c.State, &c.Mailboxes, &c.Used)
+		return c, err
+	}, "SELECT domain, tier, state, count(*), sum(used) FROM mailboxes WHERE NOT service GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")
+	return cs, failed("sqlite.CountMailboxes", err)
+}
+
 func putCustomer(op *storage.PutCustomer) (change, error) {
 	c := op.Customer
 	if c.Code == "" {
@@ -127,7 +164,7 @@ func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, erro
 	}
 	var id storage.MailboxID
 	err := r.row(`INSERT INTO mailboxes (address, domain, created, `+mailboxAttributes+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
 		append([]any{m.Address, m.Domain, created}, attributesOf(m)...)...).Scan(&id)
 	if noRows(err) {
 		return 0, fault.New(op, fault.Exists, fmt.Errorf("address %s is or was in use", m.Address))
@@ -138,7 +175,7 @@ func (r *run) makeMailbox(op string, m storage.Mailbox) (storage.MailboxID, erro
 // replaceMailbox sets the attributes of a mailbox. Its address stays: what is
 // on record under it belongs to it.
 func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
-	n, err := r.affected(`UPDATE mailboxes SET (`+mailboxAttributes+`) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?),
+	n, err := r.affected(`UPDATE mailboxes SET (`+mailboxAttributes+`) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?),
 		created = coalesce(nullif(?, 0), created) WHERE id = ? AND address = ?`,
 		append(attributesOf(m), nanos(m.Created), m.ID, m.Address)...)
 	if err == nil && n > 0 && !m.PersonalSeen {
@@ -159,12 +196,12 @@ func (r *run) replaceMailbox(op string, m storage.Mailbox) error {
 }
 
 // mailboxAttributes are the columns that PutMailbox sets, attributesOf their values.
-const mailboxAttributes = "tier, state, holder, ordinary, service, personal_seen, file_sent, file_receipts, redirect, block_since, block_by, block_reason, " +
+const mailboxAttributes = "tier, state, state_by, holder, ordinary, service, personal_seen, file_sent, file_receipts, redirect, block_since, block_by, block_reason, " +
 	"raised_quota, raised_per_day, raised_per_minute, raised_recipients, raised_message, raised_recipients_per_minute, raised_recipients_per_day"
 
 func attributesOf(m storage.Mailbox) []any {
 	return []any{
-		m.Tier, string(m.State), m.Holder, m.Ordinary, m.Service, m.PersonalSeen, m.FileSent, m.FileReceipts,
+		m.Tier, string(m.State), m.StateBy, m.Holder, m.Ordinary, m.Service, m.PersonalSeen, m.FileSent, m.FileReceipts,
 		m.Redirect, nanos(m.Block.Since), m.Block.By, m.Block.Reason,
 		m.Raised.QuotaBytes, m.Raised.MaxPerDay, m.Raised.MaxPerMinute, m.Raised.MaxRecipients, m.Raised.MaxMessage,
 		m.Raised.RecipientsPerMinute, m.Raised.RecipientsPerDay,
@@ -177,6 +214,8 @@ func scanMailbox(row scanner) (m storage.Mailbox, err error) {
 	var created, blocked int64
 	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages, &m.Told,
 		&m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service, &m.PersonalSeen, &m.FileSent, &m.FileReceipts,
+	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages,
+		&m.Tier, &m.State, &m.StateBy, &m.Holder, &m.Ordinary, &m.Service, &m.PersonalSeen, &m.FileSent, &m.FileReceipts,
 		&m.Redirect, &blocked, &m.Block.By, &m.Block.Reason,
 		&m.Raised.QuotaBytes, &m.Raised.MaxPerDay, &m.Raised.MaxPerMinute, &m.Raised.MaxRecipients, &m.Raised.MaxMessage,
 		&m.Raised.RecipientsPerMinute, &m.Raised.RecipientsPerDay)

@@ -199,6 +199,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return putProtection(op)
 	case *storage.PutCustomer:
 		return putCustomer(op)
+	case *storage.PutCeiling:
+		return putCeiling(op)
 	case *storage.PutDomain:
 		return putDomain(op)
 	case *storage.PutMailbox:

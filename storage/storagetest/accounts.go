@@ -29,6 +29,14 @@ func testAccounts(e *env) {
 	equal(e, "customers", fmt.Sprintf("%+v", must(e.Customers(e.ctx))(e)),
 		fmt.Sprintf("%+v", []storage.Customer{{Code: "a_x", Name: "Altro", Created: at}, c}))
 
+	e.ok(&storage.PutCeiling{Ceiling: storage.Ceiling{Customer: c.Code, Tier: "standard", Mailboxes: 40}},
+		&storage.PutCeiling{Ceiling: storage.Ceiling{Customer: c.Code, Tier: "large", Mailboxes: 0}},
+		&storage.PutCeiling{Ceiling: storage.Ceiling{Customer: "a_x", Tier: "large", Mailboxes: 1}})
+	e.ok(&storage.PutCeiling{Ceiling: storage.Ceiling{Customer: c.Code, Tier: "standard", Mailboxes: 41}})
+	equal(e, "ceilings", fmt.Sprint(must(e.Ceilings(e.ctx, c.Code))(e)), "[{c_x large 0} {c_x standard 41}]")
+	e.ok(&storage.PutCeiling{Ceiling: storage.Ceiling{Customer: c.Code, Tier: "large", Mailboxes: -1}})
+	equal(e, "ceiling removed", fmt.Sprint(must(e.Ceilings(e.ctx, c.Code))(e)), "[{c_x standard 41}]")
+
 	d := storage.Domain{Name: "x.it", State: storage.DomainPending, Created: at}
 	e.ok(&storage.PutDomain{Domain: d})
 	d.State, d.Customer = storage.DomainCertified, c.Code
@@ -36,11 +44,11 @@ func testAccounts(e *env) {
 	equal(e, "domains", fmt.Sprintf("%+v", must(e.Domains(e.ctx))(e)), fmt.Sprintf("%+v", []storage.Domain{d}))
 
 	m := storage.Mailbox{Address: "Mario.Rossi@x.it", Domain: "x.it", Tier: "standard", State: storage.MailboxActive,
-		Holder: "Mario Rossi", Ordinary: true, Created: at, Redirect: "ufficio@altrove.it",
+		Holder: "Mario Rossi", Ordinary: true, Created: at, StateBy: "customer", Redirect: "ufficio@altrove.it",
 		Raised: storage.Figures{QuotaBytes: 1, MaxPerDay: 2, MaxPerMinute: 3, MaxRecipients: 4, MaxMessage: 5, RecipientsPerMinute: 6, RecipientsPerDay: 7},
 		Block:  storage.SendBlock{Since: at, By: "root", Reason: "perché sì"}}
 	put := &storage.PutMailbox{Mailbox: m}
-	u := storage.User{Login: "Mario", Name: "Mario", Hash: "$argon2id$x", Created: at}
+	u := storage.User{Login: "Mario", Name: "Mario", Hash: "$argon2id$x", Customer: c.Code, Created: at}
 	e.ok(put, &storage.PutUser{User: u},
 		&storage.PutGrant{Login: "MARIO", New: put, Permission: storage.MayAll},
 		&storage.CreateFolderIn{New: put, Name: "Bozze/x", SpecialUse: `\Drafts`, Subscribed: true})
@@ -58,7 +66,10 @@ func testAccounts(e *env) {
 		fmt.Sprint([]storage.Grant{{Login: "mario", Mailbox: m.ID, Address: m.Address, Permission: storage.MayAll}}))
 
 	e.put(e.named(m.ID, "INBOX"), "12345")
-	m.State, m.Tier, m.Holder, m.Ordinary, m.Service = storage.MailboxClosed, "large", "", false, true
+	e.ok(&storage.PutMailbox{Mailbox: storage.Mailbox{Address: "servizio@x.it", Tier: "standard", Service: true}},
+		&storage.PutMailbox{Mailbox: storage.Mailbox{Address: "b@x.it", Tier: "standard", State: storage.MailboxActive}})
+	equal(e, "counted", fmt.Sprint(must(e.CountMailboxes(e.ctx))(e)), "[{x.it standard active 2 5}]")
+	m.State, m.StateBy, m.Tier, m.Holder, m.Ordinary, m.Service = storage.MailboxClosed, "", "large", "", false, true
 	m.PersonalSeen, m.FileSent, m.FileReceipts = true, true, true
 	m.Used, m.Messages = 999, 999
 	e.ok(&storage.PutMailbox{Mailbox: m})
@@ -99,6 +110,9 @@ func testAccountsRefused(e *env) {
 	e.fails(fault.Invalid, &storage.PutUser{})
 	e.fails(fault.Invalid, &storage.PutDomain{})
 	e.fails(fault.Invalid, &storage.PutTier{})
+	e.fails(fault.Invalid, &storage.PutCustomer{})
+	e.fails(fault.Invalid, &storage.PutCeiling{Ceiling: storage.Ceiling{Customer: "x"}})
+	e.fails(fault.NotFound, &storage.PutCeiling{Ceiling: storage.Ceiling{Customer: "x", Tier: "y", Mailboxes: 1}})
 	e.fails(fault.NotFound, &storage.PutGrant{Login: "nobody", Mailbox: in.Mailbox, Permission: storage.MayAll})
 	e.ok(&storage.PutUser{User: storage.User{Login: "u"}})
 	e.fails(fault.NotFound, &storage.PutGrant{Login: "u", Mailbox: in.Mailbox + 99, Permission: storage.MayAll})
