@@ -162,7 +162,7 @@ func (h *Handler) discovery(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	status, answer := http.StatusOK, any(discovery{"AutodiscoverV1", h.Site.web(pathAutodiscover)})
+	status, answer := http.StatusOK, any(discovery{"AutodiscoverV1", h.Site.Web(pathAutodiscover)})
 	if !strings.EqualFold(protocol, "AutodiscoverV1") {
 		status, answer = http.StatusBadRequest, discoveryError{"InvalidProtocol", "The given protocol value is invalid. Supported values are 'AutodiscoverV1'."}
 	}
@@ -280,7 +280,7 @@ func (s Site) Redirect(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	to := s.web(path)
+	to := s.Web(path)
 	if len(q) > 0 {
 		to += "?" + q.Encode()
 	}

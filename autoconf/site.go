@@ -34,8 +34,8 @@ type Site struct {
 	MX                                          string   // host name that takes mail for the domains, on port 25
 }
 
-// web is the HTTPS address of a path of ours.
-func (s Site) web(path string) string {
+// Web is the HTTPS address of a path of ours.
+func (s Site) Web(path string) string {
 	host := s.HTTPS.Host
 	if s.HTTPS.Port != 443 {
 		host = net.JoinHostPort(host, strconv.Itoa(s.HTTPS.Port))

@@ -216,6 +216,8 @@ type Accounts interface {
 	MailboxByID(ctx context.Context, id MailboxID) (Mailbox, error)
 	// Mailboxes calls fn for every mailbox of a domain ("" for all) by address.
 	Mailboxes(ctx context.Context, domain string, fn func(Mailbox) error) error
+	// MailboxesAfter is Mailboxes for those whose address comes after one.
+	MailboxesAfter(ctx context.Context, domain, after string, fn func(Mailbox) error) error
 	User(ctx context.Context, login string) (User, error)
 	// Grants lists what a user may do, by address.
 	Grants(ctx context.Context, login string) ([]Grant, error)

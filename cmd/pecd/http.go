@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"pecd/api"
 	"pecd/metrics"
 )
 
@@ -33,16 +34,26 @@ func (n *node) publicHandler() http.Handler {
 	return mux
 }
 
-// secureHandler serves, over HTTPS, our own record of the index at its path and
-// the configuration of mail clients at theirs.
-func (n *node) secureHandler() http.Handler {
+// secureHandler serves, over HTTPS, our own record of the index at its path, the
+// interface for programs at its, and the configuration of mail clients.
+func (n *node) secureHandler(programs *api.Server) http.Handler {
 	clients := n.clientHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if n.publisher != nil && r.URL.Path == n.cfg.Publish.Path {
+		switch {
+		case n.publisher != nil && r.URL.Path == n.cfg.Publish.Path:
 			n.publisher.ServeHTTP(w, r)
-			return
+		case programs.Serves(r.URL.Path):
+			programs.ServeHTTP(w, r)
+		default:
+			clients.ServeHTTP(w, r)
 		}
-		clients.ServeHTTP(w, r)
+	})
+}
+
+// openAPI makes the interface for programs.
+func (n *node) openAPI(guesses api.Guesses) (*api.Server, error) {
+	return api.New(api.Config{
+		Directory: n.users, Store: n.store, Guesses: guesses, Clock: n.clock, Logger: n.log, Provider: n.cfg.Provider.Name, Site: n.site.Web(""),
 	})
 }
 

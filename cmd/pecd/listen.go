@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"time"
 
+	"pecd/api"
 	"pecd/autoconf"
 	"pecd/imap"
 	"pecd/pipeline"
@@ -41,6 +42,11 @@ func (n *node) listen() (out []listening, err error) {
 		}
 	}()
 	c := n.cfg
+	guesses := directory.NewGuesses(n.clock) // one count for whoever tries passwords, by whatever door
+	programs, err := n.openAPI(guesses)
+	if err != nil {
+		return nil, err
+	}
 	mail := smtp.ServerConfig{
 		Hostname: c.Hostname, TLS: n.tlsCert.config(), Clock: n.clock, Logger: n.log, MaxMessage: c.Limits.MessageBytes,
 		MaxRecipients: c.Limits.Recipients, MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP,
@@ -73,7 +79,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"pop3", c.Listen.POP3, false, false, func() server { return pop3.NewServer(drop) }},
 		{"pop3s", c.Listen.POP3S, true, false, func() server { return pop3.NewServer(drop) }},
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
-		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer() }},
+		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer(programs) }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
 		{"debug", c.Listen.Debug, false, true, func() server { return newHTTPServer(debugHandler()) }},
 	} {
@@ -121,10 +127,10 @@ func (n *node) openClients() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// newHTTPSServer serves over TLS the configuration of mail clients and our own
-// record of the index (RFC 6109 §4.5.6, §5.6).
-func (n *node) newHTTPSServer() *httpServer {
-	s := newHTTPServer(n.secureHandler())
+// newHTTPSServer serves over TLS the configuration of mail clients, the interface
+// for programs and our own record of the index (RFC 6109 §4.5.6, §5.6).
+func (n *node) newHTTPSServer(programs *api.Server) *httpServer {
+	s := newHTTPServer(n.secureHandler(programs))
 	s.TLSConfig = n.tlsCert.config()
 	if n.clients != nil {
 		s.TLSConfig.GetConfigForClient = n.askForCertificate(s.TLSConfig.Clone())

@@ -247,7 +247,13 @@ func (s *Store) mailbox(ctx context.Context, op, where string, key any) (storage
 
 // Mailboxes implements storage.Accounts.
 func (s *Store) Mailboxes(ctx context.Context, domain string, fn func(storage.Mailbox) error) error {
-	query, after := "SELECT "+mailboxColumns+" FROM mailboxes WHERE address > ? ORDER BY address LIMIT ?", ""
+	return s.MailboxesAfter(ctx, domain, "", fn)
+}
+
+// MailboxesAfter implements storage.Accounts.
+func (s *Store) MailboxesAfter(ctx context.Context, domain, after string, fn func(storage.Mailbox) error) error {
+	query := "SELECT " + mailboxColumns + " FROM mailboxes WHERE address > ? ORDER BY address LIMIT ?"
+	after = address(after)
 	var args []any
 	if domain != "" {
 		query = "SELECT " + mailboxColumns + " FROM mailboxes WHERE domain = ? AND address > ? ORDER BY address LIMIT ?"

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+// Package api is the HTTP interface for programs below /api/v1: the
+// administration by the provider and by public bodies, and what applications ask
+// of their mailbox. Its OpenAPI 3.1 document is made from the types of the
+// handlers. The page on which people set a new password is here, too.
+//
+// An operation is for the roles that roles.go lists, and what a role must not
+// see does not exist for it. Errors are problem details (RFC 9457), in Italian
+// and then in English.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"pecd/clock"
+	"pecd/directory"
+	"pecd/storage"
+)
+
+// Prefix is below which the interface is served.
+const Prefix = "/api/v1"
+
+// Bounds of a request.
+const (
+	maxBody     = 64 << 10 // octets
+	bodyTime    = 10 * time.Second
+	requestTime = 30 * time.Second
+)
+
+// Store is what is read beside the directory.
+type Store interface {
+	Customers(ctx context.Context) ([]storage.Customer, error)
+	Domains(ctx context.Context) ([]storage.Domain, error)
+	Tiers(ctx context.Context) ([]storage.Tier, error)
+	MailboxByID(ctx context.Context, id storage.MailboxID) (storage.Mailbox, error)
+	MailboxesAfter(ctx context.Context, domain, after string, fn func(storage.Mailbox) error) error
+	Grants(ctx context.Context, login string) ([]storage.Grant, error)
+	Transaction(ctx context.Context, id string, own bool) (storage.Transaction, error)
+	SentAs(ctx context.Context, sender, msgID string, limit int) ([]storage.Transaction, error)
+	Jobs(ctx context.Context, kind string, fn func(storage.Job) error) error
+}
+
+// Guesses bounds how fast one client may try secrets; *directory.Guesses is one.
+type Guesses interface {
+	Allowed(remote net.Addr) bool
+	Failed(remote net.Addr)
+}
+
+// Config is what a server works with.
+type Config struct {
+	Directory *directory.Directory
+	Store     Store
+	Guesses   Guesses
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	Provider  string // name, for people
+	// Site is where browsers reach this server, "https://host:port", for the links
+	// on which a password is set.
+	Site string
+}
+
+// Server serves the interface. It is an http.Handler.
+type Server struct {
+	Config
+	mux      *http.ServeMux
+	api      huma.API
+	spec     document
+	paces    *paces
+	changing sync.Mutex // a change with its precondition, on this node
+}
+
+// Serves reports whether a path is one of the interface's.
+func (s *Server) Serves(path string) bool {
+	return strings.HasPrefix(path, Prefix+"/") || path == recoveryPath
+}
+
+// New returns a server. The error is one of the program: a document that cannot
+// be written.
+func New(c Config) (*Server, error) {
+	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock)}
+	s.api = humago.NewWithPrefix(s.mux, Prefix, s.settings())
+	s.api.UseMiddleware(s.authenticate)
+	s.registerMe()
+	s.registerBodies()
+	s.registerMailboxes()
+	s.registerMailboxChanges()
+	s.registerMailboxUsers()
+	s.registerUsers()
+	s.registerPrograms()
+	s.registerTokens()
+	s.registerMessages()
+	s.registerRecovery()
+	return s, s.serveDocument()
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+
+	"pecd/directory"
+	"pecd/fault"
+	"pecd/storage"
+)
+
+type (
+	grantsOut struct{ Body page[Grant] }
+	// AddedUser is a user to be created on a mailbox.
+	AddedUser struct {
+		NewUser
+		Permissions []string `json:"permissions" nullable:"false" minItems:"1" maxItems:"5" enum:"read,write,send,client,settings"`
+	}
+	addIn struct {
+		addressIn
+		Body AddedUser
+	}
+	// CreatedUser is a user and, where he has no password yet, his link.
+	CreatedUser struct {
+		User User  `json:"user"`
+		Link *Link `json:"link,omitempty"`
+	}
+	createdUserOut struct{ Body CreatedUser }
+	grantIn        struct {
+		addressIn
+		Login string `path:"login" maxLength:"320"`
+		Body  struct {
+			Permissions []string `json:"permissions" nullable:"false" minItems:"1" maxItems:"5" enum:"read,write,send,client,settings"`
+		}
+	}
+	revokeIn struct {
+		addressIn
+		Login string `path:"login" maxLength:"320"`
+	}
+	grantOut struct{ Body Grant }
+)
+
+func (s *Server) registerMailboxUsers() {
+	const users = "/mailboxes/{address}/users"
+	register(s, operation{name: "list-mailbox-users", method: get, path: users, summary: "Chi usa la casella / Who uses the mailbox"}, s.listMailboxUsers)
+	register(s, operation{name: "add-mailbox-user", method: post, path: users, status: http.StatusCreated, summary: "Crea un utente sulla casella / Creates a user on the mailbox"}, s.addMailboxUser)
+	register(s, operation{name: "grant-mailbox", method: put, path: users + "/{login}", summary: "Stabilisce i permessi di un utente / Sets what a user may do"}, s.grantMailbox)
+	register(s, operation{name: "revoke-mailbox", method: remove, path: users + "/{login}", status: http.StatusNoContent, summary: "Toglie la casella a un utente / Takes the mailbox from a user"}, s.revokeMailbox)
+}
+
+func (s *Server) listMailboxUsers(ctx context.Context, in *struct {
+	addressIn
+	paging
+}) (*grantsOut, error) {
+	m, err := s.mailbox(ctx, in.Address)
+	if err != nil {
+		return nil, err
+	}
+	grants, err := s.Directory.UsersOf(ctx, m.Address)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]Grant, 0, len(grants))
+	for _, g := range grants {
+		views = append(views, viewOfGrant(g))
+	}
+	return &grantsOut{paged(views, func(g Grant) string { return g.Login }, in.paging)}, nil
+}
+
+// newUser is the directory's form of a user to be created. One without password
+// gets one that nobody knows, and is invited to choose his own. A body gives out
+// no addresses of others as logins.
+func (s *Server) newUser(ctx context.Context, u NewUser) (n *directory.NewUser, invited bool, err error) {
+	if strings.Contains(u.Login, "@") {
+		own, err := s.ownLogin(ctx, u.Login)
+		if err != nil {
+			return nil, false, err
+		}
+		if !own && callerOf(ctx).Role != storage.TokenProvider {
+			return nil, false, fault.Say("api.newUser", fault.Denied, "il nome utente è un indirizzo di altri / the login is an address of others")
+		}
+	}
+	n = &directory.NewUser{Login: u.Login, Name: u.Name, Password: u.Password}
+	if n.Password == "" {
+		var unknown [32]byte
+		rand.Read(unknown[:]) // never fails
+		n.Password, invited = hex.EncodeToString(unknown[:]), true
+	}
+	return n, invited, nil
+}
+
+// link makes the link by which a user sets his password.
+func (s *Server) link(ctx context.Context, login string) (*Link, error) {
+	secret, ends, err := s.Directory.BeginReset(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	return &Link{s.Site + recoveryPath + "?" + recoveryKey + "=" + secret, ends.Format(time.RFC3339)}, nil
+}
+
+func permission(words []string) (storage.Permission, error) {
+	return directory.ParsePermissions(strings.Join(words, ","))
+}
+
+func (s *Server) addMailboxUser(ctx context.Context, in *addIn) (*createdUserOut, error) {
+	m, err := s.mailbox(ctx, in.Address)
+	if err != nil {
+		return nil, err
+	}
+	p, err := permission(in.Body.Permissions)
+	if err != nil {
+		return nil, err
+	}
+	n, invited, err := s.newUser(ctx, in.Body.NewUser)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Directory.AddUser(ctx, *n, m.Address, p); err != nil {
+		return nil, err
+	}
+	u, err := s.Directory.User(ctx, n.Login)
+	if err != nil {
+		return nil, err
+	}
+	out := new(createdUserOut)
+	if out.Body.User, err = s.viewOfUser(ctx, u); err == nil && invited {
+		out.Body.Link, err = s.link(ctx, u.Login)
+	}
+	return out, err
+}
+
+func (s *Server) grantMailbox(ctx context.Context, in *grantIn) (*grantOut, error) {
+	m, err := s.mailbox(ctx, in.Address)
+	if err != nil {
+		return nil, err
+	}
+	u, _, err := s.user(ctx, in.Login)
+	if err != nil {
+		return nil, err
+	}
+	p, err := permission(in.Body.Permissions)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Directory.Grant(ctx, u.Login, m.Address, p)
+	return &grantOut{viewOfGrant(storage.Grant{Login: u.Login, Address: m.Address, Permission: p})}, err
+}
+
+func (s *Server) revokeMailbox(ctx context.Context, in *revokeIn) (*nothing, error) {
+	m, err := s.mailbox(ctx, in.Address)
+	if err != nil {
+		return nil, err
+	}
+	u, _, err := s.user(ctx, in.Login)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.Directory.Grant(ctx, u.Login, m.Address, 0)
+}

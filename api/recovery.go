@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"pecd/fault"
+)
+
+const (
+	recoveryPath = "/recupero"
+	recoveryKey  = "k"
+)
+
+// Recovery is a new password with what its user was sent.
+type Recovery struct {
+	Secret   string `json:"secret" writeOnly:"true" minLength:"1" maxLength:"200" doc:"Dal collegamento, o il codice / from the link, or the code"`
+	Login    string `json:"login,omitempty" maxLength:"320" doc:"Con un codice / with a code"`
+	Password string `json:"password" writeOnly:"true" minLength:"8" maxLength:"1024"`
+}
+
+func (s *Server) registerRecovery() {
+	register(s, operation{name: "confirm-recovery", method: post, path: "/recovery/confirm", status: http.StatusNoContent,
+		summary: "Imposta la nuova password con un collegamento o un codice / Sets the new password with a link or a code"},
+		func(ctx context.Context, in *struct{ Body Recovery }) (*nothing, error) {
+			return nil, s.recover(ctx, in.Body)
+		})
+	s.mux.HandleFunc("GET "+recoveryPath, s.showRecovery)
+	s.mux.HandleFunc("POST "+recoveryPath, s.postRecovery)
+}
+
+// recover sets a new password. What is refused counts as a guess of its client, so
+// that nobody tries codes of many users.
+func (s *Server) recover(ctx context.Context, r Recovery) error {
+	remote := addrOf(requestOf(ctx).remote)
+	if !s.Guesses.Allowed(remote) {
+		return fault.Say("api.recover", fault.TooMany, "troppi tentativi falliti, riprovare più tardi / too many failed attempts, try later")
+	}
+	_, err := s.Directory.Recover(ctx, r.Login, r.Secret, r.Password)
+	if fault.Is(err, fault.Denied) {
+		s.Guesses.Failed(remote)
+	}
+	return err
+}
