@@ -19,6 +19,7 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/fault"
+	"pecd/guesses"
 	"pecd/storage"
 )
 
@@ -131,7 +132,7 @@ func (s *Server) authenticate(c huma.Context, next func(huma.Context)) {
 		return
 	}
 	remote := addrOf(c.RemoteAddr())
-	if !s.Guesses.Allowed(remote) {
+	if !s.Guesses.Allowed(ctx, tryFrom(remote)) {
 		c.SetHeader("Retry-After", "60")
 		s.refuse(c, http.StatusTooManyRequests, "troppi tentativi falliti, riprovare più tardi / too many failed attempts, try later")
 		return
@@ -145,7 +146,7 @@ func (s *Server) authenticate(c huma.Context, next func(huma.Context)) {
 	by, err := s.callerWith(ctx, strings.TrimSpace(secret))
 	switch {
 	case fault.Is(err, fault.Denied):
-		s.Guesses.Failed(remote)
+		s.Guesses.Failed(ctx, tryFrom(remote), false)
 		c.SetHeader("WWW-Authenticate", `Bearer realm="pecd", error="invalid_token"`)
 		s.refuse(c, http.StatusUnauthorized, fault.CodesOf(err).Text)
 		return
@@ -230,4 +231,9 @@ func (p *paces) take(token int64) (wait time.Duration) {
 	}
 	p.full[token] = full.Add(paceEvery)
 	return 0
+}
+
+// tryFrom is a secret that is tried from remote, which counts for that client alone.
+func tryFrom(remote net.Addr) guesses.Try {
+	return guesses.Try{Protocol: "api", From: directory.ClientNetwork(remote)}
 }

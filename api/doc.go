@@ -13,7 +13,6 @@ package api
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 
 	"pecd/clock"
 	"pecd/directory"
+	"pecd/guesses"
 	"pecd/storage"
 )
 
@@ -50,10 +50,10 @@ type Store interface {
 	Jobs(ctx context.Context, kind string, fn func(storage.Job) error) error
 }
 
-// Guesses bounds how fast one client may try secrets; *directory.Guesses is one.
+// Guesses bounds how fast one client may try secrets; *guesses.Guard is one.
 type Guesses interface {
-	Allowed(remote net.Addr) bool
-	Failed(remote net.Addr)
+	Allowed(ctx context.Context, t guesses.Try) bool
+	Failed(ctx context.Context, t guesses.Try, exists bool)
 }
 
 // Config is what a server works with.

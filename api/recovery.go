@@ -35,12 +35,12 @@ func (s *Server) registerRecovery() {
 // that nobody tries codes of many users.
 func (s *Server) recover(ctx context.Context, r Recovery) error {
 	remote := addrOf(requestOf(ctx).remote)
-	if !s.Guesses.Allowed(remote) {
+	if !s.Guesses.Allowed(ctx, tryFrom(remote)) {
 		return fault.Say("api.recover", fault.TooMany, "troppi tentativi falliti, riprovare più tardi / too many failed attempts, try later")
 	}
 	_, err := s.Directory.Recover(ctx, r.Login, r.Secret, r.Password)
 	if fault.Is(err, fault.Denied) {
-		s.Guesses.Failed(remote)
+		s.Guesses.Failed(ctx, tryFrom(remote), false)
 	}
 	return err
 }

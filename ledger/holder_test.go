@@ -88,7 +88,7 @@ func TestForKinds_6_3(t *testing.T) {
 		ProtectionChanged, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
 		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		TokenCreated, TokenRevoked, RecoveryBegun,
-		UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, MailboxRaised, BodyChanged, BodyCeiling, DomainBody,
+		MailboxRaised, BodyChanged, BodyCeiling, DomainBody,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 		FilterChanged,
 	}

@@ -73,6 +73,14 @@ const (
 	GuessCleared   Kind = "guess.cleared" // Actor let it try at once
 )
 
+// The customers, and what they may have.
+const (
+	MailboxRaised Kind = "mailbox.raised" // figures above the tier's, before and after
+	BodyChanged   Kind = "body.changed"   // Detail is its code; its name before and after
+	BodyCeiling   Kind = "body.ceiling"   // Detail is its code and the tier; how many mailboxes before and after
+	DomainBody    Kind = "domain.body"    // the body that a domain belongs to
+)
+
 // Contacts of users outside certified mail, and what they are told. To is the kind
 // of the contact with the end of its number or its domain.
 const (
@@ -90,10 +98,6 @@ const (
 	TokenCreated  Kind = "token.created" // Program is its name, ProgramID its number, To what it is good for
 	TokenRevoked  Kind = "token.revoked"
 	RecoveryBegun Kind = "recovery.begun" // a link or code to set a new password was made; Detail says how
-	MailboxRaised Kind = "mailbox.raised" // figures above the tier's, before and after
-	BodyChanged   Kind = "body.changed"   // Detail is its code; its name before and after
-	BodyCeiling   Kind = "body.ceiling"   // Detail is its code and the tier; how many mailboxes before and after
-	DomainBody    Kind = "domain.body"    // the body that a domain belongs to
 )
 
 // What a user did with stored messages: UIDs of Folder in Mailbox.
@@ -144,7 +148,6 @@ func Kinds() []Kind {
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
 		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
-		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked,
 		MailboxRaised, BodyChanged, BodyCeiling, DomainBody,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,
 

@@ -19,19 +19,13 @@ import (
 type mailboxCmd struct {
 	Add       mailboxAddCmd       `cmd:"" help:"Create a mailbox and its user."`
 	List      mailboxListCmd      `cmd:"" help:"List mailboxes."`
-	State     mailboxStateCmd     `cmd:"" help:"Activate, block or deactivate a mailbox."`
-	Ordinary  mailboxOrdinaryCmd  `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
-	Set       mailboxSetCmd       `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
-	Limits    mailboxLimitsCmd    `cmd:"" help:"What of its send limits a mailbox has used up. / Limiti di invio di una casella."`
-	Users     mailboxUsersCmd     `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
-	Add       mailboxAddCmd       `cmd:"" help:"Create a mailbox and its user."`
-	List      mailboxListCmd      `cmd:"" help:"List mailboxes."`
 	Show      mailboxShowCmd      `cmd:"" help:"Everything about a mailbox. / Tutto su una casella."`
 	State     mailboxStateCmd     `cmd:"" help:"Activate, block, deactivate or close a mailbox. / Stato di una casella."`
 	Ordinary  mailboxOrdinaryCmd  `cmd:"" help:"Open or close a mailbox to ordinary mail (S4-037)."`
 	Transform mailboxTransformCmd `cmd:"" help:"Give a mailbox another tier (S4-057). / Trasforma una casella in un'altra tipologia."`
 	Raise     mailboxRaiseCmd     `cmd:"" help:"Raise figures of one mailbox above its tier's. / Alza i limiti di una casella."`
 	Set       mailboxSetCmd       `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
+	Limits    mailboxLimitsCmd    `cmd:"" help:"What of its send limits a mailbox has used up. / Limiti di invio di una casella."`
 	Users     mailboxUsersCmd     `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
 }
 

@@ -42,8 +42,7 @@ func (n *node) listen() (out []listening, err error) {
 		}
 	}()
 	c := n.cfg
-	guesses := directory.NewGuesses(n.clock) // one count for whoever tries passwords, by whatever door
-	programs, err := n.openAPI(guesses)
+	programs, err := n.openAPI()
 	if err != nil {
 		return nil, err
 	}

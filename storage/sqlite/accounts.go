@@ -213,8 +213,6 @@ const mailboxColumns = "id, address, domain, created, used, messages, EXISTS (SE
 func scanMailbox(row scanner) (m storage.Mailbox, err error) {
 	var created, blocked int64
 	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages, &m.Told,
-		&m.Tier, &m.State, &m.Holder, &m.Ordinary, &m.Service, &m.PersonalSeen, &m.FileSent, &m.FileReceipts,
-	err = row.Scan(&m.ID, &m.Address, &m.Domain, &created, &m.Used, &m.Messages,
 		&m.Tier, &m.State, &m.StateBy, &m.Holder, &m.Ordinary, &m.Service, &m.PersonalSeen, &m.FileSent, &m.FileReceipts,
 		&m.Redirect, &blocked, &m.Block.By, &m.Block.Reason,
 		&m.Raised.QuotaBytes, &m.Raised.MaxPerDay, &m.Raised.MaxPerMinute, &m.Raised.MaxRecipients, &m.Raised.MaxMessage,
