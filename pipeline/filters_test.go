@@ -12,6 +12,7 @@ import (
 
 	"pecd/fault"
 	"pecd/ledger"
+	"pecd/pipeline"
 	"pecd/rfc822"
 	"pecd/storage"
 )
@@ -223,6 +224,10 @@ func TestForwardLoopThroughOthers(t *testing.T) {
 	check(t, w.receive(dario, []string{bruno}, marked(bruno)))
 	w.settle()
 	w.holds(bruno, "INBOX 2") // the holder is told, alone: nobody here forwarded it back
+	check(t, w.receive(dario, []string{bruno}, marked(carla, bruno)))
+	w.settle()
+	w.holds(bruno, "INBOX 4")
+	w.holds(carla, "") // has no filter: a mark says nothing against it
 	check(t, w.receive(dario, []string{bruno}, marked("a@x.example", "b@x.example", "c@x.example", "d@x.example")))
 	check(t, w.receive(dario, []string{bruno}, marked("a@x.example", "b@x.example", "c@x.example")))
 	check(t, w.receive(dario, []string{bruno}, marked("nessun indirizzo <")))
@@ -350,6 +355,30 @@ func TestForwardsAreBounded(t *testing.T) {
 	w.until(w.clock.Now().Add(24 * time.Hour)) // the next day
 	if n := len(w.outside); n != 14 {
 		t.Errorf("%d have gone out after a day", n)
+	}
+	w.clean()
+}
+
+// A forward that cannot be done for a day, for a fault of ours, is given up and
+// told.
+func TestForwardGivenUp(t *testing.T) {
+	w := newWorld(t)
+	p := w.at(bruno)
+	w.filter(bruno, `redirect "fuori@mail.example";`)
+	check(t, w.receive(dario, []string{bruno}, []byte("From: "+dario+"\r\nMessage-ID: <1@x.example>\r\n\r\nx\r\n")))
+	p.shaky.altered = true
+	jobs, err := p.store.TakeDue(context.Background(), pipeline.JobForward, w.clock.Now(), 1, 0)
+	check(t, err)
+	if err := p.forwards.Forward(context.Background(), jobs[0]); !fault.Is(err, fault.Internal) {
+		t.Errorf("an altered message: %v", err)
+	}
+	w.clock.Advance(24 * time.Hour)
+	check(t, p.forwards.Forward(context.Background(), jobs[0]))
+	p.shaky.altered = false
+	w.settle()
+	w.holds(bruno, "INBOX 2")
+	if failed := p.records(ledger.ForwardFailed); len(failed) != 1 || !strings.Contains(failed[0].Detail, "errore del sistema") {
+		t.Errorf("on record: %+v", failed)
 	}
 	w.clean()
 }

@@ -61,6 +61,7 @@ type forwarding struct {
 	p      forwardPayload
 	box    storage.Mailbox // that forwards
 	body   storage.Body
+	size   int64 // of the message, in octets
 	header rfc822.Header
 	passed []string // mailboxes that have forwarded it already, the last one first
 	at     time.Time
@@ -68,7 +69,9 @@ type forwarding struct {
 
 // Forward does one job: the message is in the other mailbox, or the relay has it,
 // or its holder is told why not, in one commit with the end of the job. A message
-// goes once from a mailbox to an address, however often it comes.
+// goes once from a mailbox to an address, however often it comes. What cannot be
+// done within a day, for whatever reason, is given up: its holder is not to think
+// for ever that it was.
 func (f *ForwardPoint) Forward(ctx context.Context, job storage.Job) error {
 	const op = "pipeline.Forward"
 	w := forwarding{ForwardPoint: f, job: job, at: f.now()}
@@ -83,15 +86,31 @@ func (f *ForwardPoint) Forward(ctx context.Context, job storage.Job) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	if w.body, err = f.Store.OpenBody(ctx, job.Body); err != nil {
-		return fault.Wrap(op, err)
+	err = w.read(ctx)
+	if w.body != nil {
+		defer w.body.Close()
 	}
-	defer w.body.Close()
-	if w.header, err = readHead(io.NewSectionReader(w.body, 0, w.body.Size())); err != nil {
-		return fault.Wrap(op, err)
+	if err == nil {
+		err = w.do(ctx)
+	}
+	if err != nil && ctx.Err() == nil && expired(job, w.at) {
+		f.Logger.Error("forward given up", "mailbox", w.box.Address, "error", err)
+		err = w.fail(ctx, "errore del sistema di inoltro / failure of the forwarding system")
+	}
+	return fault.Wrap(op, err)
+}
+
+// read opens the message and reads its header.
+func (w *forwarding) read(ctx context.Context) (err error) {
+	if w.body, err = w.Store.OpenBody(ctx, w.job.Body); err != nil {
+		return err
+	}
+	w.size = w.body.Size()
+	if w.header, err = readHead(io.NewSectionReader(w.body, 0, w.size)); err != nil {
+		return err
 	}
 	w.passed = redirectedFrom(w.header)
-	return fault.Wrap(op, w.do(ctx))
+	return nil
 }
 
 func (w *forwarding) do(ctx context.Context) error {
@@ -105,7 +124,7 @@ func (w *forwarding) do(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case expired(w.job, w.at) || wait.Sub(w.job.Created) >= relayLife:
+	case wait.Sub(w.job.Created) >= relayLife:
 		return w.fail(ctx, "superati i limiti di invio della casella / beyond the send limits of the mailbox")
 	case wait.After(w.at):
 		w.p.Booked = wait
@@ -214,7 +233,7 @@ func (w *forwarding) end(ctx context.Context, key string, step *storage.Step) er
 // other once. The message is what it is below the lines of its way.
 func (w *forwarding) key() string {
 	h := sha256.New()
-	size := w.body.Size() - int64(len(w.header.Raw()))
+	size := w.size - int64(len(w.header.Raw()))
 	for _, f := range w.header.Fields() {
 		switch strings.ToLower(f.Name) {
 		case "return-path", "received", strings.ToLower(redirectField):
@@ -230,7 +249,7 @@ func (w *forwarding) key() string {
 func (w *forwarding) event(k ledger.Kind, detail string) ledger.Event {
 	e := ledger.Event{
 		At: w.at, Kind: k, Side: ledger.Foreign, Sender: envelopeFrom(w.header), Subject: rfc822.DecodeText(w.header.Get("Subject")),
-		Mailbox: w.box.Address, Class: w.p.Class, Size: w.body.Size(), Detail: detail,
+		Mailbox: w.box.Address, Class: w.p.Class, Size: w.size, Detail: detail,
 	}
 	if id := w.header.Get("Message-ID"); id != "" {
 		e.Related = []string{id}

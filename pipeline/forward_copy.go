@@ -71,7 +71,7 @@ func (w *forwarding) copy(lines string) (copied *storage.NewBody, done func(), e
 	if err := w.body.Intact(); err != nil {
 		return nil, nil, fault.Wrap(op, err)
 	}
-	size := w.body.Size()
+	size := w.size
 	id, off, n := w.body.Blob()
 	if id != 0 && size-n <= maxFrame {
 		head, tail := make([]byte, len(lines)+int(off)), make([]byte, size-off-n)

@@ -24,7 +24,8 @@ type letter struct {
 }
 
 // stop ends a forward that would go round. Both holders learn of it, once a day
-// for the two of them.
+// for the two of them. The other mailbox is told only where it has a filter: the
+// mark that names it may be anybody's.
 func (w *forwarding) stop(ctx context.Context, other string) error {
 	pair := []string{w.box.Address, strings.ToLower(other)}
 	slices.Sort(pair)
@@ -37,10 +38,37 @@ func (w *forwarding) stop(ctx context.Context, other string) error {
 	}
 	var letters []letter
 	for _, holder := range slices.Compact(slices.Clone(pair)) { // back from another server it is one alone
+		if holder != w.box.Address {
+			if filters, err := w.hasFilter(ctx, holder); err != nil {
+				return err
+			} else if !filters {
+				continue
+			}
+		}
 		letters = append(letters, letter{holder, subject, body})
 	}
 	e := w.event(ledger.ForwardStopped, "ciclo di inoltri con / loop with "+other)
 	return w.conclude(ctx, e, "loop|"+pair[0]+"|"+pair[1], letters)
+}
+
+// hasFilter reports whether an address is a mailbox of ours with a filter.
+func (w *forwarding) hasFilter(ctx context.Context, address string) (bool, error) {
+	box, err := w.Mailboxes.Mailbox(ctx, address)
+	if err != nil || w.Scripts == nil {
+		return false, ignoreMissing(err)
+	}
+	script, err := w.Scripts.ActiveScript(ctx, box.ID)
+	if fault.Is(err, fault.Invalid) {
+		return false, nil
+	}
+	return script != nil, err
+}
+
+func ignoreMissing(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // fail ends a forward that is not possible. Its holder learns of it, once a day
@@ -85,11 +113,11 @@ func (c *Core) tellHolders(ctx context.Context, step *storage.Step, key string, 
 	step.Add(&storage.Once{Keys: []string{key}, At: at})
 	for _, l := range letters {
 		box, err := c.Mailboxes.Mailbox(ctx, l.to)
-		if fault.Is(err, fault.NotFound) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
+		}
+		if err != nil || box.State == storage.MailboxClosed {
+			continue
 		}
 		id := sha256.Sum256([]byte(key + "|" + l.to))
 		raw, err := notice.Compose(notice.Message{
