@@ -321,6 +321,21 @@ func TestForwardRefusedHere(t *testing.T) {
 	}
 }
 
+// TestS4_037: what a mailbox is closed to does not come in by a forward.
+func TestS4_037_ForwardIntoAClosedMailbox(t *testing.T) {
+	w := newWorld(t)
+	const closed = "chiusa@beta.example"
+	w.filter(bruno, `redirect "`+closed+`";`)
+	check(t, w.receive(dario, []string{bruno}, []byte("From: "+dario+"\r\nMessage-ID: <1@x.example>\r\n\r\nx\r\n")))
+	w.settle()
+	w.holds(closed, "")
+	w.holds(bruno, "INBOX 2")
+	w.submit(anna, []string{bruno}, message(anna, bruno, "", "x\r\n"))
+	w.settle()
+	w.holds(closed, "INBOX 1")
+	w.clean()
+}
+
 // A forward to a certified domain of another provider is not certified mail of the
 // sender's to that address: it comes in as what it is, in an anomaly envelope.
 func TestForwardToAnotherProvider(t *testing.T) {

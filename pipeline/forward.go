@@ -163,6 +163,8 @@ func (w *forwarding) intoMailbox(ctx context.Context) error {
 		return err
 	case to.State != storage.MailboxActive:
 		return w.fail(ctx, "casella disabilitata / mailbox disabled")
+	case w.p.Class == ledger.ClassAnomaly && !to.Ordinary: // not by a detour either (S4-037)
+		return w.fail(ctx, "casella chiusa alla posta ordinaria / certified mail only")
 	}
 	quota, err := w.room(ctx, to)
 	if err != nil {
