@@ -24,6 +24,7 @@ const (
 	RevocationStale     = "revocation_stale"     // a revocation list is past its time
 	ScannerDown         = "scanner_down"         // the antivirus engine does not answer: mail waits
 	ScannerBlind        = "scanner_blind"        // the engine does not report what policy refuses
+	SpamEngineDown      = "spam_engine_down"     // the antispam engine does not answer: mail passes unchecked, or waits
 	ScannerNone         = "scanner_none"         // no antivirus is configured: nothing is looked into
 	ClockDeviation      = "clock_deviation"      // the clock is off by more than the law tolerates
 	ClockUnchecked      = "clock_unchecked"      // no time source answers

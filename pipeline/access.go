@@ -16,6 +16,7 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/rfc822"
 	"pecd/storage"
 )
@@ -64,6 +65,9 @@ type accepted struct {
 	at      time.Time
 	found   Finding // of the antivirus
 
+	unwanted []protection.Finding // of other kinds
+	decision protection.Decision  // about them
+
 	raw  []byte // header block as submitted
 	head int64  // length of the rewritten one in the spool
 
@@ -104,13 +108,20 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 	if len(violations) > 0 {
 		// The rules look for a virus after the form (RFC 6109 §3.1.1 to §3.1.3):
 		// what is refused for its form goes nowhere and is not kept.
-		return a.refuse(ctx, m, violations)
+		reason := reasonOf(violations)
+		return a.refuse(ctx, m, reason, reason)
 	}
-	if m.found, err = a.scan(ctx, m.in); err != nil {
+	if m.found, m.unwanted, err = a.scan(ctx, m.in); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	if m.found.Refuse {
 		return a.infected(ctx, m)
+	}
+	if err := a.judge(ctx, m); err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	if m.decision.Action == protection.Refuse {
+		return a.reject(ctx, m)
 	}
 	return a.accept(ctx, m)
 }
@@ -203,12 +214,12 @@ func (a *Access) certify(ctx context.Context, m *accepted, h rfc822.Header, id, 
 }
 
 // refuse answers a formally wrong submission with the signed notice, which is
-// its legal answer (RFC 6109 §3.1.2); SMTP says 250.
-func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation) (string, error) {
+// its legal answer (RFC 6109 §3.1.2); SMTP says 250. The log has the reason as
+// given for it; more goes into the same commit.
+func (a *Access) refuse(ctx context.Context, m *accepted, reason, logged string, more ...storage.Op) (string, error) {
 	const op = "pipeline.refuse"
-	reason := reasonOf(found)
 	draft := a.Builder.NonAcceptance(m.cert, m.at, reason)
-	step := new(storage.Step)
+	step := new(storage.Step).Add(more...)
 	if err := a.notify(ctx, step, m, draft); err != nil {
 		return "", fault.Wrap(op, err)
 	}
@@ -218,7 +229,7 @@ func (a *Access) refuse(ctx context.Context, m *accepted, found []pec.Violation)
 	}
 	step.Add(a.record(a.event(m, ledger.SubmissionRefused, func(e *ledger.Event) {
 		e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
-		e.Error, e.Detail = string(pec.OtherError), reason
+		e.Error, e.Detail = string(pec.OtherError), logged
 	})))
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
@@ -282,6 +293,7 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 		return "", fault.Wrap(op, err)
 	}
 	a.report(step, a.event(m, ledger.ScanReported, nil), m.found)
+	a.intercepted(step, a.event(m, ledger.InterceptContents, nil), protection.Submission, m.decision)
 	tx := storage.Transaction{
 		ID: m.cert.ID, Own: true, Sender: m.Sender, MsgID: m.cert.MsgID, Subject: m.cert.Subject, ReplyTo: m.cert.ReplyTo,
 		Provider: a.Builder.Provider.Name, Receipt: string(m.cert.Receipt), At: m.at, Size: size,
@@ -310,6 +322,7 @@ func (a *Access) accept(ctx context.Context, m *accepted) (string, error) {
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
+	a.counted(protection.Submission, m.decision)
 	return "2.0.0 accettato / accepted " + a.notFiled(m, filed) + m.cert.ID, nil
 }
 
@@ -385,7 +398,7 @@ func (a *Access) dispatch(ctx context.Context, step *storage.Step, m *accepted, 
 		m.local = prefixed(envelope, returnPath(m.Sender))
 		step.Add(m.local)
 		for _, r := range own {
-			step.Add(deliverJob(m.local, deliverPayload{ID: m.cert.ID, Recipient: r, Own: true}, m.at))
+			step.Add(deliverJob(m.local, deliverPayload{ID: m.cert.ID, Recipient: r, Own: true, Found: m.unwanted}, m.at))
 		}
 		step.Add(a.record(a.event(m, ledger.TakenInCharge, func(e *ledger.Event) { concern(e, own...) })))
 	}

@@ -74,6 +74,10 @@ type Core struct {
 	// Vault encrypts infected messages. It goes with Scanner: without it an
 	// infected message can be neither kept nor answered.
 	Vault Vault
+	// Protection looks for spam and dangerous contents; nil: nobody does.
+	Protection *Protection
+	// Intercepted counts what was intercepted, viruses too; nil: nobody counts.
+	Intercepted func(threat, action string)
 	// Notices tells contacts outside of what arrives; nil: nobody is told.
 	Notices *Notices
 	// Scripts are the filters of holders; nil: there are none.

@@ -9,6 +9,7 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/storage"
 )
 
@@ -70,11 +71,18 @@ func (d *DeliveryPoint) attempt(ctx context.Context, job storage.Job, p deliverP
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
+	decision, err := d.ruled(ctx, protection.Certified, box.Address, p.Found)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
 	if p.Silent {
-		return fault.Wrap(op, d.file(ctx, job, p, env, box, no))
+		return fault.Wrap(op, d.file(ctx, job, p, env, box, no, decision.Softened()))
 	}
 	if no == nil {
-		err = d.deliver(ctx, job, p, env, box)
+		if no = unwanted(decision); no != nil {
+			return fault.Wrap(op, d.reject(ctx, job, p, env, box, *no, decision))
+		}
+		err = d.deliver(ctx, job, p, env, box, decision)
 		if !fault.Is(err, fault.Quota) {
 			return fault.Wrap(op, err)
 		}
@@ -99,7 +107,7 @@ func (d *DeliveryPoint) admit(ctx context.Context, address string) (storage.Mail
 	return box, nil, nil
 }
 
-func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox) error {
+func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox, decision protection.Decision) error {
 	const op = "pipeline.deliver"
 	quota, err := d.room(ctx, box)
 	if err != nil {
@@ -124,16 +132,18 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 	delivered := d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) {
 		e.Mailbox, e.Receipt, e.Related = box.Address, draft.Kind.CertType(), []string{draft.MessageID}
 	})
-	err = d.place(ctx, step, placement{
-		box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota, record: &delivered,
-	})
-	if err != nil {
+	in := placement{box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota, record: &delivered}
+	if err := d.stow(ctx, step, env, p, in, decision); err != nil {
 		return fault.Wrap(op, err)
 	}
 	if err := d.answer(ctx, step, receipt, env, p, eightBit, at); err != nil {
 		return fault.Wrap(op, err)
 	}
-	return fault.Wrap(op, d.Store.Commit(ctx, step))
+	if err := d.Store.Commit(ctx, step); err != nil {
+		return fault.Wrap(op, err)
+	}
+	d.counted(protection.Certified, decision)
+	return nil
 }
 
 // enclosure is the original as the form of the receipt carries it.

@@ -8,12 +8,13 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/storage"
 )
 
 // file delivers an envelope whose certified data call the recipient an ordinary
 // one. The sender was told "posta ordinaria" and gets no receipt (pec-rules §1.4).
-func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox, no *refusal, more ...storage.Op) error {
+func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayload, env *envelope, box storage.Mailbox, no *refusal, decision protection.Decision, more ...storage.Op) error {
 	const op = "pipeline.file"
 	at := d.now()
 	if no == nil {
@@ -23,13 +24,14 @@ func (d *DeliveryPoint) file(ctx context.Context, job storage.Job, p deliverPayl
 		}
 		step := new(storage.Step).Add(&storage.FinishJob{ID: job.ID})
 		delivered := d.event(env, p, ledger.Delivered, at, func(e *ledger.Event) { e.Mailbox = box.Address })
-		err = d.place(ctx, step, placement{
-			box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota, record: &delivered,
-		})
-		if err != nil {
+		in := placement{box: box, body: storage.BodyRef{ID: job.Body}, at: at, class: ledger.ClassPEC, quota: quota, record: &delivered}
+		if err := d.stow(ctx, step, env, p, in, decision); err != nil {
 			return fault.Wrap(op, err)
 		}
 		err = d.Store.Commit(ctx, step)
+		if err == nil {
+			d.counted(protection.Certified, decision)
+		}
 		if !fault.Is(err, fault.Quota) {
 			return fault.Wrap(op, err)
 		}
@@ -57,7 +59,7 @@ func (d *DeliveryPoint) giveUp(ctx context.Context, job storage.Job, p deliverPa
 	case err != nil:
 		return fault.Wrap(op, err)
 	case p.Silent:
-		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no, more...))
+		return fault.Wrap(op, d.file(ctx, job, p, env, storage.Mailbox{}, &no, protection.Decision{}, more...))
 	}
 	return fault.Wrap(op, d.fail(ctx, job, p, env, no, more...))
 }

@@ -38,10 +38,15 @@ type inspection struct {
 	parts  int     // that may still be decoded
 	octets int64   // that may still be decoded
 	found  Finding // the worst one so far
+	// contents looks at everything that the antivirus is shown; nil: nobody does.
+	contents ContentsInspection
 }
 
 // ask shows the engine one stream. Refuse beats Report beats nothing.
 func (s *inspection) ask(ctx context.Context, r *io.SectionReader) error {
+	if s.core.Scanner == nil {
+		return nil
+	}
 	found, err := s.core.Scanner.Scan(ctx, r)
 	if err != nil {
 		return err
@@ -67,6 +72,11 @@ func (s *inspection) look(ctx context.Context, message *io.SectionReader, tree *
 func (s *inspection) within(ctx context.Context, message *io.SectionReader, tree *rfc822.Message, standing forms, depth int) error {
 	if depth > 0 && noMessage(tree.Root.Message) {
 		return nil
+	}
+	if s.contents != nil {
+		if err := s.contents.Message(ctx, message, tree); err != nil {
+			return err
+		}
 	}
 	parts := encodedParts(nil, tree.Root, standing)
 	s.parts -= len(parts)
@@ -136,8 +146,14 @@ func (s *inspection) body(ctx context.Context, r io.Reader, head string, standin
 	if size == start {
 		return nil
 	}
-	if err := s.ask(ctx, io.NewSectionReader(in.spool, start, size-start)); err != nil || s.found.Refuse {
+	alone := io.NewSectionReader(in.spool, start, size-start)
+	if err := s.ask(ctx, alone); err != nil || s.found.Refuse {
 		return err
+	}
+	if s.contents != nil {
+		if err := s.contents.File(ctx, alone, alone.Size()); err != nil {
+			return err
+		}
 	}
 	return s.look(ctx, io.NewSectionReader(in.spool, 0, size), in.scan, standing, depth)
 }

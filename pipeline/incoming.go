@@ -13,6 +13,7 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/signer"
 )
 
@@ -53,6 +54,8 @@ type arrived struct {
 	at      time.Time
 	trace   string  // lines put before the message
 	found   Finding // of the antivirus
+
+	unwanted []protection.Finding // of other kinds
 }
 
 // fromProvider reports whether a PEC provider signed the message: existence,

@@ -8,6 +8,7 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/storage"
 )
 
@@ -68,11 +69,22 @@ func certifiedOnly(recipient, redirect string) *fault.Error {
 func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]storage.Mailbox, reason, english string, k ledger.Kind) (string, error) {
 	const op = "pipeline.anomaly"
 	var err error
-	if m.found, err = i.scanOrdinary(ctx, m.in); err != nil {
+	if m.found, m.unwanted, err = i.scanOrdinary(ctx, m.in); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	if m.found.Refuse {
 		return "", i.refuseInfected(ctx, m)
+	}
+	way := protection.Ordinary
+	if k == ledger.AnomalyCreated {
+		way = protection.Certified
+	}
+	decided, err := i.judgeOrdinary(ctx, m, way, boxes)
+	if err != nil {
+		return "", fault.Wrap(op, err)
+	}
+	if err := i.turnAwayUnwanted(ctx, m, boxes, decided); err != nil {
+		return "", err
 	}
 	fallback, err := i.newID(m.at)
 	if err != nil {
@@ -108,16 +120,21 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		arrival := e
 		concern(&arrival, r)
 		arrival.Kind, arrival.Class, arrival.Origin, arrival.Mailbox = ledger.Delivered, ledger.ClassAnomaly, ledger.External, boxes[r].Address
-		err = i.place(ctx, step, placement{
+		i.intercepted(step, arrival, way, decided[r])
+		p := placement{
 			box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota, record: &arrival,
 			quiet: i.ownNotice(m.in.scan.Root.Header),
-		})
-		if err != nil {
+		}
+		p.put(decided[r])
+		if err = i.place(ctx, step, p); err != nil {
 			return "", fault.Wrap(op, err)
 		}
 	}
 	if err := i.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
+	}
+	for _, r := range m.Recipients {
+		i.counted(way, decided[r])
 	}
 	return "2.0.0 consegnato in busta di anomalia / delivered as anomaly", nil
 }

@@ -24,11 +24,14 @@ func (i *Incoming) envelope(ctx context.Context, m *arrived) (string, error) {
 	if len(fresh) == 0 {
 		return m.knownAlready(), nil
 	}
-	if m.found, err = i.scan(ctx, m.in); err != nil {
+	if m.found, m.unwanted, err = i.scan(ctx, m.in); err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	if m.found.Refuse {
 		return i.detain(ctx, m)
+	}
+	if err := i.judgeEnvelope(ctx, m, fresh); err != nil {
+		return "", fault.Wrap(op, err)
 	}
 	return i.takeCharge(ctx, m)
 }
@@ -101,7 +104,7 @@ func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, fresh, keys [
 	i.report(step, let, m.found)
 	own, silent := m.certified(fresh)
 	for _, r := range silent {
-		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider, Silent: true}, m.at))
+		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider, Silent: true, Found: m.unwanted}, m.at))
 	}
 	if len(own) == 0 {
 		return step, nil
@@ -109,7 +112,7 @@ func (i *Incoming) takeChargeStep(ctx context.Context, m *arrived, fresh, keys [
 	tx := i.transaction(m, cert)
 	for _, r := range own {
 		tx.Recipients = append(tx.Recipients, storage.TxRecipient{Address: r, TakenAt: m.at})
-		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider}, m.at))
+		step.Add(deliverJob(body, deliverPayload{ID: cert.ID, Recipient: r, Provider: provider, Found: m.unwanted}, m.at))
 	}
 	step.Add(&storage.PutTransaction{Transaction: tx})
 

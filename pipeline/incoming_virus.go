@@ -9,6 +9,7 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/storage"
 )
 
@@ -55,6 +56,7 @@ func (i *Incoming) detain(ctx context.Context, m *arrived) (string, error) {
 		err = i.Store.Commit(ctx, step.Add(&storage.Once{Keys: keys[:n], At: m.at}))
 		switch {
 		case err == nil && n == len(fresh):
+			i.tally(viruses, string(protection.Refuse))
 			return "2.0.0 ricevuto con virus, non consegnato / received infected, not delivered " + cert.ID, nil
 		case err == nil && kept == 0:
 			kept = body.ID
@@ -142,7 +144,11 @@ func (i *Incoming) refuseInfected(ctx context.Context, m *arrived) error {
 	}
 	refused := i.arrival(m, ledger.OrdinaryRefused)
 	refused.Mailbox, refused.Virus, refused.Detail = only(m.Recipients), virus, why.Text
-	return i.refuse(ctx, step.Add(i.record(refused)), why)
+	err := i.refuse(ctx, step.Add(i.record(refused)), why)
+	if !known && fault.Is(err, fault.Infected) {
+		i.tally(viruses, string(protection.Refuse))
+	}
+	return err
 }
 
 // only returns the recipient where there is just one.

@@ -10,6 +10,7 @@ import (
 
 	"pecd/fault"
 	"pecd/pec"
+	"pecd/protection"
 )
 
 // The kinds of jobs.
@@ -31,6 +32,8 @@ type deliverPayload struct {
 	// Silent is an envelope whose certified data call the recipient an ordinary
 	// one: it is delivered, and answered by nothing.
 	Silent bool `json:"silent,omitempty"`
+	// Found is what is unwanted in it, for the rules of the mailbox.
+	Found []protection.Finding `json:"found,omitempty"`
 }
 
 // transaction is the store's identifier of the message's transaction.

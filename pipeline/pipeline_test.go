@@ -65,6 +65,8 @@ type provider struct {
 	relays     *pipeline.RelayPoint
 	deadlines  *pipeline.Deadlines
 	forwards   *pipeline.ForwardPoint
+
+	dress func(*pipeline.Core) // a test's own, at each start; nil: nothing
 }
 
 const midnight = "2026-06-03T10:15:05+02:00"
@@ -205,6 +207,9 @@ func (p *provider) open(t testing.TB) {
 		},
 		Clock: p.w.clock, Logger: log, Hostname: "mail." + p.domain, MailReceipt: "ricevute@" + p.domain, MaxMessage: 104857600,
 		Scripts: p.users, NoticesFrom: "avvisi@" + p.domain,
+	}
+	if p.dress != nil {
+		p.dress(p.core)
 	}
 	p.incoming = &pipeline.Incoming{Core: p.core}
 	p.deliveries, p.relays, p.deadlines = pipeline.NewDeliveryPoint(p.core), pipeline.NewRelayPoint(p.core, p.w), &pipeline.Deadlines{Core: p.core}

@@ -9,6 +9,7 @@ import (
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
+	"pecd/protection"
 	"pecd/storage"
 )
 
@@ -31,28 +32,37 @@ type Scanner interface {
 }
 
 // scan has the whole message looked through, and what in it must be decoded
-// first; without an antivirus there is nothing to find. The worst finding
-// counts. An error of any look is answered 451 (ADR 0005 #2).
-func (c *Core) scan(ctx context.Context, in *intake) (Finding, error) {
-	if c.Scanner == nil {
-		return Finding{}, nil
+// first, by the antivirus and for unwanted contents; without either there is
+// nothing to find. The worst finding of the antivirus counts. An error of any look
+// is answered 451 (ADR 0005 #2).
+func (c *Core) scan(ctx context.Context, in *intake) (Finding, []protection.Finding, error) {
+	s := &inspection{core: c, parts: maxEncodedParts}
+	if c.Protection != nil && c.Protection.Contents != nil {
+		s.contents = c.Protection.Contents.Begin(c.Store.NewSpool)
+	}
+	if c.Scanner == nil && s.contents == nil {
+		return Finding{}, nil, nil
 	}
 	size := in.spool.Size()
-	s := &inspection{core: c, parts: maxEncodedParts, octets: maxDecoded * size}
+	s.octets = maxDecoded * size
 	err := s.ask(ctx, traced(in.spool, size))
 	if err == nil && !s.found.Refuse {
 		err = s.within(ctx, io.NewSectionReader(in.spool, 0, size), in.scan, 0, 0)
 	}
 	if err != nil {
-		return Finding{}, &fault.Error{
+		return Finding{}, nil, &fault.Error{
 			Op: "pipeline.scan", Kind: fault.Temporary, Err: err,
 			Text: "controllo antivirus non disponibile, riprovare / antivirus check not available, try again",
 		}
 	}
+	var unwanted []protection.Finding
+	if s.contents != nil {
+		unwanted = s.contents.Findings()
+	}
 	if s.found.Refuse || s.found.Report {
 		s.found.Name = named(s.found.Name)
 	}
-	return s.found, nil
+	return s.found, unwanted, nil
 }
 
 // named makes what an engine calls its finding fit for rows, replies and lists.
@@ -65,7 +75,7 @@ func named(finding string) string {
 
 // scanOrdinary is scan for what anybody can send, which may not keep the
 // antivirus from the rest (ADR 0005 #12).
-func (c *Core) scanOrdinary(ctx context.Context, in *intake) (Finding, error) {
+func (c *Core) scanOrdinary(ctx context.Context, in *intake) (Finding, []protection.Finding, error) {
 	if c.OrdinaryScanner == nil {
 		return c.scan(ctx, in)
 	}
@@ -111,5 +121,6 @@ func (a *Access) infected(ctx context.Context, m *accepted) (string, error) {
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}
+	a.tally(viruses, string(protection.Refuse))
 	return "2.0.0 messaggio non accettato per virus, avviso nella casella / not accepted: virus found, see the notice " + m.cert.ID, nil
 }

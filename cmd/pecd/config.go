@@ -14,6 +14,8 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"pecd/directory"
+	"pecd/protection"
+	"pecd/scan/rspamd"
 	"pecd/signer/keysource"
 )
 
@@ -26,6 +28,7 @@ func defaultConfig() Config {
 		Trust:      TrustConfig{Revocation: "grace", CRLFetch: true, CRLRefresh: time.Hour, CRLGrace: 24 * time.Hour},
 		Index:      IndexConfig{Refresh: 24 * time.Hour, StaleAfter: 48 * time.Hour, MaxSignedAge: directory.DefaultMaxSignedAge},
 		Scan:       ScanConfig{Parallel: 8, Timeout: 5 * time.Minute, OrdinaryTimeout: time.Minute, Bombs: "refuse", Encrypted: "report"},
+		Protection: defaultProtection(),
 		Quarantine: QuarantineConfig{Months: 30},
 		Ledger:     LedgerConfig{Months: 30},
 		Time:       TimeConfig{Tolerance: time.Second, Every: 5 * time.Minute},
@@ -38,6 +41,14 @@ func defaultConfig() Config {
 		Redis:     RedisConfig{Prefix: "pecd", Timeout: 250 * time.Millisecond, Connections: 32},
 		Relay:     RelayConfig{RequireTLS: true},
 		Log:       LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+func defaultProtection() ProtectionConfig {
+	p := protection.Default()
+	return ProtectionConfig{
+		Contents: true, Timeout: rspamd.DefaultTimeout, Parallel: rspamd.DefaultPlaces, MaxBytes: rspamd.DefaultMaxBytes,
+		Spam: p.Spam, Macro: p.Macro, Link: p.Link, Opaque: p.Opaque,
 	}
 }
 
@@ -88,6 +99,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkServices(); err != nil {
+		return err
+	}
+	if err := c.Protection.check(); err != nil {
 		return err
 	}
 	if err := c.Redis.check(); err != nil {

@@ -2,7 +2,11 @@
 
 package main
 
-import "time"
+import (
+	"time"
+
+	"pecd/protection"
+)
 
 // Config is what a node must know before it can read its store. Domains,
 // mailboxes, users and tiers live in the store. The doc tags make the printed
@@ -18,6 +22,7 @@ type Config struct {
 	Index      IndexConfig      `toml:"index" doc:"The PEC providers directory (IGPEC, RFC 6109 §4.5)."`
 	Publish    PublishConfig    `toml:"publish" doc:"Our own record of the index, served over HTTPS for the central system (RFC 6109 §4.5)."`
 	Scan       ScanConfig       `toml:"scan" doc:"Antivirus. Fails closed: without an answer of the engine nothing is accepted, and without an engine no node but a demonstration starts."`
+	Protection ProtectionConfig `toml:"protection" doc:"Spam and dangerous contents. The rules are the provider's own: domains and mailboxes may be stricter (pecd protection), never milder."`
 	Quarantine QuarantineConfig `toml:"quarantine" doc:"Where infected messages are kept for 30 months (RFC 6109 §2.2.4)."`
 	Ledger     LedgerConfig     `toml:"ledger" doc:"The PEC log's daily sealing (RFC 6109 §2.3)."`
 	Time       TimeConfig       `toml:"time" doc:"Watch over the clock. The node never sets it."`
@@ -120,6 +125,21 @@ type ScanConfig struct {
 	OrdinaryTimeout time.Duration `toml:"ordinary_timeout" doc:"Longest scan of an ordinary or malformed message; then it is refused with 451, and its place stays taken for timeout, because clamd goes on."`
 	Bombs           string        `toml:"bombs" doc:"Archives beyond the engine's limits: refuse, report or pass."`
 	Encrypted       string        `toml:"encrypted" doc:"Archives and documents that cannot be looked into: refuse, report or pass."`
+}
+
+// ProtectionConfig steers the protection of mailboxes.
+type ProtectionConfig struct {
+	Contents     bool            `toml:"contents" doc:"Look for macros in documents, for dangerous links and for what cannot be looked into."`
+	Domains      string          `toml:"domains" doc:"File of domains that no link may lead to, one a line; read again when it changes."`
+	Rspamd       []string        `toml:"rspamd" doc:"Addresses of rspamd's normal worker or proxy, http://host:port, tried in turn; empty: nothing is looked at for spam."`
+	SpamRequired bool            `toml:"spam_required" doc:"Ordinary mail waits (451) while rspamd does not answer, instead of passing with an alarm. Certified mail never waits for it."`
+	Timeout      time.Duration   `toml:"timeout" doc:"Longest question to one rspamd."`
+	Parallel     int             `toml:"parallel" doc:"Questions at once, over all addresses."`
+	MaxBytes     int64           `toml:"max_bytes" doc:"Longer messages are not asked about."`
+	Spam         protection.Rule `toml:"spam" doc:"Spam, by rspamd's verdict."`
+	Macro        protection.Rule `toml:"macro" doc:"Documents with macros or embedded programs (S4-062)."`
+	Link         protection.Rule `toml:"link" doc:"Dangerous or deceptive links (S4-063)."`
+	Opaque       protection.Rule `toml:"opaque" doc:"Contents that cannot be looked into: encrypted, malformed, beyond the bounds, archives of other kinds than zip."`
 }
 
 // QuarantineConfig steers the quarantine.

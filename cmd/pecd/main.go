@@ -44,6 +44,7 @@ type cli struct {
 	Mailbox    mailboxCmd    `cmd:"" help:"Mailboxes. / Caselle."`
 	User       userCmd       `cmd:"" help:"Users and their application passwords. / Utenti e password per applicazioni."`
 	Guesses    guessesCmd    `cmd:"" help:"Who has to wait after too many wrong passwords. / Tentativi di accesso."`
+	Protection protectionCmd `cmd:"" help:"Spam and dangerous contents. / Protezione delle caselle."`
 	Filter     filterCmd     `cmd:"" help:"Filters of mailboxes (Sieve). / Filtri delle caselle."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
 	Token      tokenCmd      `cmd:"" help:"Tokens of the HTTP interface. / Token dell'interfaccia HTTP."`

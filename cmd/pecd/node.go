@@ -30,6 +30,8 @@ import (
 	"pecd/pop3"
 	"pecd/quarantine"
 	"pecd/scan"
+	"pecd/scan/contents"
+	"pecd/scan/rspamd"
 	"pecd/seal"
 	"pecd/signer"
 	"pecd/smtp"
@@ -63,13 +65,18 @@ type node struct {
 	queue      *pipeline.Queue
 	relay      *smtp.Relay
 	alarms     *alarm.Board
-	operating  sync.WaitGroup // operations of the admin socket
-	scanner    *scan.Scanner  // nil without antivirus
-	daybook    *seal.Daybook
-	stamper    seal.Stamper // nil: days are not stamped
-	vault      *quarantine.Keeper
-	site       autoconf.Site  // what mail clients are told
-	clients    *x509.CertPool // who may fetch our own record; nil: anybody
+	operating  sync.WaitGroup      // operations of the admin socket
+	scanner    *scan.Scanner       // nil without antivirus
+	rspamd     *rspamd.Client      // nil without antispam
+	contents   *contents.Inspector // nil where nothing is looked into
+	// protections are the rules about what these find.
+	protections *directory.Protections
+	intercepted metrics.Interceptions
+	daybook     *seal.Daybook
+	stamper     seal.Stamper // nil: days are not stamped
+	vault       *quarantine.Keeper
+	site        autoconf.Site  // what mail clients are told
+	clients     *x509.CertPool // who may fetch our own record; nil: anybody
 	// deviation watches the clock; nil where no time server is configured.
 	deviation *deviation.Monitor
 	running   bool // serves; false where a command opened it
@@ -117,6 +124,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	}
 	n.guard = n.newGuard()
 	n.useScanner()
+	n.useProtection()
 	n.openLimits()
 	if err := n.openGates(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
@@ -166,7 +174,7 @@ func (n *node) prepare(ctx context.Context) (err error) {
 			Servers: t.Servers, Tolerance: t.Tolerance, Every: t.Every, Clock: n.clock, Alarms: n.alarms, Logger: n.log,
 		})
 	}
-	return errors.Join(n.openScanner(), n.openStamper(), n.openPublisher())
+	return errors.Join(n.openScanner(), n.openProtection(), n.openStamper(), n.openPublisher())
 }
 
 func (n *node) provider() pec.Provider {
@@ -191,6 +199,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	n.users = directory.New(n.store, n.clock)
+	n.protections = n.users.Protections(n.cfg.Protection.policy())
 	n.trail = trail.New(trail.Config{Store: n.store, Clock: n.clock, Logger: n.log, Shared: n.users.Shared})
 	if err := n.users.Seed(ctx); err != nil {
 		err = errors.Join(err, n.store.Close())
@@ -220,6 +229,9 @@ func (n *node) openRelay() (*smtp.Relay, error) {
 func (n *node) close() error {
 	if n.relay != nil {
 		n.relay.Close()
+	}
+	if n.rspamd != nil {
+		n.rspamd.Close()
 	}
 	var err error
 	if n.redis != nil {

@@ -72,6 +72,9 @@ func operations() map[string]func() operation {
 		"body show": func() operation { return new(bodyShowCmd) },
 		"body set":  func() operation { return new(bodySetCmd) },
 
+		"protection show": func() operation { return new(protectionShowCmd) },
+		"protection set":  func() operation { return new(protectionSetCmd) },
+
 		"filter put":      func() operation { return new(filterPutCmd) },
 		"filter show":     func() operation { return new(filterShowCmd) },
 		"filter list":     func() operation { return new(filterListCmd) },

@@ -23,6 +23,9 @@ func (n *node) services() []func(context.Context) {
 	if n.scanner != nil {
 		all = append(all, n.scanner.Run)
 	}
+	if n.rspamd != nil {
+		all = append(all, n.watchAntispam)
+	}
 	if n.deviation != nil {
 		all = append(all, n.deviation.Run)
 	}

@@ -4,13 +4,30 @@ package contents
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"strings"
 
 	"github.com/emersion/go-message/charset"
 
+	"pecd/fault"
 	"pecd/rfc822"
 )
+
+// File looks at octets that a mail reader would save as a file, whatever was said of
+// them; errors are those of Message.
+func (s *Inspection) File(ctx context.Context, r io.ReaderAt, size int64) error {
+	s.ctx = ctx
+	in := bufio.NewReaderSize(rationed{s: s, r: io.NewSectionReader(&source{r: r}, 0, size)}, sniffed)
+	head, err := in.Peek(sniffed)
+	if err != nil && err != io.EOF {
+		return fault.Wrap("contents.File", s.settle(err, "", ""))
+	}
+	if f := formatOf(head); f != unknown {
+		return fault.Wrap("contents.File", s.file(in, f, "", 1))
+	}
+	return nil
+}
 
 // part looks into one part of a message that is neither a multipart nor a message.
 func (s *Inspection) part(r io.ReaderAt, p *rfc822.Part) error {

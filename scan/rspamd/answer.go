@@ -5,6 +5,7 @@ package rspamd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -61,6 +62,40 @@ func (c *Client) ask(ctx context.Context, url string, m Message, body io.Reader,
 		return Verdict{}, fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return parse(answer)
+}
+
+// Ping returns nil when one of the addresses answers.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connect)
+	defer cancel()
+	var why []string
+	for i, p := range c.peers {
+		err := c.ping(ctx, strings.TrimSuffix(p.url, "checkv2")+"ping")
+		if err == nil {
+			return nil
+		}
+		why = append(why, fmt.Sprintf("rspamd %s: %v", c.cfg.Addresses[i], bare(err)))
+	}
+	return fault.New("rspamd.Ping", fault.Temporary, errors.New(strings.Join(why, "; ")))
+}
+
+func (c *Client) ping(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<10)); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
 }
 
 // header tells what is known of a message. Values are cut and freed of what no

@@ -66,8 +66,14 @@ func TestS4_036_S4_064_GTUBE(t *testing.T) {
 			t.Errorf("%.20q: %+v, %v", text, v, err)
 		}
 	}
+	if err := c.Ping(context.Background()); err != nil {
+		t.Error(err)
+	}
 	if err := d.Stop(); err != nil {
 		t.Fatal(err)
+	}
+	if err := c.Ping(context.Background()); !fault.Is(err, fault.Temporary) {
+		t.Errorf("stopped: %v", err)
 	}
 	if v, err := ask(c, message("Buongiorno.")); !fault.Is(err, fault.Temporary) || v != (rspamd.Verdict{}) {
 		t.Errorf("stopped: %+v, %v", v, err)
