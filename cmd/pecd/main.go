@@ -45,6 +45,8 @@ type cli struct {
 	User       userCmd       `cmd:"" help:"Users and their application passwords. / Utenti e password per applicazioni."`
 	Guesses    guessesCmd    `cmd:"" help:"Who has to wait after too many wrong passwords. / Tentativi di accesso."`
 	Filter     filterCmd     `cmd:"" help:"Filters of mailboxes (Sieve). / Filtri delle caselle."`
+	Contact    contactCmd    `cmd:"" help:"Where users are reached outside certified mail. / Contatti degli utenti fuori dalla PEC."`
+	Notice     noticeCmd     `cmd:"" help:"Who is told of what arrives. / Avvisi di arrivo."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
 	Token      tokenCmd      `cmd:"" help:"Tokens of the HTTP interface. / Token dell'interfaccia HTTP."`
 	Body       bodyCmd       `cmd:"" help:"Public bodies. / Enti."`
