@@ -5,6 +5,7 @@ package directory
 import (
 	"context"
 
+	"pecd/fault"
 	"pecd/ledger"
 	"pecd/storage"
 )
@@ -18,4 +19,11 @@ func (d *Directory) Forget(address string) { d.boxes.drop(address) }
 // elsewhere.
 func (d *Directory) Recorded(ctx context.Context, e ledger.Event) *storage.AppendRecord {
 	return d.recorded(ctx, e)
+}
+
+// MayUser returns a user, if who acts may do something with him: what is kept of
+// him elsewhere is changed by the same rules. NotFound and Denied as MayMailbox.
+func (d *Directory) MayUser(ctx context.Context, a Action, login string) (storage.User, error) {
+	u, err := d.mayUser(ctx, a, login)
+	return u, fault.Wrap("directory.MayUser", err)
 }

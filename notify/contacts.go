@@ -35,7 +35,7 @@ const (
 // gateway; Temporary where the gateway does not take the code.
 func (s *Service) Add(ctx context.Context, login, address string) (storage.Contact, error) {
 	const op = "notify.Add"
-	u, err := s.cfg.Directory.User(ctx, login)
+	u, err := s.cfg.Directory.MayUser(ctx, directory.ChangeUser, login)
 	if err != nil {
 		return storage.Contact{}, fault.Wrap(op, err)
 	}
@@ -192,9 +192,13 @@ func (s *Service) Confirm(ctx context.Context, login string, id int64, code stri
 	return fault.Wrap(op, s.forget(ctx, c.Login))
 }
 
-// contact returns a contact of a user.
+// contact returns a contact of a user whom who acts may change.
 func (s *Service) contact(ctx context.Context, login string, id int64) (storage.Contact, error) {
-	all, err := s.cfg.Store.Contacts(ctx, login)
+	u, err := s.cfg.Directory.MayUser(ctx, directory.ChangeUser, login)
+	if err != nil {
+		return storage.Contact{}, err
+	}
+	all, err := s.cfg.Store.Contacts(ctx, u.Login)
 	if err != nil {
 		return storage.Contact{}, err
 	}

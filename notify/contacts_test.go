@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"pecd/directory"
 	"pecd/fault"
 	"pecd/notice"
 	"pecd/storage"
@@ -86,7 +87,11 @@ func TestContactsLoopGuard(t *testing.T) {
 		_, err := w.service.Add(w.ctx, "anna", address)
 		w.wants(address, err, kind)
 	}
-	_, err := w.service.Add(w.ctx, "nessuno", cell)
+	stranger := directory.AsActor(t.Context(), directory.Actor{Name: "altri", Role: directory.RoleCustomer, Customer: "altri"})
+	_, err := w.service.Add(stranger, "anna", cell)
+	w.wants("another body's administrator", err, fault.NotFound)
+	w.wants("another body's administrator", w.service.Allow(stranger, mass, true), fault.NotFound)
+	_, err = w.service.Add(w.ctx, "nessuno", cell)
 	w.wants("no user", err, fault.NotFound)
 	for i := range 10 {
 		_, err := w.service.Add(w.ctx, "anna", fmt.Sprintf("anna%d@posta.example", i))

@@ -63,14 +63,20 @@ func (s *Service) mayBeTold(ctx context.Context, c storage.Contact, box storage.
 
 // Targets lists what a user chose, by mailbox.
 func (s *Service) Targets(ctx context.Context, login string) ([]storage.Target, error) {
-	all, err := s.cfg.Store.Targets(ctx, login)
-	return all, fault.Wrap("notify.Targets", err)
+	const op = "notify.Targets"
+	u, err := s.cfg.Directory.User(ctx, login)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	all, err := s.cfg.Store.Targets(ctx, u.Login)
+	return all, fault.Wrap(op, err)
 }
 
 // Allow allows notices for a mailbox whose tier has none (D6), or not any more.
+// The provider alone may.
 func (s *Service) Allow(ctx context.Context, mailbox string, allowed bool) error {
 	const op = "notify.Allow"
-	box, err := s.cfg.Directory.Mailbox(ctx, mailbox)
+	box, err := s.cfg.Directory.MayMailbox(ctx, directory.RaiseMailbox, mailbox)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}

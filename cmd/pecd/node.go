@@ -116,7 +116,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		Builder: pec.Builder{Provider: n.provider(), Location: n.zone, Secret: secret},
 		Clock:   clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
-		RequireTLS: cfg.Relay.RequireTLS, Scripts: n.users, NoticesFrom: "avvisi@" + cfg.Provider.Domain,
+		RequireTLS: cfg.Relay.RequireTLS, Scripts: n.users, NoticesFrom: cfg.noticesFrom(),
 	}
 	n.guard = n.newGuard()
 	n.useScanner()

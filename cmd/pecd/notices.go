@@ -10,7 +10,6 @@ import (
 	"pecd/directory"
 	"pecd/metrics"
 	"pecd/notify"
-	"pecd/pipeline"
 	"pecd/storage"
 )
 
@@ -26,6 +25,14 @@ func (c NoticesConfig) check() error {
 		return fmt.Errorf("notices.from: %q is no address", c.From)
 	}
 	return nil
+}
+
+// noticesFrom is the address that notices come from.
+func (c *Config) noticesFrom() string {
+	if c.Notices.From != "" {
+		return c.Notices.From
+	}
+	return "avvisi@" + c.Provider.Domain
 }
 
 // openGateway reads what the gateway for text messages needs, if there is one.
@@ -60,14 +67,10 @@ func (n *node) openGateway() (err error) {
 // tells them.
 func (n *node) openNotices() {
 	c := n.cfg.Notices
-	from := c.From
-	if from == "" {
-		from = "avvisi@" + n.cfg.Provider.Domain
-	}
-	n.core.Notices = &pipeline.Notices{From: from, Rules: storage.NoticeRules{OneByOne: c.OneByOne, Interval: c.Together, PerDay: c.PerDay}}
+	n.core.Notices = &storage.NoticeRules{OneByOne: c.OneByOne, Interval: c.Together, PerDay: c.PerDay}
 	n.notices = notify.New(notify.Config{
 		Store: n.core.Store, Directory: n.users, Certified: n.core.Providers.Certified, Clock: n.clock, Logger: n.log, Alarms: n.alarms,
-		Zone: n.zone, From: from, SMS: n.gateway, Parallel: c.SMS.Parallel,
+		Zone: n.zone, From: n.core.NoticesFrom, SMS: n.gateway, Parallel: c.SMS.Parallel,
 	})
 }
 
