@@ -48,7 +48,7 @@ func (s *Service) tellLevel(ctx context.Context, l storage.MailboxLevel) error {
 	now := s.now()
 	line, body := filling(box.Address, level, box.Used, quota)
 	id := fmt.Sprintf("spazio.%d.%d.%d", box.ID, level, now.Unix())
-	step, err := s.inform(new(storage.Step).Add(set), box, id, now, line, body)
+	step, err := s.inform(new(storage.Step).Add(set), box, quota, id, now, line, body)
 	if err != nil {
 		return err
 	}
@@ -80,14 +80,14 @@ func (s *Service) fillingOf(ctx context.Context, n storage.Notice) (line, body n
 }
 
 // inform adds to step a message of the provider's for a mailbox, which its quota
-// does not concern.
-func (s *Service) inform(step *storage.Step, box storage.Mailbox, id string, at time.Time, line, body notice.Text) (*storage.Step, error) {
+// does not keep out.
+func (s *Service) inform(step *storage.Step, box storage.Mailbox, quota int64, id string, at time.Time, line, body notice.Text) (*storage.Step, error) {
 	raw, err := notice.Compose(notice.Message{ID: id, From: s.cfg.From, To: box.Address, At: at, Subject: line, Body: body})
 	if err != nil {
 		return nil, fault.New("notify.inform", fault.Internal, err)
 	}
 	kept := &storage.NewBody{Head: append([]byte("Return-Path: <>\r\n"), raw...)}
-	return step.Add(kept, &storage.Append{Mailbox: box.ID, Body: storage.BodyRef{New: kept}, InternalDate: at}), nil
+	return step.Add(kept, &storage.Append{Mailbox: box.ID, Body: storage.BodyRef{New: kept}, InternalDate: at, Quota: quota, Exempt: true}), nil
 }
 
 // compare looks for mailboxes whose level is another than is known: the quota was
@@ -141,11 +141,11 @@ func (s *Service) doubt(ctx context.Context, c storage.Contact) error {
 		if t.Contact.ID != c.ID {
 			continue
 		}
-		box, err := s.cfg.Store.MailboxByID(ctx, t.Mailbox)
+		box, _, quota, err := s.levelOf(ctx, t.Mailbox)
 		if err != nil {
 			return err
 		}
-		if step, err = s.inform(step, box, fmt.Sprintf("contatto.%d.%d.%d", c.ID, box.ID, now.Unix()), now, line, body); err != nil {
+		if step, err = s.inform(step, box, quota, fmt.Sprintf("contatto.%d.%d.%d", c.ID, box.ID, now.Unix()), now, line, body); err != nil {
 			return err
 		}
 	}

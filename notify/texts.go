@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pecd/directory"
 	"pecd/notice"
 	"pecd/storage"
 )
@@ -74,10 +75,10 @@ func filling(address string, level int, used, quota int64) (line, body notice.Te
 		English: fmt.Sprintf("Mailbox %s is %d%% full", address, level),
 	}
 	body = notice.Text{
-		Italian: fmt.Sprintf("%s: %s GB occupati su %s GB.\n\nQuando è piena, i nuovi messaggi non vengono consegnati e ai mittenti arriva un avviso di mancata consegna; "+
-			"le ricevute vengono conservate comunque. Per liberare spazio, eliminare messaggi (anche dal cestino) o chiedere più spazio.", line.Italian, gigabytes(used), gigabytes(quota)),
-		English: fmt.Sprintf("%s: %s GB of %s GB.\n\nOnce it is full, new messages are not delivered and their senders get a notice of non-delivery; "+
-			"receipts are kept all the same. Delete messages (from the trash, too) or ask for more space.", line.English, gigabytes(used), gigabytes(quota)),
+		Italian: fmt.Sprintf("%s: %s occupati su %s.\n\nQuando è piena, i nuovi messaggi non vengono consegnati e ai mittenti arriva un avviso di mancata consegna; "+
+			"le ricevute vengono conservate comunque. Per liberare spazio, eliminare messaggi (anche dal cestino) o chiedere più spazio.", line.Italian, directory.GB(used), directory.GB(quota)),
+		English: fmt.Sprintf("%s: %s of %s.\n\nOnce it is full, new messages are not delivered and their senders get a notice of non-delivery; "+
+			"receipts are kept all the same. Delete messages (from the trash, too) or ask for more space.", line.English, directory.GB(used), directory.GB(quota)),
 	}
 	return line, body
 }
@@ -90,12 +91,6 @@ func doubted(c storage.Contact) (line, body notice.Text) {
 		English: "Several notices in a row to the contact " + c.Masked() + " were refused: no more are sent until it is confirmed with a code again. The mailbox works as before.",
 	}
 	return line, body
-}
-
-// gigabytes writes octets in units of 2^30 (D7) with two decimals and a comma.
-func gigabytes(n int64) string {
-	hundredths := (n*100 + 1<<29) >> 30
-	return strings.TrimSuffix(fmt.Sprintf("%d,%02d", hundredths/100, hundredths%100), ",00")
 }
 
 // fitting is a text message about a mailbox whose address is shortened where it is

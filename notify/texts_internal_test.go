@@ -34,9 +34,7 @@ func TestTextMessagesFit(t *testing.T) {
 	if text := plain(confirmation("123456").Italian); !strings.Contains(text, "123456") || !strings.HasSuffix(text, "ignora questo messaggio.") {
 		t.Errorf("%q", text)
 	}
-	for n, want := range map[int64]string{3 << 30: "3", 3<<30 - 1: "3", 5 << 29: "2,50", 1: "0", 12 << 20: "0,01"} {
-		if got := gigabytes(n); got != want {
-			t.Errorf("%d octets: %s, want %s", n, got, want)
-		}
+	if _, body := filling("a@x.it", 80, 5<<30/2, 3<<30); !strings.Contains(body.Italian, "2,51 GB occupati su 3 GB.") {
+		t.Errorf("%q", body.Italian)
 	}
 }
