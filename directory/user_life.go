@@ -11,7 +11,7 @@ import (
 )
 
 // DeleteUser takes everything from a user at once: his password, his grants, his
-// application passwords, and with them his sessions (S0-44). The login stays
+// application passwords, his contacts, and with them his sessions (S0-44). The login stays
 // taken, so that what the log says of him is never said of somebody else.
 // Conflict for the login of a mailbox that is not closed, which nobody could
 // open any more.
@@ -36,7 +36,7 @@ func (d *Directory) DeleteUser(ctx context.Context, login string) error {
 	}
 	now := d.clk.Now().UTC()
 	u.Hash, u.Disabled, u.Deleted = "", true, now
-	step := new(storage.Step).Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: ledger.UserDeleted, User: u.Login}))
+	step := new(storage.Step).Add(&storage.PutUser{User: u}, &storage.DropContacts{Login: u.Login}, d.recorded(ctx, ledger.Event{Kind: ledger.UserDeleted, User: u.Login}))
 	for _, g := range grants {
 		step.Add(
 			&storage.PutGrant{Login: u.Login, Mailbox: g.Mailbox},

@@ -80,9 +80,13 @@ type Core struct {
 	Intercepted func(threat, action string)
 	// Notices tells contacts outside of what arrives; nil: nobody is told.
 	Notices *Notices
+	// Notices say when contacts outside are told of what arrives together (S4-014,
+	// S4-015, S4-021); nil: nobody is told.
+	Notices *storage.NoticeRules
 	// Scripts are the filters of holders; nil: there are none.
 	Scripts Scripts
-	// NoticesFrom is the address that informational messages to holders come from.
+	// NoticesFrom is the address that informational messages to holders, and notices
+	// to their contacts, come from.
 	NoticesFrom string
 	// Random is the source of identifiers; crypto/rand where nil.
 	Random io.Reader

@@ -13,13 +13,6 @@ import (
 	"pecd/storage"
 )
 
-// Notices is what the pipeline knows of the notices to contacts outside certified
-// mail (S4-014, S4-015, S4-021).
-type Notices struct {
-	Rules storage.NoticeRules
-	From  string // the address that they come from
-}
-
 // noticeRef is whose notice a job of the relay carries.
 type noticeRef struct {
 	Contact int64  `json:"contact"`
@@ -44,17 +37,17 @@ func (c *Core) noteArrival(step *storage.Step, p placement) {
 	if c.Notices == nil || !p.box.Told || p.quiet || p.class != ledger.ClassPEC && p.class != ledger.ClassAnomaly {
 		return
 	}
-	step.Add(&storage.NoteArrival{Mailbox: p.box.ID, At: p.at, Rules: c.Notices.Rules})
+	step.Add(&storage.NoteArrival{Mailbox: p.box.ID, At: p.at, Rules: *c.Notices})
 }
 
 // ownNotice reports whether an ordinary message is a notice of ours that comes
 // back: whoever is told of it would be told for ever.
 func (c *Core) ownNotice(h rfc822.Header) bool {
-	if c.Notices == nil || !h.Has(notice.Marker) {
+	if !h.Has(notice.Marker) {
 		return false
 	}
 	from, err := rfc822.ParseMailbox(h.Get("From"))
-	return err == nil && strings.EqualFold(from.Address, c.Notices.From)
+	return err == nil && strings.EqualFold(from.Address, c.NoticesFrom)
 }
 
 // settleNotice records what became of a notice: nothing of it is anybody's proof,

@@ -20,7 +20,7 @@ import (
 func (w *world) watched() (*provider, storage.Contact) {
 	w.t.Helper()
 	p := w.at(bruno)
-	p.core.Notices = &pipeline.Notices{Rules: storage.NoticeRules{OneByOne: 5, Interval: 5 * time.Minute, PerDay: 100}, From: "avvisi@beta.example"}
+	p.core.Notices = &storage.NoticeRules{OneByOne: 5, Interval: 5 * time.Minute, PerDay: 100}
 	box, err := p.store.Mailbox(context.Background(), bruno)
 	check(w.t, err)
 	put := &storage.PutContact{Contact: storage.Contact{Login: bruno, Kind: storage.ContactMail, Address: dario, Confirmed: w.clock.Now()}}

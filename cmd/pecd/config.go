@@ -40,7 +40,11 @@ func defaultConfig() Config {
 		RateLimit: RateLimitConfig{Nodes: 1},
 		Redis:     RedisConfig{Prefix: "pecd", Timeout: 250 * time.Millisecond, Connections: 32},
 		Relay:     RelayConfig{RequireTLS: true},
-		Log:       LogConfig{Level: "info", Format: "text"},
+		Notices: NoticesConfig{OneByOne: 5, Together: 5 * time.Minute, PerDay: 200, SMS: SMSConfig{
+			Method: "POST", ContentType: "application/json", Body: `{"to":"{to}","text":"{text}","id":"{id}"}`,
+			Timeout: 10 * time.Second, Parallel: 4, Prefixes: []string{"+39"},
+		}},
+		Log: LogConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -102,6 +106,7 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.Protection.check(); err != nil {
+	if err := c.Notices.check(); err != nil {
 		return err
 	}
 	if err := c.Redis.check(); err != nil {

@@ -33,6 +33,7 @@ type Config struct {
 	RateLimit  RateLimitConfig  `toml:"ratelimit" doc:"Send limits of mailboxes; their figures are those of tiers and mailboxes."`
 	Redis      RedisConfig      `toml:"redis" doc:"What several nodes share."`
 	Relay      RelayConfig      `toml:"relay" doc:"Delivery to other servers."`
+	Notices    NoticesConfig    `toml:"notices" doc:"Notices to users' ordinary mail and mobile phones: that something arrived, that a mailbox fills up."`
 	Log        LogConfig        `toml:"log" doc:"Operating log on standard error; the PEC log is in the store."`
 	Demo       bool             `toml:"demo" doc:"Marks a demonstration node: it says loudly that it is no accredited provider."`
 	dir, file  string
@@ -228,4 +229,28 @@ type RelayConfig struct {
 type LogConfig struct {
 	Level  string `toml:"level" doc:"debug, info, warn or error."`
 	Format string `toml:"format" doc:"text or json."`
+}
+
+// NoticesConfig steers notices to contacts outside certified mail (S4-014, S4-015, S4-021).
+type NoticesConfig struct {
+	From     string        `toml:"from" doc:"Address that notices come from; empty: avvisi@ and provider.domain."`
+	OneByOne int           `toml:"one_by_one" doc:"How many arrivals in a mailbox a contact is told of one by one within a minute; what comes beyond is told together."`
+	Together time.Duration `toml:"together" doc:"After how long it is told."`
+	PerDay   int           `toml:"per_day" doc:"Notices to one contact in a day; what comes beyond is told together when the day is over."`
+	SMS      SMSConfig     `toml:"sms" doc:"The gateway that sends text messages, asked by HTTP."`
+}
+
+// SMSConfig describes the gateway for text messages.
+type SMSConfig struct {
+	URL         string            `toml:"url" doc:"Its address, https; empty: no text messages."`
+	Method      string            `toml:"method" doc:"HTTP method."`
+	ContentType string            `toml:"content_type" doc:"application/json or application/x-www-form-urlencoded."`
+	Body        string            `toml:"body" doc:"What is sent, with {to} (E.164, as +39…), {text} and {id}, each escaped for its place; in a form after their names, in JSON within quotes."`
+	SecretFile  string            `toml:"secret_file" doc:"File with the value of the header field Authorization; empty: none."`
+	Timeout     time.Duration     `toml:"timeout" doc:"Longest answer."`
+	Accept      string            `toml:"accept" doc:"Regular expression that the answer must match, beside its status 2xx; empty: none."`
+	Parallel    int               `toml:"parallel" doc:"Messages handed over at once."`
+	Prefixes    []string          `toml:"prefixes" doc:"Beginnings of the numbers that messages are sent to."`
+	Authorities string            `toml:"authorities" doc:"PEM bundle of the authorities of its certificate; empty: the system's."`
+	Headers     map[string]string `toml:"headers" doc:"Further header fields."`
 }

@@ -46,6 +46,8 @@ type cli struct {
 	Guesses    guessesCmd    `cmd:"" help:"Who has to wait after too many wrong passwords. / Tentativi di accesso."`
 	Protection protectionCmd `cmd:"" help:"Spam and dangerous contents. / Protezione delle caselle."`
 	Filter     filterCmd     `cmd:"" help:"Filters of mailboxes (Sieve). / Filtri delle caselle."`
+	Contact    contactCmd    `cmd:"" help:"Where users are reached outside certified mail. / Contatti degli utenti fuori dalla PEC."`
+	Notice     noticeCmd     `cmd:"" help:"Who is told of what arrives. / Avvisi di arrivo."`
 	Domain     domainCmd     `cmd:"" help:"Domains. / Domini."`
 	Token      tokenCmd      `cmd:"" help:"Tokens of the HTTP interface. / Token dell'interfaccia HTTP."`
 	Body       bodyCmd       `cmd:"" help:"Public bodies. / Enti."`

@@ -25,6 +25,7 @@ import (
 	"pecd/directory"
 	"pecd/guesses"
 	"pecd/metrics"
+	"pecd/notify"
 	"pecd/pec"
 	"pecd/pipeline"
 	"pecd/pop3"
@@ -63,6 +64,8 @@ type node struct {
 	relaying   *pipeline.RelayPoint
 	forwarding *pipeline.ForwardPoint
 	queue      *pipeline.Queue
+	notices    *notify.Service // to users' contacts; nil where a command opened the store alone
+	gateway    notify.Gateway  // for text messages; nil: none
 	relay      *smtp.Relay
 	alarms     *alarm.Board
 	operating  sync.WaitGroup      // operations of the admin socket
@@ -120,7 +123,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		Builder: pec.Builder{Provider: n.provider(), Location: n.zone, Secret: secret},
 		Clock:   clk, Logger: n.log, Hostname: cfg.Hostname, MailReceipt: cfg.Provider.MailReceipt,
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
-		RequireTLS: cfg.Relay.RequireTLS, Scripts: n.users, NoticesFrom: "avvisi@" + cfg.Provider.Domain,
+		RequireTLS: cfg.Relay.RequireTLS, Scripts: n.users, NoticesFrom: cfg.noticesFrom(),
 	}
 	n.guard = n.newGuard()
 	n.useScanner()
@@ -135,6 +138,7 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	workers := cfg.Limits.RelayWorkers
 	n.relaying.MaxUnproven, n.relaying.MaxOrdinary = max(1, workers/2), max(1, 2*workers-workers/4)
 	n.queue = pipeline.NewQueue(n.core, n.delivery, n.relaying)
+	n.openNotices()
 	if err := n.openDaybook(); err != nil {
 		return nil, err
 	}
@@ -175,6 +179,7 @@ func (n *node) prepare(ctx context.Context) (err error) {
 		})
 	}
 	return errors.Join(n.openScanner(), n.openProtection(), n.openStamper(), n.openPublisher())
+	return errors.Join(n.openScanner(), n.openStamper(), n.openPublisher(), n.openGateway())
 }
 
 func (n *node) provider() pec.Provider {

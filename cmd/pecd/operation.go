@@ -82,6 +82,15 @@ func operations() map[string]func() operation {
 		"filter remove":   func() operation { return new(filterRemoveCmd) },
 		"filter test":     func() operation { return new(filterTestCmd) },
 
+		"contact add":     func() operation { return new(contactAddCmd) },
+		"contact confirm": func() operation { return new(contactConfirmCmd) },
+		"contact list":    func() operation { return new(contactListCmd) },
+		"contact remove":  func() operation { return new(contactRemoveCmd) },
+		"notice on":       func() operation { return new(noticeOnCmd) },
+		"notice off":      func() operation { return new(noticeOffCmd) },
+		"notice list":     func() operation { return new(noticeListCmd) },
+		"notice allow":    func() operation { return new(noticeAllowCmd) },
+
 		"user add":      func() operation { return new(userAddCmd) },
 		"user list":     func() operation { return new(userListCmd) },
 		"user show":     func() operation { return new(userShowCmd) },

@@ -91,6 +91,8 @@ func testTargets(e *env) {
 	on := &storage.PutTarget{Contact: c.ID, Mailbox: box.ID, On: true}
 	e.ok(on, on)
 	told("chosen", true)
+	e.box("b@x.it")
+	equal(e, "another mailbox", must(e.Mailbox(e.ctx, "b@x.it"))(e).Told, false)
 	equal(e, "targets", fmt.Sprintf("%+v", must(e.Targets(e.ctx, "Ugo"))(e)), fmt.Sprintf("%+v", []storage.Target{{Contact: c, Mailbox: box.ID, Address: "a@x.it"}}))
 
 	e.ok(&storage.PutGrant{Login: "ugo", Mailbox: box.ID, Permission: storage.MaySend})
