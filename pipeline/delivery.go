@@ -133,7 +133,13 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 	if err := d.answer(ctx, step, receipt, env, p, eightBit, at); err != nil {
 		return fault.Wrap(op, err)
 	}
-	return fault.Wrap(op, d.Store.Commit(ctx, step))
+	if err := d.Store.Commit(ctx, step); err != nil {
+		return fault.Wrap(op, err)
+	}
+	if p.Own {
+		d.outcome(env.cert.Sender, env.accepted, true)
+	}
+	return nil
 }
 
 // enclosure is the original as the form of the receipt carries it.
@@ -178,7 +184,13 @@ func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayl
 	if err := d.answer(ctx, step, notice, env, p, false, at); err != nil {
 		return fault.Wrap(op, err)
 	}
-	return fault.Wrap(op, d.Store.Commit(ctx, step))
+	if err := d.Store.Commit(ctx, step); err != nil {
+		return fault.Wrap(op, err)
+	}
+	if p.Own {
+		d.outcome(env.cert.Sender, env.accepted, !missing(no.code))
+	}
+	return nil
 }
 
 // answer routes the receipt to the sender. A sender whose mailbox is gone is a

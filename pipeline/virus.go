@@ -111,5 +111,6 @@ func (a *Access) infected(ctx context.Context, m *accepted) (string, error) {
 	if err := a.Store.Commit(ctx, step); err != nil {
 		return "", fault.Wrap(op, err)
 	}
+	a.intercepted(m.box)
 	return "2.0.0 messaggio non accettato per virus, avviso nella casella / not accepted: virus found, see the notice " + m.cert.ID, nil
 }
