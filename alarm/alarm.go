@@ -37,6 +37,7 @@ const (
 	DiskLow             = "disk_low"             // messages are refused for want of room on the disk
 	RestoredJobs        = "restored_jobs"        // what a restore set aside waits for a decision
 	SMSGateway          = "sms_gateway"          // the SMS gateway takes no messages: notices wait, mail does not
+	MailboxConduct      = "mailbox_conduct"      // mailboxes look stolen: slowed down, blocked, or to be looked at
 	StoreFailing        = "store_failing"        // the store cannot be written: mail waits
 	RedisDown           = "redis_down"           // the Redis of the nodes does not answer: limits are counted by each node alone, and stricter
 )

@@ -85,7 +85,7 @@ func TestForKinds_6_3(t *testing.T) {
 		MailboxTier, OrdinaryClosed, OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, LedgerSealed, LedgerPurged, LedgerExtracted, QuarantineRead, QuarantinePurged, AlarmRaised, AlarmCleared,
 		QueueResumed, QueueDropped, StoreCopied, StoreRestored,
-		ProtectionChanged, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
+		ProtectionChanged, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared, SendThrottled, SendBlocked, SendUnblocked,
 		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		TokenCreated, TokenRevoked, RecoveryBegun,
 		MailboxRaised, BodyChanged, BodyCeiling, DomainBody,

@@ -71,6 +71,10 @@ const (
 	ProgramRevoked Kind = "app_password.revoked"
 	GuessBlocked   Kind = "guess.blocked" // a client or an account had to wait after too many wrong passwords; Count of tries in a quarter of an hour
 	GuessCleared   Kind = "guess.cleared" // Actor let it try at once
+
+	SendThrottled Kind = "mailbox.send_throttled" // Mailbox sends unusually and was slowed down; Detail says how it looked
+	SendBlocked   Kind = "mailbox.send_blocked"   // … and may not send: by Actor, or by the program itself; Detail is the reason
+	SendUnblocked Kind = "mailbox.send_unblocked" // Actor ended that; Detail is the reason it had
 )
 
 // The customers, and what they may have.
@@ -147,6 +151,7 @@ func Kinds() []Kind {
 		Access, AccessDenied, DomainState, MailboxCreated, MailboxState, MailboxTier, OrdinaryClosed,
 		OrdinaryOpened, UserCreated, UserDisabled, UserEnabled, UserPassword, UserGrant, TierChanged,
 		IndexLoaded, UsageSample, UserDeleted, MailboxOptions, ProgramCreated, ProgramRevoked, GuessBlocked, GuessCleared,
+		SendThrottled, SendBlocked, SendUnblocked,
 		ContactAdded, ContactConfirmed, ContactRemoved, NoticeChosen, NoticeSent, NoticeFailed, QuotaReached,
 		MailboxRaised, BodyChanged, BodyCeiling, DomainBody,
 		MessageRead, MessageMoved, MessageCopied, MessageMarked, MessageExpunged, MessageAppended, RecoverablePurged,

@@ -51,7 +51,7 @@ func (a *Access) MaySend(ctx context.Context, login, sender string) error {
 	if box.State != storage.MailboxActive {
 		return fault.Say(op, fault.Disabled, "servizio non disponibile: casella non attiva / mailbox not active")
 	}
-	return nil
+	return a.mayConduct(ctx, box, false)
 }
 
 // accepted is one submission while the access point works on it.
@@ -124,6 +124,12 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 		return a.reject(ctx, m)
 	}
 	return a.accept(ctx, m)
+	if err := a.mayConduct(ctx, box, true); err != nil {
+		return "", err
+	text, err := a.accept(ctx, m)
+	if err == nil {
+		a.submitted(ctx, m)
+	return text, err
 }
 
 // take reads the submission into the spool, with the header as the rules

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pecd/clock"
+	"pecd/conduct"
 	"pecd/fault"
 	"pecd/ledger"
 	"pecd/pec"
@@ -34,6 +35,7 @@ type SignatureVerifier interface {
 // Mailboxes tells which mailboxes, users and domains are ours.
 type Mailboxes interface {
 	Mailbox(ctx context.Context, address string) (storage.Mailbox, error)
+	Tier(ctx context.Context, code string) (storage.Tier, error)
 	// Figures are what the mailbox may hold and send.
 	Figures(ctx context.Context, box storage.Mailbox) (storage.Figures, error)
 	IsLocalDomain(ctx context.Context, domain string) (bool, error)
@@ -66,6 +68,8 @@ type Core struct {
 	StrictRecipients bool
 	// RequireTLS forbids cleartext towards other PEC providers (RFC 6109 §5.3).
 	RequireTLS bool
+	// Conduct watches what mailboxes send; nil: nobody does.
+	Conduct *conduct.Watcher
 	// Scanner looks for viruses; nil: no antivirus is configured.
 	Scanner Scanner
 	// OrdinaryScanner looks at what anybody can send: ordinary mail, and mail of

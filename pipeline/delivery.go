@@ -143,6 +143,9 @@ func (d *DeliveryPoint) deliver(ctx context.Context, job storage.Job, p deliverP
 		return fault.Wrap(op, err)
 	}
 	d.counted(protection.Certified, decision)
+	if p.Own {
+		d.outcome(env.cert.Sender, env.accepted, true)
+	}
 	return nil
 }
 
@@ -188,7 +191,13 @@ func (d *DeliveryPoint) fail(ctx context.Context, job storage.Job, p deliverPayl
 	if err := d.answer(ctx, step, notice, env, p, false, at); err != nil {
 		return fault.Wrap(op, err)
 	}
-	return fault.Wrap(op, d.Store.Commit(ctx, step))
+	if err := d.Store.Commit(ctx, step); err != nil {
+		return fault.Wrap(op, err)
+	}
+	if p.Own {
+		d.outcome(env.cert.Sender, env.accepted, !missing(no.code))
+	}
+	return nil
 }
 
 // answer routes the receipt to the sender. A sender whose mailbox is gone is a

@@ -33,12 +33,17 @@ func (i *Incoming) receipt(ctx context.Context, m *arrived) (string, error) {
 		if len(fresh) == 0 {
 			return "2.0.0 gia' ricevuto / already received", nil
 		}
+		before, err := i.before(ctx, m)
+		if err != nil {
+			return "", fault.Wrap(op, err)
+		}
 		step := new(storage.Step).Add(&storage.Once{Keys: keys, At: m.at})
 		if err := i.receiptStep(ctx, step, m, boxes, fresh); err != nil {
 			return "", fault.Wrap(op, err)
 		}
 		err = i.Store.Commit(ctx, step)
 		if err == nil {
+			i.told(m, boxes[fresh[0]].Address, before)
 			return "2.0.0 ricevuto / received", nil
 		}
 		if !fault.Is(err, fault.Exists) {

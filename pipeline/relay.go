@@ -110,6 +110,9 @@ func (r *RelayPoint) save(ctx context.Context, job storage.Job, p relayPayload, 
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		r.unsaved.keep(job, a, next)
 	}
+	if err == nil {
+		r.answered(job, p, a)
+	}
 	return err
 }
 

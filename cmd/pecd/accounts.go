@@ -26,6 +26,8 @@ type mailboxCmd struct {
 	Raise     mailboxRaiseCmd     `cmd:"" help:"Raise figures of one mailbox above its tier's. / Alza i limiti di una casella."`
 	Set       mailboxSetCmd       `cmd:"" help:"Choose what the mailbox does by itself. / Opzioni della casella."`
 	Limits    mailboxLimitsCmd    `cmd:"" help:"What of its send limits a mailbox has used up. / Limiti di invio di una casella."`
+	Block     mailboxBlockCmd     `cmd:"" help:"Keep a mailbox from sending; it is read and receives on. / Sospende l'invio."`
+	Unblock   mailboxUnblockCmd   `cmd:"" help:"Let it send again. / Riattiva l'invio."`
 	Users     mailboxUsersCmd     `cmd:"" help:"Who may do what with a mailbox. / Chi può usare una casella."`
 }
 

@@ -37,6 +37,7 @@ func defaultConfig() Config {
 			MessageBytes: 104857600, Recipients: 1000, Connections: 2000, ConnectionsPerIP: 200,
 			RelayWorkers: 128, RelayPerDomain: 16, MessagesAtOnce: 256, Backlog: 5000, FreeBytes: 1 << 30,
 		},
+		Conduct:   defaultConduct(),
 		RateLimit: RateLimitConfig{Nodes: 1},
 		Redis:     RedisConfig{Prefix: "pecd", Timeout: 250 * time.Millisecond, Connections: 32},
 		Relay:     RelayConfig{RequireTLS: true},
@@ -107,6 +108,7 @@ func (c *Config) check() error {
 	}
 	if err := c.Protection.check(); err != nil {
 	if err := c.Notices.check(); err != nil {
+	if err := c.Conduct.check(); err != nil {
 		return err
 	}
 	if err := c.Redis.check(); err != nil {

@@ -30,6 +30,7 @@ type Config struct {
 	Listen     ListenConfig     `toml:"listen" doc:"Listeners, host:port; empty: not served."`
 	Clients    ClientsConfig    `toml:"clients" doc:"What mail clients and the DNS are told of this node, where it is not hostname and the ports of [listen]: behind a balancer or an address translation. A service is \"host:port\", \"host\", \":port\", or \"none\": not offered; empty: host and the listener's port, where there is one."`
 	Limits     LimitsConfig     `toml:"limits" doc:"Bounds of one message and of the listeners."`
+	Conduct    ConductConfig    `toml:"conduct" doc:"Mailboxes that look stolen."`
 	RateLimit  RateLimitConfig  `toml:"ratelimit" doc:"Send limits of mailboxes; their figures are those of tiers and mailboxes."`
 	Redis      RedisConfig      `toml:"redis" doc:"What several nodes share."`
 	Relay      RelayConfig      `toml:"relay" doc:"Delivery to other servers."`

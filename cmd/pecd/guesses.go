@@ -25,7 +25,7 @@ func (n *node) newGuard() *guesses.Guard {
 	if n.redis != nil {
 		counter = guesses.NewShared(n.redis, n.cfg.Redis.Prefix+":", n.clock, n.log)
 	}
-	return guesses.NewGuard(guesses.Config{Counter: counter, Clock: n.clock, Logger: n.log, Report: n.recordTurned})
+	return guesses.NewGuard(guesses.Config{Counter: counter, Clock: n.clock, Logger: n.log, Report: n.recordTurned, Pressed: n.conduct.Pressed})
 }
 
 // recordTurned writes to the PEC log who was turned away.

@@ -21,6 +21,7 @@ import (
 	"pecd/alarm"
 	"pecd/autoconf"
 	"pecd/clock"
+	"pecd/conduct"
 	"pecd/deviation"
 	"pecd/directory"
 	"pecd/guesses"
@@ -50,7 +51,8 @@ type node struct {
 	store   *sqlite.Store
 	users   *directory.Directory
 	trail   *trail.Recorder
-	guard   *guesses.Guard // against whoever tries passwords; nil where a command opened the store alone
+	conduct *conduct.Watcher // of what mailboxes send; nil as guard
+	guard   *guesses.Guard   // against whoever tries passwords; nil where a command opened the store alone
 	index   *directory.LiveIndex
 	fetcher *directory.Fetcher // nil where the index is a file alone
 	// publisher serves our own record of the index; nil where it is not published.
@@ -125,6 +127,8 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 		MaxMessage: cfg.Limits.MessageBytes, MaxProduct: cfg.Limits.ProductBytes, StrictRecipients: cfg.Limits.StrictRecipients,
 		RequireTLS: cfg.Relay.RequireTLS, Scripts: n.users, NoticesFrom: cfg.noticesFrom(),
 	}
+	n.conduct = conduct.New(clk, cfg.Conduct.limits())
+	n.core.Conduct = n.conduct
 	n.guard = n.newGuard()
 	n.useScanner()
 	n.useProtection()

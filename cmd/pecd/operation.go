@@ -59,6 +59,8 @@ func operations() map[string]func() operation {
 		"mailbox ordinary":  func() operation { return new(mailboxOrdinaryCmd) },
 		"mailbox set":       func() operation { return new(mailboxSetCmd) },
 		"mailbox limits":    func() operation { return new(mailboxLimitsCmd) },
+		"mailbox block":     func() operation { return new(mailboxBlockCmd) },
+		"mailbox unblock":   func() operation { return new(mailboxUnblockCmd) },
 		"mailbox users":     func() operation { return new(mailboxUsersCmd) },
 		"mailbox show":      func() operation { return new(mailboxShowCmd) },
 		"mailbox transform": func() operation { return new(mailboxTransformCmd) },
