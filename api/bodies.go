@@ -87,9 +87,9 @@ func (s *Server) bodies(ctx context.Context) ([]Body, error) {
 	return seen, nil
 }
 
-func (s *Server) listBodies(ctx context.Context, in *struct{ paging }) (*bodiesOut, error) {
+func (s *Server) listBodies(ctx context.Context, in *struct{ Paging }) (*bodiesOut, error) {
 	all, err := s.bodies(ctx)
-	return &bodiesOut{paged(all, func(b Body) string { return b.Code }, in.paging)}, err
+	return &bodiesOut{paged(all, func(b Body) string { return b.Code }, in.Paging)}, err
 }
 
 func (s *Server) getBody(ctx context.Context, in *codeIn) (*bodyOut, error) {
@@ -124,7 +124,7 @@ func (s *Server) domains(ctx context.Context) ([]storage.Domain, error) {
 	return seen, nil
 }
 
-func (s *Server) listDomains(ctx context.Context, in *struct{ paging }) (*domainsOut, error) {
+func (s *Server) listDomains(ctx context.Context, in *struct{ Paging }) (*domainsOut, error) {
 	all, err := s.domains(ctx)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (s *Server) listDomains(ctx context.Context, in *struct{ paging }) (*domain
 	for _, d := range all {
 		views = append(views, viewOfDomain(d))
 	}
-	return &domainsOut{paged(views, func(d Domain) string { return d.Name }, in.paging)}, nil
+	return &domainsOut{paged(views, func(d Domain) string { return d.Name }, in.Paging)}, nil
 }
 
 func (s *Server) getDomain(ctx context.Context, in *domainIn) (*domainOut, error) {
@@ -141,7 +141,7 @@ func (s *Server) getDomain(ctx context.Context, in *domainIn) (*domainOut, error
 	return &domainOut{viewOfDomain(d)}, err
 }
 
-func (s *Server) listTiers(ctx context.Context, in *struct{ paging }) (*tiersOut, error) {
+func (s *Server) listTiers(ctx context.Context, in *struct{ Paging }) (*tiersOut, error) {
 	all, err := s.Store.Tiers(ctx)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (s *Server) listTiers(ctx context.Context, in *struct{ paging }) (*tiersOut
 	for _, t := range all {
 		views = append(views, viewOfTier(t))
 	}
-	return &tiersOut{paged(views, func(t Tier) string { return t.Code }, in.paging)}, nil
+	return &tiersOut{paged(views, func(t Tier) string { return t.Code }, in.Paging)}, nil
 }
 
 func (s *Server) getTier(ctx context.Context, in *codeIn) (*tierOut, error) {

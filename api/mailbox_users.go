@@ -23,7 +23,7 @@ type (
 		Permissions []string `json:"permissions" nullable:"false" minItems:"1" maxItems:"5" enum:"read,write,send,client,settings"`
 	}
 	addIn struct {
-		addressIn
+		AddressParam
 		Body AddedUser
 	}
 	// CreatedUser is a user and, where he has no password yet, his link.
@@ -33,14 +33,14 @@ type (
 	}
 	createdUserOut struct{ Body CreatedUser }
 	grantIn        struct {
-		addressIn
+		AddressParam
 		Login string `path:"login" maxLength:"320"`
 		Body  struct {
 			Permissions []string `json:"permissions" nullable:"false" minItems:"1" maxItems:"5" enum:"read,write,send,client,settings"`
 		}
 	}
 	revokeIn struct {
-		addressIn
+		AddressParam
 		Login string `path:"login" maxLength:"320"`
 	}
 	grantOut struct{ Body Grant }
@@ -55,8 +55,8 @@ func (s *Server) registerMailboxUsers() {
 }
 
 func (s *Server) listMailboxUsers(ctx context.Context, in *struct {
-	addressIn
-	paging
+	AddressParam
+	Paging
 }) (*grantsOut, error) {
 	m, err := s.mailbox(ctx, in.Address)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) listMailboxUsers(ctx context.Context, in *struct {
 	for _, g := range grants {
 		views = append(views, viewOfGrant(g))
 	}
-	return &grantsOut{paged(views, func(g Grant) string { return g.Login }, in.paging)}, nil
+	return &grantsOut{paged(views, func(g Grant) string { return g.Login }, in.Paging)}, nil
 }
 
 // newUser is the directory's form of a user to be created. One without password

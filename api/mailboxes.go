@@ -14,7 +14,8 @@ import (
 )
 
 type (
-	addressIn struct {
+	// AddressParam names a mailbox.
+	AddressParam struct {
 		Address string `path:"address" maxLength:"320"`
 	}
 	mailboxOut struct {
@@ -22,7 +23,7 @@ type (
 		Body Mailbox
 	}
 	mailboxesIn struct {
-		paging
+		Paging
 		Domain string `query:"domain" maxLength:"253" doc:"Solo di questo dominio / only of this domain"`
 		Tier   string `query:"tier" maxLength:"64"`
 		State  string `query:"state" enum:"provisioned_uncertified,active,blocked,deactivated,closed"`
@@ -42,7 +43,7 @@ type (
 		User     *NewUser `json:"user,omitempty" doc:"Chi la usa, con ogni permesso; su una Standard ha per nome l'indirizzo / who uses it, with every permission; on a Standard his login is the address"`
 	}
 	createIn struct {
-		addressIn
+		AddressParam
 		Body NewMailbox
 	}
 	// Link is a link by which a user sets his password, once.
@@ -67,9 +68,11 @@ func (s *Server) registerMailboxes() {
 	register(s, operation{name: "get-mailbox", method: get, path: "/mailboxes/{address}", summary: "Una casella / A mailbox"}, s.getMailbox)
 	register(s, operation{name: "create-mailbox", method: put, path: "/mailboxes/{address}", status: http.StatusCreated,
 		summary: "Crea una casella; ripetuta uguale non cambia nulla / Creates a mailbox; repeated alike it changes nothing"}, s.createMailbox)
+	answers := s.api.OpenAPI().Paths["/mailboxes/{address}"].Put.Responses
+	answers["200"] = answers["201"] // it was there
 }
 
-func (s *Server) getMailbox(ctx context.Context, in *addressIn) (*mailboxOut, error) {
+func (s *Server) getMailbox(ctx context.Context, in *AddressParam) (*mailboxOut, error) {
 	m, err := s.mailbox(ctx, in.Address)
 	if err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ const maxScanned = 5000
 func (s *Server) listMailboxes(ctx context.Context, in *mailboxesIn) (*mailboxesOut, error) {
 	out := &mailboxesOut{page[Mailbox]{Items: []Mailbox{}}}
 	if by := callerOf(ctx); by.Role == storage.TokenMailbox {
-		own, err := s.getMailbox(ctx, &addressIn{by.address})
+		own, err := s.getMailbox(ctx, &AddressParam{by.address})
 		if err == nil {
 			out.Body.Items = append(out.Body.Items, own.Body)
 		}

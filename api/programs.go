@@ -40,12 +40,12 @@ type (
 	}
 	programsOut  struct{ Body page[AppPassword] }
 	newProgramIn struct {
-		loginIn
+		LoginParam
 		Body NewAppPassword
 	}
 	newProgramOut   struct{ Body MadeAppPassword }
 	revokeProgramIn struct {
-		loginIn
+		LoginParam
 		ID int64 `path:"id" minimum:"1"`
 	}
 )
@@ -88,8 +88,8 @@ func stateOf(expires, revoked, now time.Time) string {
 }
 
 func (s *Server) listPrograms(ctx context.Context, in *struct {
-	loginIn
-	paging
+	LoginParam
+	Paging
 }) (*programsOut, error) {
 	u, err := s.managed(ctx, in.Login)
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *Server) listPrograms(ctx context.Context, in *struct {
 		}
 		views = append(views, v)
 	}
-	return &programsOut{paged(views, func(a AppPassword) string { return numberKey(a.ID) }, in.paging)}, nil
+	return &programsOut{paged(views, func(a AppPassword) string { return numberKey(a.ID) }, in.Paging)}, nil
 }
 
 // numberKey sorts numbers as texts.

@@ -39,7 +39,6 @@ func roles() map[string]role {
 		"list-mailboxes":    everyone,
 		"create-mailbox":    administrators,
 		"get-mailbox":       everyone,
-		"set-tier":          administrators,
 		"set-state":         administrators, // of states: mayMove
 		"set-ordinary-mail": administrators,
 		"set-options":       administrators,

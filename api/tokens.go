@@ -68,7 +68,7 @@ func (s *Server) viewOfToken(ctx context.Context, t storage.APIToken) (v Token, 
 	return v, sees, err
 }
 
-func (s *Server) listTokens(ctx context.Context, in *struct{ paging }) (*tokensOut, error) {
+func (s *Server) listTokens(ctx context.Context, in *struct{ Paging }) (*tokensOut, error) {
 	all, err := s.Directory.Tokens(ctx)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (s *Server) listTokens(ctx context.Context, in *struct{ paging }) (*tokensO
 			views = append(views, v)
 		}
 	}
-	return &tokensOut{paged(views, func(t Token) string { return numberKey(t.ID) }, in.paging)}, nil
+	return &tokensOut{paged(views, func(t Token) string { return numberKey(t.ID) }, in.Paging)}, nil
 }
 
 func (s *Server) createToken(ctx context.Context, in *newTokenIn) (*newTokenOut, error) {

@@ -8,7 +8,8 @@ import (
 )
 
 type (
-	loginIn struct {
+	// LoginParam names a user.
+	LoginParam struct {
 		Login string `path:"login" maxLength:"320"`
 	}
 	userOut struct {
@@ -16,14 +17,14 @@ type (
 		Body User
 	}
 	userStateIn struct {
-		loginIn
-		change
+		LoginParam
+		Change
 		Body struct {
 			Disabled bool `json:"disabled"`
 		}
 	}
 	passwordIn struct {
-		loginIn
+		LoginParam
 		Body struct {
 			Password string `json:"password" writeOnly:"true" minLength:"8" maxLength:"1024"`
 		}
@@ -34,7 +35,7 @@ type (
 func (s *Server) registerUsers() {
 	const user = "/users/{login}"
 	register(s, operation{name: "get-user", method: get, path: user, summary: "Un utente e le sue caselle / A user and his mailboxes"},
-		func(ctx context.Context, in *loginIn) (*userOut, error) {
+		func(ctx context.Context, in *LoginParam) (*userOut, error) {
 			u, _, err := s.user(ctx, in.Login)
 			if err != nil {
 				return nil, err
@@ -53,7 +54,7 @@ func (s *Server) registerUsers() {
 		})
 	register(s, operation{name: "reset-user-password", method: post, path: user + "/reset", status: http.StatusCreated,
 		summary: "Collegamento da consegnare, con cui l'utente sceglie la password, una volta / A link to hand over, by which the user chooses a password, once"},
-		func(ctx context.Context, in *loginIn) (*linkOut, error) {
+		func(ctx context.Context, in *LoginParam) (*linkOut, error) {
 			u, err := s.managed(ctx, in.Login)
 			if err != nil {
 				return nil, err
@@ -65,7 +66,7 @@ func (s *Server) registerUsers() {
 			return &linkOut{*l}, nil
 		})
 	register(s, operation{name: "delete-user", method: remove, path: user, status: http.StatusNoContent, summary: "Elimina; il nome non si riassegna / Deletes; the login is not given out again"},
-		func(ctx context.Context, in *loginIn) (*nothing, error) {
+		func(ctx context.Context, in *LoginParam) (*nothing, error) {
 			u, err := s.managed(ctx, in.Login)
 			if err != nil {
 				return nil, err
@@ -83,7 +84,7 @@ func (s *Server) setUserState(ctx context.Context, in *userStateIn) (*userOut, e
 	}
 	v, err := s.viewOfUser(ctx, u)
 	if err == nil {
-		err = matches(ctx, in.change, etag(v))
+		err = matches(ctx, in.Change, etag(v))
 	}
 	if err == nil {
 		err = s.Directory.SetUserDisabled(ctx, u.Login, in.Body.Disabled)
