@@ -300,11 +300,63 @@ func FuzzBodies(f *testing.F) {
 	for _, b := range []string{`{}`, `{"tier":"standard"}`, `[`, `{"tier":1e999}`, `{"user":{"login":"a","password":null}}`, "\xff", `{"tier":"standard","user":{"login":"é@uno.example"}}`, strings.Repeat("[", 9999)} {
 		f.Add(b)
 	}
+	h := newHouse(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		h := newHouse(t)
+		h.t = t
+		h.clk.Advance(time.Second)
 		a := h.ask(h.tokens["customer"], put, "/mailboxes/f@uno.example", body, "Content-Type", "application/json")
 		if a.status >= 500 || a.status >= 400 && a.header.Get("Content-Type") != problemType {
 			t.Errorf("%d %s", a.status, a.text)
 		}
 	})
+}
+
+// TestS4_057_AdministrationOfFigures: a body transforms its mailboxes with effect at
+// once; what the provider set stays above it (mailcow #1650).
+func TestS4_057_AdministrationOfFigures(t *testing.T) {
+	h := newHouse(t)
+	body, provider := h.tokens["customer"], h.tokens["provider"]
+	const box = "/mailboxes/std@uno.example"
+	figures := func(a answerOf) string {
+		f, _ := a.body["figures"].(map[string]any)
+		return fmt.Sprint(a.status, " ", a.body["tier"], " ", f["per_day"])
+	}
+	if got := figures(h.ask(body, put, box+"/tier", `{"tier":"strutturata"}`, "If-Match", "*")); got != "200 strutturata 500" {
+		t.Error(got)
+	}
+	if a := h.ask(body, put, box+"/figures", `{"per_day":9000}`, "If-Match", "*"); a.status != http.StatusForbidden {
+		t.Errorf("a body raises: %d", a.status)
+	}
+	if got := figures(h.ask(provider, put, box+"/figures", `{"per_day":9000}`, "If-Match", "*")); got != "200 strutturata 9000" {
+		t.Error(got)
+	}
+	if a := h.ask(provider, put, box+"/state", `{"state":"blocked"}`, "If-Match", "*"); a.status != http.StatusOK {
+		t.Errorf("the provider blocks: %d %s", a.status, a.text)
+	}
+	if a := h.ask(body, put, box+"/state", `{"state":"active"}`, "If-Match", "*"); a.status != http.StatusForbidden {
+		t.Errorf("a body ends the provider's block: %d %s", a.status, a.text)
+	}
+	one := h.ask(provider, get, "/bodies/c_uno", "")
+	a := h.ask(provider, put, "/bodies/c_uno/ceilings/standard", `{"ceiling":0}`, "If-Match", one.header.Get("ETag"))
+	if a.status != http.StatusOK {
+		t.Errorf("a ceiling: %d %s", a.status, a.text)
+	}
+	if a := h.ask(body, put, "/mailboxes/altra@uno.example", `{"tier":"standard"}`); a.status != http.StatusConflict {
+		t.Errorf("above the ceiling: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, "/tiers/standard/figures", `{"per_day":499}`, "If-Match", "*"); a.status != 422 {
+		t.Errorf("below the catalogue: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, "/bodies/c_tre", `{"name":"Comune di tre"}`); a.status != http.StatusOK {
+		t.Errorf("a body: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, "/domains/tre.example", `{"state":"pending","body":"c_tre"}`); a.status != http.StatusOK || a.body["body"] != "c_tre" || a.body["state"] != "pending" {
+		t.Errorf("a domain: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, "/domains/tre.example", `{"state":"certified","body":"c_tre"}`); a.status != http.StatusPreconditionRequired {
+		t.Errorf("a change without If-Match: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, "/domains/tre.example", `{"state":"certified","body":"c_uno"}`, "If-Match", "*"); a.status != http.StatusOK || a.body["body"] != "c_uno" || a.body["state"] != "certified" {
+		t.Errorf("certified and moved: %d %s", a.status, a.text)
+	}
 }

@@ -57,7 +57,7 @@ func (s *Server) registerPrograms() {
 		summary: "Crea una password per un'applicazione, mostrata una volta / Makes one, shown once"}, s.createProgram)
 	register(s, operation{name: "revoke-app-password", method: remove, path: programs + "/{id}", status: http.StatusNoContent, summary: "Revoca subito / Revokes at once"},
 		func(ctx context.Context, in *revokeProgramIn) (*nothing, error) {
-			u, err := s.managed(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -91,7 +91,7 @@ func (s *Server) listPrograms(ctx context.Context, in *struct {
 	LoginParam
 	Paging
 }) (*programsOut, error) {
-	u, err := s.managed(ctx, in.Login)
+	u, err := s.Directory.User(ctx, in.Login)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func numberKey(n int64) string {
 }
 
 func (s *Server) createProgram(ctx context.Context, in *newProgramIn) (*newProgramOut, error) {
-	u, err := s.managed(ctx, in.Login)
+	u, err := s.Directory.User(ctx, in.Login)
 	if err != nil {
 		return nil, err
 	}

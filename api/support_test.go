@@ -19,6 +19,7 @@ import (
 
 	"pecd/clock"
 	"pecd/directory"
+	"pecd/guesses"
 	"pecd/storage"
 	"pecd/storage/sqlite"
 )
@@ -32,7 +33,7 @@ var hash = sync.OnceValues(func() (string, error) { return directory.HashPasswor
 // Standard "std" and a Strutturata "str"; anna may read both Strutturate, uno and
 // due each the one of their body. The tokens are of each role for c_uno.
 type house struct {
-	t   *testing.T
+	t   testing.TB
 	st  *sqlite.Store
 	clk *clock.Manual
 	dir *directory.Directory
@@ -42,7 +43,7 @@ type house struct {
 	spec   *spec
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC))
 	st, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{Clock: clk})
@@ -70,7 +71,7 @@ func newHouse(t *testing.T) *house {
 	}
 	boxes = append(boxes, directory.NewMailbox{Address: "ricevute@uno.example", Tier: "strutturata", Service: true})
 	h.ok(h.dir.CreateMailboxes(ctx, boxes))
-	h.ok(h.dir.CreateUser(ctx, directory.NewUser{Login: "anna", Hash: known}))
+	h.ok(h.dir.CreateUser(ctx, directory.NewUser{Login: "anna", Hash: known, Body: "c_uno"}))
 	h.ok(h.dir.Grant(ctx, "anna", "str@uno.example", storage.MayRead))
 	h.ok(h.dir.Grant(ctx, "anna", "str@due.example", storage.MayRead))
 	for _, n := range []directory.NewToken{
@@ -82,7 +83,7 @@ func newHouse(t *testing.T) *house {
 		h.tokens[string(n.Role)] = secret
 	}
 	h.Server, err = New(Config{
-		Directory: h.dir, Store: st, Guesses: directory.NewGuesses(clk), Clock: clk, Provider: "Gestore di prova",
+		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Clock: clk, Provider: "Gestore di prova",
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Site: "https://pec.example",
 	})
 	h.ok(err)
@@ -140,7 +141,7 @@ type spec struct {
 
 const specURL = "https://pec.example/openapi.json"
 
-func readSpec(t *testing.T, text []byte) *spec {
+func readSpec(t testing.TB, text []byte) *spec {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -173,7 +174,7 @@ func (s *spec) route(path string) string {
 }
 
 // check wants an answer to be one that the document describes.
-func (s *spec) check(t *testing.T, method, path string, a answerOf) {
+func (s *spec) check(t testing.TB, method, path string, a answerOf) {
 	t.Helper()
 	route := s.route(path)
 	op, ok := s.at("paths", route, strings.ToLower(method)).(map[string]any)

@@ -36,7 +36,7 @@ func (s *Server) registerUsers() {
 	const user = "/users/{login}"
 	register(s, operation{name: "get-user", method: get, path: user, summary: "Un utente e le sue caselle / A user and his mailboxes"},
 		func(ctx context.Context, in *LoginParam) (*userOut, error) {
-			u, _, err := s.user(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -46,7 +46,7 @@ func (s *Server) registerUsers() {
 	register(s, operation{name: "set-user-state", method: put, path: user + "/state", summary: "Disabilita o riabilita, con le sessioni aperte / Shuts out or lets in again, open sessions too"}, s.setUserState)
 	register(s, operation{name: "set-user-password", method: put, path: user + "/password", status: http.StatusNoContent, summary: "Nuova password / A new password"},
 		func(ctx context.Context, in *passwordIn) (*nothing, error) {
-			u, err := s.managed(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -55,7 +55,7 @@ func (s *Server) registerUsers() {
 	register(s, operation{name: "reset-user-password", method: post, path: user + "/reset", status: http.StatusCreated,
 		summary: "Collegamento da consegnare, con cui l'utente sceglie la password, una volta / A link to hand over, by which the user chooses a password, once"},
 		func(ctx context.Context, in *LoginParam) (*linkOut, error) {
-			u, err := s.managed(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +67,7 @@ func (s *Server) registerUsers() {
 		})
 	register(s, operation{name: "delete-user", method: remove, path: user, status: http.StatusNoContent, summary: "Elimina; il nome non si riassegna / Deletes; the login is not given out again"},
 		func(ctx context.Context, in *LoginParam) (*nothing, error) {
-			u, err := s.managed(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -78,7 +78,7 @@ func (s *Server) registerUsers() {
 func (s *Server) setUserState(ctx context.Context, in *userStateIn) (*userOut, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	u, err := s.managed(ctx, in.Login)
+	u, err := s.Directory.User(ctx, in.Login)
 	if err != nil {
 		return nil, err
 	}

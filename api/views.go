@@ -142,11 +142,7 @@ func (s *Server) viewOfUser(ctx context.Context, u storage.User) (User, error) {
 		return v, err
 	}
 	for _, g := range grants {
-		m, err := s.Store.MailboxByID(ctx, g.Mailbox)
-		if err != nil {
-			return v, err
-		}
-		sees, err := s.seesMailbox(ctx, m)
+		sees, err := s.sees(ctx, g.Address)
 		if err != nil {
 			return v, err
 		}
