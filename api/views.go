@@ -27,13 +27,6 @@ func viewOfFigures(f storage.Figures) Figures {
 	return Figures{f.QuotaBytes, f.MaxPerDay, f.MaxPerMinute, f.MaxRecipients, f.MaxMessage, f.RecipientsPerMinute, f.RecipientsPerDay}
 }
 
-func (f Figures) stored() storage.Figures {
-	return storage.Figures{
-		QuotaBytes: f.QuotaBytes, MaxPerDay: f.PerDay, MaxPerMinute: f.PerMinute, MaxRecipients: f.Recipients, MaxMessage: f.MessageBytes,
-		RecipientsPerMinute: f.RecipientsPerMinute, RecipientsPerDay: f.RecipientsPerDay,
-	}
-}
-
 // Tier is a class of mailboxes.
 type Tier struct {
 	Code        string  `json:"code"`
