@@ -165,7 +165,7 @@ func (s *Server) authenticate(c huma.Context, next func(huma.Context)) {
 		s.refuse(c, http.StatusForbidden, "operazione non consentita al ruolo di questo token / not permitted to the role of this token")
 		return
 	}
-	next(huma.WithContext(c, directory.As(ctx, directory.TokenActor(by.APIToken))))
+	next(huma.WithContext(c, directory.AsActor(ctx, by.actor())))
 }
 
 // callerWith returns whose a secret is. The application of a mailbox that is not in

@@ -4,9 +4,10 @@ package api
 
 import (
 	"context"
-	"strings"
 	"time"
 
+	"pecd/directory"
+	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -27,6 +28,20 @@ type Body struct {
 	Created time.Time `json:"created"`
 }
 
+// TierUse is how many mailboxes of a tier a body has.
+type TierUse struct {
+	Tier      string `json:"tier"`
+	Mailboxes int64  `json:"mailboxes" doc:"Senza le chiuse / without closed ones"`
+	Ceiling   *int64 `json:"ceiling,omitempty" doc:"Quante può averne; assente: senza limite / how many it may have; absent: no bound"`
+}
+
+// BodyUse is a public body with what it has.
+type BodyUse struct {
+	Body
+	Domains []string  `json:"domains" nullable:"false"`
+	Tiers   []TierUse `json:"tiers" nullable:"false"`
+}
+
 // Domain is a domain of the provider.
 type Domain struct {
 	Name    string    `json:"name"`
@@ -36,21 +51,67 @@ type Domain struct {
 }
 
 type (
-	meOut     struct{ Body Me }
-	bodyOut   struct{ Body Body }
+	meOut   struct{ Body Me }
+	bodyOut struct {
+		ETag string `header:"ETag"`
+		Body BodyUse
+	}
 	bodiesOut struct{ Body page[Body] }
 	tierOut   struct {
 		ETag string `header:"ETag"`
 		Body Tier
 	}
-	tiersOut   struct{ Body page[Tier] }
-	domainOut  struct{ Body Domain }
+	tiersOut  struct{ Body page[Tier] }
+	domainOut struct {
+		ETag string `header:"ETag"`
+		Body Domain
+	}
 	domainsOut struct{ Body page[Domain] }
-	codeIn     struct {
+	// CodeParam names a body or a tier.
+	CodeParam struct {
 		Code string `path:"code" maxLength:"64"`
 	}
-	domainIn struct {
+	// DomainParam names a domain.
+	DomainParam struct {
 		Name string `path:"name" maxLength:"253"`
+	}
+	setBodyIn struct {
+		CodeParam
+		Change
+		Body struct {
+			Name string `json:"name" minLength:"1" maxLength:"200"`
+		}
+	}
+	ceilingIn struct {
+		CodeParam
+		Tier string `path:"tier" maxLength:"64"`
+		Change
+		Body struct {
+			Ceiling *int64 `json:"ceiling" nullable:"true" minimum:"0" doc:"null: senza limite / null: no bound"`
+		}
+	}
+	setDomainIn struct {
+		DomainParam
+		Change
+		Body struct {
+			State string `json:"state" enum:"certified,pending"`
+			Body  string `json:"body,omitempty" maxLength:"64" doc:"Codice dell'ente; assente: nessuno / code of the body; absent: none"`
+		}
+	}
+	// FiguresChange says which figures change; what is absent stays.
+	FiguresChange struct {
+		QuotaBytes          *int64 `json:"quota_bytes,omitempty" minimum:"0"`
+		PerDay              *int   `json:"per_day,omitempty" minimum:"0"`
+		PerMinute           *int   `json:"per_minute,omitempty" minimum:"0"`
+		Recipients          *int   `json:"recipients,omitempty" minimum:"0"`
+		MessageBytes        *int64 `json:"message_bytes,omitempty" minimum:"0"`
+		RecipientsPerMinute *int   `json:"recipients_per_minute,omitempty" minimum:"0"`
+		RecipientsPerDay    *int   `json:"recipients_per_day,omitempty" minimum:"0"`
+	}
+	tierIn struct {
+		CodeParam
+		Change
+		Body FiguresChange
 	}
 )
 
@@ -65,83 +126,137 @@ func (s *Server) registerMe() {
 func (s *Server) registerBodies() {
 	register(s, operation{name: "list-bodies", method: get, path: "/bodies", summary: "Enti / Public bodies"}, s.listBodies)
 	register(s, operation{name: "get-body", method: get, path: "/bodies/{code}", summary: "Un ente / A public body"}, s.getBody)
+	register(s, operation{name: "set-body", method: put, path: "/bodies/{code}", summary: "Crea un ente o ne cambia il nome / Creates a body or changes its name"}, s.setBody)
+	register(s, operation{name: "set-ceiling", method: put, path: "/bodies/{code}/ceilings/{tier}", summary: "Quante caselle di una tipologia può avere / How many mailboxes of a tier it may have"}, s.setCeiling)
 	register(s, operation{name: "list-domains", method: get, path: "/domains", summary: "Domini / Domains"}, s.listDomains)
 	register(s, operation{name: "get-domain", method: get, path: "/domains/{name}", summary: "Un dominio / A domain"}, s.getDomain)
+	register(s, operation{name: "set-domain", method: put, path: "/domains/{name}", summary: "Crea, assegna a un ente, certifica / Creates, gives to a body, certifies"}, s.setDomain)
+	register(s, operation{name: "raise-tier", method: put, path: "/tiers/{code}/figures", summary: "Alza i limiti di una tipologia / Raises figures of a tier"}, s.raiseTier)
 	register(s, operation{name: "list-tiers", method: get, path: "/tiers", summary: "Tipologie di casella / Tiers"}, s.listTiers)
 	register(s, operation{name: "get-tier", method: get, path: "/tiers/{code}", summary: "Una tipologia / A tier"}, s.getTier)
 }
 
-// bodies are those that the caller may know of.
-func (s *Server) bodies(ctx context.Context) ([]Body, error) {
-	all, err := s.Store.Customers(ctx)
+func (s *Server) listBodies(ctx context.Context, in *struct{ Paging }) (*bodiesOut, error) {
+	var all []Body
+	err := s.Directory.ListBodies(ctx, func(c storage.Customer) error {
+		all = append(all, Body{Code: c.Code, Name: c.Name, Created: c.Created})
+		return nil
+	})
+	return &bodiesOut{paged(all, func(b Body) string { return b.Code }, in.Paging)}, err
+}
+
+func (s *Server) getBody(ctx context.Context, in *CodeParam) (*bodyOut, error) {
+	v, err := s.body(ctx, in.Code)
+	return &bodyOut{etag(v), v}, err
+}
+
+// body returns a body with its domains and what it has of each tier.
+func (s *Server) body(ctx context.Context, code string) (BodyUse, error) {
+	b, err := s.Directory.Body(ctx, code)
+	v := BodyUse{Body: Body{b.Code, b.Name, b.Created}, Domains: make([]string, 0, len(b.Domains)), Tiers: make([]TierUse, 0, len(b.Tiers))}
+	for _, d := range b.Domains {
+		v.Domains = append(v.Domains, d.Name)
+	}
+	for _, t := range b.Tiers {
+		use := TierUse{Tier: t.Tier, Mailboxes: t.Mailboxes}
+		if t.Ceiling >= 0 {
+			use.Ceiling = &t.Ceiling
+		}
+		v.Tiers = append(v.Tiers, use)
+	}
+	return v, err
+}
+
+// setBody creates a body, or changes its name where If-Match says which version.
+func (s *Server) setBody(ctx context.Context, in *setBodyIn) (*bodyOut, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	before, err := s.body(ctx, in.Code)
+	switch {
+	case err == nil && before.Name != in.Body.Name:
+		err = matches(ctx, in.Change, etag(before))
+	case fault.Is(err, fault.NotFound):
+		err = nil
+	}
+	if err == nil {
+		err = s.Directory.SetBody(ctx, in.Code, in.Body.Name)
+	}
 	if err != nil {
 		return nil, err
 	}
-	by := callerOf(ctx)
-	var seen []Body
-	for _, c := range all {
-		if by.Role == storage.TokenProvider || c.Code == by.Customer {
-			seen = append(seen, Body{c.Code, c.Name, c.Created})
-		}
+	return s.getBody(ctx, &in.CodeParam)
+}
+
+func (s *Server) setCeiling(ctx context.Context, in *ceilingIn) (*bodyOut, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	before, err := s.body(ctx, in.Code)
+	if err == nil {
+		err = matches(ctx, in.Change, etag(before))
 	}
-	return seen, nil
-}
-
-func (s *Server) listBodies(ctx context.Context, in *struct{ paging }) (*bodiesOut, error) {
-	all, err := s.bodies(ctx)
-	return &bodiesOut{paged(all, func(b Body) string { return b.Code }, in.paging)}, err
-}
-
-func (s *Server) getBody(ctx context.Context, in *codeIn) (*bodyOut, error) {
-	all, err := s.bodies(ctx)
+	most := int64(-1)
+	if in.Body.Ceiling != nil {
+		most = *in.Body.Ceiling
+	}
+	if err == nil {
+		err = s.Directory.SetCeiling(ctx, in.Code, in.Tier, most)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range all {
-		if strings.EqualFold(b.Code, in.Code) {
-			return &bodyOut{b}, nil
-		}
-	}
-	return nil, absent(noBody)
+	return s.getBody(ctx, &in.CodeParam)
 }
 
 func viewOfDomain(d storage.Domain) Domain {
 	return Domain{d.Name, string(d.State), d.Customer, d.Created}
 }
 
-// domains are those that the caller may know of, by name.
-func (s *Server) domains(ctx context.Context) ([]storage.Domain, error) {
-	all, err := s.Store.Domains(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var seen []storage.Domain
-	for _, d := range all {
-		if s.seesDomain(ctx, d) {
-			seen = append(seen, d)
-		}
-	}
-	return seen, nil
+func (s *Server) listDomains(ctx context.Context, in *struct{ Paging }) (*domainsOut, error) {
+	var all []Domain
+	err := s.Directory.ListDomains(ctx, func(d storage.Domain) error {
+		all = append(all, viewOfDomain(d))
+		return nil
+	})
+	return &domainsOut{paged(all, func(d Domain) string { return d.Name }, in.Paging)}, err
 }
 
-func (s *Server) listDomains(ctx context.Context, in *struct{ paging }) (*domainsOut, error) {
-	all, err := s.domains(ctx)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]Domain, 0, len(all))
-	for _, d := range all {
-		views = append(views, viewOfDomain(d))
-	}
-	return &domainsOut{paged(views, func(d Domain) string { return d.Name }, in.paging)}, nil
-}
-
-func (s *Server) getDomain(ctx context.Context, in *domainIn) (*domainOut, error) {
+func (s *Server) getDomain(ctx context.Context, in *DomainParam) (*domainOut, error) {
 	d, err := s.domain(ctx, in.Name)
-	return &domainOut{viewOfDomain(d)}, err
+	v := viewOfDomain(d)
+	return &domainOut{etag(v), v}, err
 }
 
-func (s *Server) listTiers(ctx context.Context, in *struct{ paging }) (*tiersOut, error) {
+// setDomain creates a domain, or gives it to another body or certifies it where
+// If-Match says which version. A certified domain does not go back.
+func (s *Server) setDomain(ctx context.Context, in *setDomainIn) (*domainOut, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now, err := s.domain(ctx, in.Name)
+	state := storage.DomainState(in.Body.State)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		if err = s.Directory.CreateDomain(ctx, in.Name, state); err == nil {
+			now, err = s.domain(ctx, in.Name)
+		}
+	case err == nil && (now.State != state || now.Customer != in.Body.Body):
+		err = matches(ctx, in.Change, etag(viewOfDomain(now)))
+	}
+	if err == nil && now.State == storage.DomainCertified && state == storage.DomainPending {
+		err = fault.Say("api.setDomain", fault.Conflict, "il dominio è già certificato / the domain is certified")
+	}
+	if err == nil && now.Customer != in.Body.Body {
+		err = s.Directory.SetDomainBody(ctx, in.Name, in.Body.Body)
+	}
+	if err == nil && now.State != state {
+		err = s.Directory.CertifyDomain(ctx, in.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.getDomain(ctx, &in.DomainParam)
+}
+
+func (s *Server) listTiers(ctx context.Context, in *struct{ Paging }) (*tiersOut, error) {
 	all, err := s.Store.Tiers(ctx)
 	if err != nil {
 		return nil, err
@@ -150,11 +265,35 @@ func (s *Server) listTiers(ctx context.Context, in *struct{ paging }) (*tiersOut
 	for _, t := range all {
 		views = append(views, viewOfTier(t))
 	}
-	return &tiersOut{paged(views, func(t Tier) string { return t.Code }, in.paging)}, nil
+	return &tiersOut{paged(views, func(t Tier) string { return t.Code }, in.Paging)}, nil
 }
 
-func (s *Server) getTier(ctx context.Context, in *codeIn) (*tierOut, error) {
+func (s *Server) getTier(ctx context.Context, in *CodeParam) (*tierOut, error) {
 	t, err := s.Directory.Tier(ctx, in.Code)
 	v := viewOfTier(t)
 	return &tierOut{etag(v), v}, err
+}
+
+func (c FiguresChange) change() directory.FigureChange {
+	return directory.FigureChange{
+		QuotaBytes: c.QuotaBytes, MaxMessage: c.MessageBytes, MaxPerDay: c.PerDay, MaxPerMinute: c.PerMinute, MaxRecipients: c.Recipients,
+		RecipientsPerMinute: c.RecipientsPerMinute, RecipientsPerDay: c.RecipientsPerDay,
+	}
+}
+
+func (s *Server) raiseTier(ctx context.Context, in *tierIn) (*tierOut, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	t, err := s.Directory.Tier(ctx, in.Code)
+	if err == nil {
+		err = matches(ctx, in.Change, etag(viewOfTier(t)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.Figures = in.Body.change().On(t.Figures)
+	if err := s.Directory.SetTier(ctx, t); err != nil {
+		return nil, err
+	}
+	return s.getTier(ctx, &in.CodeParam)
 }

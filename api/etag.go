@@ -26,7 +26,7 @@ func etag(v any) string {
 // matches checks the precondition of a change (RFC 9110 §13.1.1), so that two
 // administrators do not undo each other's work: 428 without If-Match (RFC 6585
 // §3), 412 where what is there has another version.
-func matches(ctx context.Context, c change, now string) error {
+func matches(ctx context.Context, c Change, now string) error {
 	given := strings.TrimSpace(c.IfMatch)
 	switch {
 	case given == "":
@@ -42,8 +42,8 @@ func matches(ctx context.Context, c change, now string) error {
 	return refusal(ctx, http.StatusPreconditionFailed, "modificato da altri nel frattempo: rileggere e riprovare / changed by somebody else meanwhile: read again and retry")
 }
 
-// paging selects a part of a list.
-type paging struct {
+// Paging selects a part of a list.
+type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Quanti al massimo / how many at most"`
 	Cursor string `query:"cursor" maxLength:"400" doc:"Da next della pagina precedente / from next of the page before"`
 }
@@ -55,7 +55,7 @@ type page[T any] struct {
 }
 
 // paged cuts a page out of a whole list, sorted by key.
-func paged[T any](all []T, key func(T) string, p paging) page[T] {
+func paged[T any](all []T, key func(T) string, p Paging) page[T] {
 	slices.SortFunc(all, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	from, _ := slices.BinarySearchFunc(all, p.Cursor, func(v T, cursor string) int {
 		if key(v) <= cursor {

@@ -15,37 +15,67 @@ type (
 		State string `json:"state" enum:"active,blocked,deactivated,closed"`
 	}
 	stateIn struct {
-		addressIn
-		change
+		AddressParam
+		Change
 		Body State
 	}
 	// OrdinaryMail says whether ordinary mail is let in.
 	OrdinaryMail struct {
-		Open bool `json:"open"`
+		Open     bool   `json:"open"`
+		Redirect string `json:"redirect,omitempty" maxLength:"254" doc:"Chiusa: dove scrivere invece, detto nel rifiuto / closed: where to write instead, told in the refusal"`
 	}
 	ordinaryIn struct {
-		addressIn
-		change
+		AddressParam
+		Change
 		Body OrdinaryMail
 	}
+	setTierIn struct {
+		AddressParam
+		Change
+		Body struct {
+			Tier string `json:"tier" minLength:"1" maxLength:"64"`
+		}
+	}
+	raiseIn struct {
+		AddressParam
+		Change
+		Body FiguresChange
+	}
 	optionsIn struct {
-		addressIn
-		change
+		AddressParam
+		Change
 		Body Options
 	}
 )
 
 func (s *Server) registerMailboxChanges() {
+	register(s, operation{name: "set-tier", method: put, path: "/mailboxes/{address}/tier", summary: "Trasforma in un'altra tipologia / Transforms into another tier"},
+		func(ctx context.Context, in *setTierIn) (*mailboxOut, error) {
+			return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
+				_, err := s.Directory.Transform(ctx, in.Address, in.Body.Tier)
+				return err
+			})
+		})
+	register(s, operation{name: "raise-mailbox", method: put, path: "/mailboxes/{address}/figures", summary: "Alza i limiti di una casella; 0 li riporta alla tipologia / Raises figures of a mailbox; 0 takes one back"},
+		func(ctx context.Context, in *raiseIn) (*mailboxOut, error) {
+			return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
+				_, err := s.Directory.Raise(ctx, in.Address, in.Body.change())
+				return err
+			})
+		})
 	register(s, operation{name: "set-state", method: put, path: "/mailboxes/{address}/state", summary: "Attiva, disattiva, blocca, chiude / Activates, deactivates, blocks, closes"}, s.setState)
 	register(s, operation{name: "set-ordinary-mail", method: put, path: "/mailboxes/{address}/ordinary-mail", summary: "Apre o chiude alla posta ordinaria / Opens or closes to ordinary mail"},
 		func(ctx context.Context, in *ordinaryIn) (*mailboxOut, error) {
-			return s.changed(ctx, in.Address, in.change, func(storage.Mailbox) error {
-				return s.Directory.SetOrdinary(ctx, in.Address, in.Body.Open)
+			return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
+				if in.Body.Open {
+					return s.Directory.SetOrdinary(ctx, in.Address, true)
+				}
+				return s.Directory.CloseToOrdinary(ctx, in.Address, in.Body.Redirect)
 			})
 		})
 	register(s, operation{name: "set-options", method: put, path: "/mailboxes/{address}/options", summary: "Opzioni / Options"},
 		func(ctx context.Context, in *optionsIn) (*mailboxOut, error) {
-			return s.changed(ctx, in.Address, in.change, func(storage.Mailbox) error {
+			return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
 				o := directory.Options{PersonalSeen: &in.Body.PersonalSeen, FileSent: &in.Body.FileSent, FileReceipts: &in.Body.FileReceipts}
 				_, _, err := s.Directory.SetOptions(ctx, in.Address, o)
 				return err
@@ -54,18 +84,14 @@ func (s *Server) registerMailboxChanges() {
 }
 
 func (s *Server) setState(ctx context.Context, in *stateIn) (*mailboxOut, error) {
-	return s.changed(ctx, in.Address, in.change, func(m storage.Mailbox) error {
-		to := storage.MailboxState(in.Body.State)
-		if err := mayMove(callerOf(ctx), m.State, to); err != nil {
-			return err
-		}
-		return s.Directory.SetMailboxState(ctx, in.Address, to)
+	return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
+		return s.Directory.SetMailboxState(ctx, in.Address, storage.MailboxState(in.Body.State))
 	})
 }
 
 // changed checks the precondition of a change of a mailbox, has it made, and returns
 // the mailbox as it is then.
-func (s *Server) changed(ctx context.Context, address string, c change, make func(storage.Mailbox) error) (*mailboxOut, error) {
+func (s *Server) changed(ctx context.Context, address string, c Change, make func(storage.Mailbox) error) (*mailboxOut, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	m, err := s.mailbox(ctx, address)

@@ -4,14 +4,11 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
 
 	"pecd/directory"
-	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -23,7 +20,7 @@ type (
 		Permissions []string `json:"permissions" nullable:"false" minItems:"1" maxItems:"5" enum:"read,write,send,client,settings"`
 	}
 	addIn struct {
-		addressIn
+		AddressParam
 		Body AddedUser
 	}
 	// CreatedUser is a user and, where he has no password yet, his link.
@@ -33,14 +30,14 @@ type (
 	}
 	createdUserOut struct{ Body CreatedUser }
 	grantIn        struct {
-		addressIn
+		AddressParam
 		Login string `path:"login" maxLength:"320"`
 		Body  struct {
 			Permissions []string `json:"permissions" nullable:"false" minItems:"1" maxItems:"5" enum:"read,write,send,client,settings"`
 		}
 	}
 	revokeIn struct {
-		addressIn
+		AddressParam
 		Login string `path:"login" maxLength:"320"`
 	}
 	grantOut struct{ Body Grant }
@@ -55,8 +52,8 @@ func (s *Server) registerMailboxUsers() {
 }
 
 func (s *Server) listMailboxUsers(ctx context.Context, in *struct {
-	addressIn
-	paging
+	AddressParam
+	Paging
 }) (*grantsOut, error) {
 	m, err := s.mailbox(ctx, in.Address)
 	if err != nil {
@@ -70,29 +67,13 @@ func (s *Server) listMailboxUsers(ctx context.Context, in *struct {
 	for _, g := range grants {
 		views = append(views, viewOfGrant(g))
 	}
-	return &grantsOut{paged(views, func(g Grant) string { return g.Login }, in.paging)}, nil
+	return &grantsOut{paged(views, func(g Grant) string { return g.Login }, in.Paging)}, nil
 }
 
-// newUser is the directory's form of a user to be created. One without password
-// gets one that nobody knows, and is invited to choose his own. A body gives out
-// no addresses of others as logins.
-func (s *Server) newUser(ctx context.Context, u NewUser) (n *directory.NewUser, invited bool, err error) {
-	if strings.Contains(u.Login, "@") {
-		own, err := s.ownLogin(ctx, u.Login)
-		if err != nil {
-			return nil, false, err
-		}
-		if !own && callerOf(ctx).Role != storage.TokenProvider {
-			return nil, false, fault.Say("api.newUser", fault.Denied, "il nome utente è un indirizzo di altri / the login is an address of others")
-		}
-	}
-	n = &directory.NewUser{Login: u.Login, Name: u.Name, Password: u.Password}
-	if n.Password == "" {
-		var unknown [32]byte
-		rand.Read(unknown[:]) // never fails
-		n.Password, invited = hex.EncodeToString(unknown[:]), true
-	}
-	return n, invited, nil
+// newUser is the directory's form of a user to be created. One without password is
+// invited to choose one.
+func newUser(u NewUser) (n directory.NewUser, invited bool) {
+	return directory.NewUser{Login: u.Login, Name: u.Name, Password: u.Password, NoPassword: u.Password == ""}, u.Password == ""
 }
 
 // link makes the link by which a user sets his password.
@@ -117,11 +98,8 @@ func (s *Server) addMailboxUser(ctx context.Context, in *addIn) (*createdUserOut
 	if err != nil {
 		return nil, err
 	}
-	n, invited, err := s.newUser(ctx, in.Body.NewUser)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Directory.AddUser(ctx, *n, m.Address, p); err != nil {
+	n, invited := newUser(in.Body.NewUser)
+	if err := s.Directory.AddUser(ctx, n, m.Address, p); err != nil {
 		return nil, err
 	}
 	u, err := s.Directory.User(ctx, n.Login)
@@ -140,26 +118,14 @@ func (s *Server) grantMailbox(ctx context.Context, in *grantIn) (*grantOut, erro
 	if err != nil {
 		return nil, err
 	}
-	u, _, err := s.user(ctx, in.Login)
-	if err != nil {
-		return nil, err
-	}
 	p, err := permission(in.Body.Permissions)
 	if err != nil {
 		return nil, err
 	}
-	err = s.Directory.Grant(ctx, u.Login, m.Address, p)
-	return &grantOut{viewOfGrant(storage.Grant{Login: u.Login, Address: m.Address, Permission: p})}, err
+	err = s.Directory.Grant(ctx, in.Login, m.Address, p)
+	return &grantOut{viewOfGrant(storage.Grant{Login: strings.ToLower(in.Login), Address: m.Address, Permission: p})}, err
 }
 
 func (s *Server) revokeMailbox(ctx context.Context, in *revokeIn) (*nothing, error) {
-	m, err := s.mailbox(ctx, in.Address)
-	if err != nil {
-		return nil, err
-	}
-	u, _, err := s.user(ctx, in.Login)
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.Directory.Grant(ctx, u.Login, m.Address, 0)
+	return nil, s.Directory.Grant(ctx, in.Login, in.Address, 0)
 }

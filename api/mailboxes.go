@@ -14,7 +14,8 @@ import (
 )
 
 type (
-	addressIn struct {
+	// AddressParam names a mailbox.
+	AddressParam struct {
 		Address string `path:"address" maxLength:"320"`
 	}
 	mailboxOut struct {
@@ -22,7 +23,7 @@ type (
 		Body Mailbox
 	}
 	mailboxesIn struct {
-		paging
+		Paging
 		Domain string `query:"domain" maxLength:"253" doc:"Solo di questo dominio / only of this domain"`
 		Tier   string `query:"tier" maxLength:"64"`
 		State  string `query:"state" enum:"provisioned_uncertified,active,blocked,deactivated,closed"`
@@ -42,7 +43,7 @@ type (
 		User     *NewUser `json:"user,omitempty" doc:"Chi la usa, con ogni permesso; su una Standard ha per nome l'indirizzo / who uses it, with every permission; on a Standard his login is the address"`
 	}
 	createIn struct {
-		addressIn
+		AddressParam
 		Body NewMailbox
 	}
 	// Link is a link by which a user sets his password, once.
@@ -67,9 +68,11 @@ func (s *Server) registerMailboxes() {
 	register(s, operation{name: "get-mailbox", method: get, path: "/mailboxes/{address}", summary: "Una casella / A mailbox"}, s.getMailbox)
 	register(s, operation{name: "create-mailbox", method: put, path: "/mailboxes/{address}", status: http.StatusCreated,
 		summary: "Crea una casella; ripetuta uguale non cambia nulla / Creates a mailbox; repeated alike it changes nothing"}, s.createMailbox)
+	answers := s.api.OpenAPI().Paths["/mailboxes/{address}"].Put.Responses
+	answers["200"] = answers["201"] // it was there
 }
 
-func (s *Server) getMailbox(ctx context.Context, in *addressIn) (*mailboxOut, error) {
+func (s *Server) getMailbox(ctx context.Context, in *AddressParam) (*mailboxOut, error) {
 	m, err := s.mailbox(ctx, in.Address)
 	if err != nil {
 		return nil, err
@@ -84,8 +87,9 @@ const maxScanned = 5000
 
 func (s *Server) listMailboxes(ctx context.Context, in *mailboxesIn) (*mailboxesOut, error) {
 	out := &mailboxesOut{page[Mailbox]{Items: []Mailbox{}}}
-	if by := callerOf(ctx); by.Role == storage.TokenMailbox {
-		own, err := s.getMailbox(ctx, &addressIn{by.address})
+	by := callerOf(ctx)
+	if by.Role == storage.TokenMailbox {
+		own, err := s.getMailbox(ctx, &AddressParam{by.address})
 		if err == nil {
 			out.Body.Items = append(out.Body.Items, own.Body)
 		}
@@ -116,8 +120,8 @@ func (s *Server) listMailboxes(ctx context.Context, in *mailboxesIn) (*mailboxes
 			if in.Tier != "" && m.Tier != in.Tier || in.State != "" && string(m.State) != in.State {
 				return nil
 			}
-			if sees, err := s.seesMailbox(ctx, m); err != nil || !sees {
-				return err
+			if m.Service && by.Role != storage.TokenProvider {
+				return nil
 			}
 			v, _, err := s.viewOfMailbox(ctx, m)
 			out.Body.Items = append(out.Body.Items, v)
@@ -143,11 +147,11 @@ func (s *Server) domainsOf(ctx context.Context, in *mailboxesIn) ([]string, erro
 	case by.Role == storage.TokenProvider:
 		return []string{""}, nil
 	}
-	all, err := s.domains(ctx)
-	names := make([]string, 0, len(all))
-	for _, d := range all {
+	var names []string
+	err := s.Directory.ListDomains(ctx, func(d storage.Domain) error {
 		names = append(names, d.Name)
-	}
+		return nil
+	})
 	return names, err
 }
 
@@ -162,9 +166,8 @@ func (s *Server) createMailbox(ctx context.Context, in *createIn) (*createOut, e
 	n := directory.NewMailbox{Address: address, Tier: in.Body.Tier, Holder: in.Body.Holder, Ordinary: in.Body.Ordinary}
 	var invited bool
 	if in.Body.User != nil {
-		if n.User, invited, err = s.newUser(ctx, *in.Body.User); err != nil {
-			return nil, err
-		}
+		u, none := newUser(*in.Body.User)
+		n.User, invited = &u, none
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()

@@ -38,7 +38,7 @@ type (
 		Recipients  []MessageRecipient `json:"recipients" nullable:"false"`
 	}
 	messageIn struct {
-		addressIn
+		AddressParam
 		MessageID string `path:"message_id" maxLength:"1000" doc:"Message-ID, con o senza parentesi, o identificativo / Message-ID, with or without brackets, or identifier"`
 	}
 	// SentMessages are the messages of one Message-ID, newest first.

@@ -40,12 +40,12 @@ type (
 	}
 	programsOut  struct{ Body page[AppPassword] }
 	newProgramIn struct {
-		loginIn
+		LoginParam
 		Body NewAppPassword
 	}
 	newProgramOut   struct{ Body MadeAppPassword }
 	revokeProgramIn struct {
-		loginIn
+		LoginParam
 		ID int64 `path:"id" minimum:"1"`
 	}
 )
@@ -57,7 +57,7 @@ func (s *Server) registerPrograms() {
 		summary: "Crea una password per un'applicazione, mostrata una volta / Makes one, shown once"}, s.createProgram)
 	register(s, operation{name: "revoke-app-password", method: remove, path: programs + "/{id}", status: http.StatusNoContent, summary: "Revoca subito / Revokes at once"},
 		func(ctx context.Context, in *revokeProgramIn) (*nothing, error) {
-			u, err := s.managed(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -88,10 +88,10 @@ func stateOf(expires, revoked, now time.Time) string {
 }
 
 func (s *Server) listPrograms(ctx context.Context, in *struct {
-	loginIn
-	paging
+	LoginParam
+	Paging
 }) (*programsOut, error) {
-	u, err := s.managed(ctx, in.Login)
+	u, err := s.Directory.User(ctx, in.Login)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Server) listPrograms(ctx context.Context, in *struct {
 		}
 		views = append(views, v)
 	}
-	return &programsOut{paged(views, func(a AppPassword) string { return numberKey(a.ID) }, in.paging)}, nil
+	return &programsOut{paged(views, func(a AppPassword) string { return numberKey(a.ID) }, in.Paging)}, nil
 }
 
 // numberKey sorts numbers as texts.
@@ -117,7 +117,7 @@ func numberKey(n int64) string {
 }
 
 func (s *Server) createProgram(ctx context.Context, in *newProgramIn) (*newProgramOut, error) {
-	u, err := s.managed(ctx, in.Login)
+	u, err := s.Directory.User(ctx, in.Login)
 	if err != nil {
 		return nil, err
 	}

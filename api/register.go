@@ -46,8 +46,8 @@ func register[I, O any](s *Server, op operation, handle func(context.Context, *I
 // nothing is the answer of an operation without one.
 type nothing struct{}
 
-// change is what a changing request says of the state that it changes.
-type change struct {
+// Change is what a changing request says of the state that it changes.
+type Change struct {
 	IfMatch string `header:"If-Match" maxLength:"100" doc:"ETag di ciò che si modifica, o * / ETag of what is changed, or *"`
 }
 

@@ -4,8 +4,8 @@ package api
 
 import (
 	"context"
-	"strings"
 
+	"pecd/directory"
 	"pecd/fault"
 	"pecd/storage"
 )
@@ -31,16 +31,21 @@ func roles() map[string]role {
 
 		"list-bodies":  administrators,
 		"get-body":     administrators,
+		"set-body":     provider,
+		"set-ceiling":  provider,
 		"list-domains": administrators,
 		"get-domain":   administrators,
+		"set-domain":   provider,
 		"list-tiers":   everyone,
 		"get-tier":     everyone,
+		"raise-tier":   provider,
 
 		"list-mailboxes":    everyone,
 		"create-mailbox":    administrators,
 		"get-mailbox":       everyone,
 		"set-tier":          administrators,
-		"set-state":         administrators, // of states: mayMove
+		"raise-mailbox":     provider,
+		"set-state":         administrators,
 		"set-ordinary-mail": administrators,
 		"set-options":       administrators,
 
@@ -80,152 +85,43 @@ func roleOf(r storage.TokenRole) role {
 	return 0
 }
 
+// actor is who acts, for the directory: it judges what he may do with what, and
+// its table (directory/roles.go) is the one that counts. The table above says
+// which operations there are for a role at all.
+func (by caller) actor() directory.Actor {
+	return directory.Actor{Name: directory.TokenActor(by.APIToken), Role: directory.Role(by.Role), Customer: by.Customer, Mailbox: by.address}
+}
+
 // absent is the answer for what is not there, and for what a role must not see.
 func absent(what string) error { return fault.Say("api.absent", fault.NotFound, what) }
 
 const (
-	noMailbox = "casella sconosciuta / unknown mailbox"
-	noDomain  = "dominio sconosciuto / unknown domain"
-	noBody    = "ente sconosciuto / unknown body"
-	noUser    = "utente sconosciuto / unknown user"
+	noDomain = "dominio sconosciuto / unknown domain"
+	noBody   = "ente sconosciuto / unknown body"
 )
-
-// seesDomain reports whether the caller may know of a domain.
-func (s *Server) seesDomain(ctx context.Context, d storage.Domain) bool {
-	by := callerOf(ctx)
-	switch by.Role {
-	case storage.TokenProvider:
-		return true
-	case storage.TokenCustomer:
-		return d.Customer != "" && d.Customer == by.Customer
-	}
-	return false
-}
 
 // domain returns a domain that the caller may know of.
 func (s *Server) domain(ctx context.Context, name string) (storage.Domain, error) {
 	d, err := s.Directory.Domain(ctx, name)
-	if fault.Is(err, fault.NotFound) || err == nil && !s.seesDomain(ctx, d) {
+	if err == nil {
+		err = s.Directory.MayBody(ctx, directory.SeeBody, d.Customer)
+	}
+	if fault.Is(err, fault.NotFound) {
 		return storage.Domain{}, absent(noDomain)
 	}
 	return d, err
 }
 
-// seesMailbox reports whether the caller may know of a mailbox. Service mailboxes
-// are the provider's.
-func (s *Server) seesMailbox(ctx context.Context, m storage.Mailbox) (bool, error) {
-	by := callerOf(ctx)
-	switch by.Role {
-	case storage.TokenProvider:
-		return true, nil
-	case storage.TokenMailbox:
-		return m.ID == by.Mailbox, nil
-	}
-	if m.Service {
-		return false, nil
-	}
-	d, err := s.Directory.Domain(ctx, m.Domain)
-	if fault.Is(err, fault.NotFound) {
-		return false, nil
-	}
-	return s.seesDomain(ctx, d), err
-}
-
 // mailbox returns a mailbox that the caller may know of, as it is now.
 func (s *Server) mailbox(ctx context.Context, address string) (storage.Mailbox, error) {
-	m, err := s.Directory.Mailbox(ctx, address)
-	if fault.Is(err, fault.NotFound) {
-		return m, absent(noMailbox)
-	}
-	if err != nil {
-		return m, err
-	}
-	ok, err := s.seesMailbox(ctx, m)
-	if err != nil {
-		return m, err
-	}
-	if !ok {
-		return storage.Mailbox{}, absent(noMailbox)
-	}
-	return s.Store.MailboxByID(ctx, m.ID)
+	return s.Directory.MayMailbox(ctx, directory.SeeMailbox, address)
 }
 
-// user returns a user whom the caller may know of, and whether he may change him.
-// A body knows who has a mailbox of its own, or an address in its domains for a
-// login. It changes those who have nothing of others besides: whoever sets a
-// user's password has all that he has.
-func (s *Server) user(ctx context.Context, login string) (u storage.User, mine bool, err error) {
-	u, err = s.Directory.User(ctx, login)
-	if fault.Is(err, fault.NotFound) {
-		return u, false, absent(noUser)
-	}
-	if err != nil || callerOf(ctx).Role == storage.TokenProvider {
-		return u, true, err
-	}
-	grants, err := s.Store.Grants(ctx, u.Login)
-	if err != nil {
-		return u, false, err
-	}
-	known, err := s.ownLogin(ctx, u.Login)
-	if err != nil {
-		return u, false, err
-	}
-	mine = true
-	for _, g := range grants {
-		m, err := s.Store.MailboxByID(ctx, g.Mailbox)
-		if err != nil {
-			return u, false, err
-		}
-		sees, err := s.seesMailbox(ctx, m)
-		if err != nil {
-			return u, false, err
-		}
-		known, mine = known || sees, mine && sees
-	}
-	if !known {
-		return storage.User{}, false, absent(noUser)
-	}
-	return u, mine, nil
-}
-
-// managed returns a user whom the caller may change: Denied where he may only know
-// of him.
-func (s *Server) managed(ctx context.Context, login string) (storage.User, error) {
-	u, mine, err := s.user(ctx, login)
-	if err == nil && !mine {
-		err = fault.Say("api.managed", fault.Denied,
-			"l'utente ha anche caselle di altri: lo modifica il gestore / the user has mailboxes of others too: the provider changes him")
-	}
-	return u, err
-}
-
-// ownLogin reports whether a login is an address in a domain that the caller
-// administers.
-func (s *Server) ownLogin(ctx context.Context, login string) (bool, error) {
-	at := strings.LastIndexByte(login, '@')
-	if at < 0 {
-		return false, nil
-	}
-	_, err := s.domain(ctx, login[at+1:])
+// sees reports whether the caller may know of a mailbox.
+func (s *Server) sees(ctx context.Context, address string) (bool, error) {
+	_, err := s.mailbox(ctx, address)
 	if fault.Is(err, fault.NotFound) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// mayMove checks who may bring a mailbox into a state. What the provider blocked
-// the provider unblocks, and what is closed is closed for good: bodies activate
-// and deactivate (S4-055, S4-056).
-func mayMove(by caller, from, to storage.MailboxState) error {
-	if by.Role == storage.TokenProvider {
-		return nil
-	}
-	ordinary := func(st storage.MailboxState) bool {
-		return st == storage.MailboxActive || st == storage.MailboxDeactivated
-	}
-	if ordinary(from) && ordinary(to) {
-		return nil
-	}
-	return fault.Say("api.mayMove", fault.Denied,
-		"questo passaggio di stato spetta al gestore / this change of state is the provider's")
 }

@@ -8,7 +8,8 @@ import (
 )
 
 type (
-	loginIn struct {
+	// LoginParam names a user.
+	LoginParam struct {
 		Login string `path:"login" maxLength:"320"`
 	}
 	userOut struct {
@@ -16,14 +17,14 @@ type (
 		Body User
 	}
 	userStateIn struct {
-		loginIn
-		change
+		LoginParam
+		Change
 		Body struct {
 			Disabled bool `json:"disabled"`
 		}
 	}
 	passwordIn struct {
-		loginIn
+		LoginParam
 		Body struct {
 			Password string `json:"password" writeOnly:"true" minLength:"8" maxLength:"1024"`
 		}
@@ -34,8 +35,8 @@ type (
 func (s *Server) registerUsers() {
 	const user = "/users/{login}"
 	register(s, operation{name: "get-user", method: get, path: user, summary: "Un utente e le sue caselle / A user and his mailboxes"},
-		func(ctx context.Context, in *loginIn) (*userOut, error) {
-			u, _, err := s.user(ctx, in.Login)
+		func(ctx context.Context, in *LoginParam) (*userOut, error) {
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -45,7 +46,7 @@ func (s *Server) registerUsers() {
 	register(s, operation{name: "set-user-state", method: put, path: user + "/state", summary: "Disabilita o riabilita, con le sessioni aperte / Shuts out or lets in again, open sessions too"}, s.setUserState)
 	register(s, operation{name: "set-user-password", method: put, path: user + "/password", status: http.StatusNoContent, summary: "Nuova password / A new password"},
 		func(ctx context.Context, in *passwordIn) (*nothing, error) {
-			u, err := s.managed(ctx, in.Login)
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -53,8 +54,8 @@ func (s *Server) registerUsers() {
 		})
 	register(s, operation{name: "reset-user-password", method: post, path: user + "/reset", status: http.StatusCreated,
 		summary: "Collegamento da consegnare, con cui l'utente sceglie la password, una volta / A link to hand over, by which the user chooses a password, once"},
-		func(ctx context.Context, in *loginIn) (*linkOut, error) {
-			u, err := s.managed(ctx, in.Login)
+		func(ctx context.Context, in *LoginParam) (*linkOut, error) {
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -65,8 +66,8 @@ func (s *Server) registerUsers() {
 			return &linkOut{*l}, nil
 		})
 	register(s, operation{name: "delete-user", method: remove, path: user, status: http.StatusNoContent, summary: "Elimina; il nome non si riassegna / Deletes; the login is not given out again"},
-		func(ctx context.Context, in *loginIn) (*nothing, error) {
-			u, err := s.managed(ctx, in.Login)
+		func(ctx context.Context, in *LoginParam) (*nothing, error) {
+			u, err := s.Directory.User(ctx, in.Login)
 			if err != nil {
 				return nil, err
 			}
@@ -77,13 +78,13 @@ func (s *Server) registerUsers() {
 func (s *Server) setUserState(ctx context.Context, in *userStateIn) (*userOut, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	u, err := s.managed(ctx, in.Login)
+	u, err := s.Directory.User(ctx, in.Login)
 	if err != nil {
 		return nil, err
 	}
 	v, err := s.viewOfUser(ctx, u)
 	if err == nil {
-		err = matches(ctx, in.change, etag(v))
+		err = matches(ctx, in.Change, etag(v))
 	}
 	if err == nil {
 		err = s.Directory.SetUserDisabled(ctx, u.Login, in.Body.Disabled)

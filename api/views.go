@@ -27,13 +27,6 @@ func viewOfFigures(f storage.Figures) Figures {
 	return Figures{f.QuotaBytes, f.MaxPerDay, f.MaxPerMinute, f.MaxRecipients, f.MaxMessage, f.RecipientsPerMinute, f.RecipientsPerDay}
 }
 
-func (f Figures) stored() storage.Figures {
-	return storage.Figures{
-		QuotaBytes: f.QuotaBytes, MaxPerDay: f.PerDay, MaxPerMinute: f.PerMinute, MaxRecipients: f.Recipients, MaxMessage: f.MessageBytes,
-		RecipientsPerMinute: f.RecipientsPerMinute, RecipientsPerDay: f.RecipientsPerDay,
-	}
-}
-
 // Tier is a class of mailboxes.
 type Tier struct {
 	Code        string  `json:"code"`
@@ -142,11 +135,7 @@ func (s *Server) viewOfUser(ctx context.Context, u storage.User) (User, error) {
 		return v, err
 	}
 	for _, g := range grants {
-		m, err := s.Store.MailboxByID(ctx, g.Mailbox)
-		if err != nil {
-			return v, err
-		}
-		sees, err := s.seesMailbox(ctx, m)
+		sees, err := s.sees(ctx, g.Address)
 		if err != nil {
 			return v, err
 		}

@@ -82,12 +82,20 @@ func (d *Directory) newToken(ctx context.Context, n NewToken) (storage.APIToken,
 	}
 	switch n.Role {
 	case storage.TokenProvider:
-	case storage.TokenCustomer:
-		if _, err := d.customer(ctx, t.Customer); err != nil {
+		if err := d.May(ctx, ChangeTokens); err != nil {
 			return t, err
 		}
+	case storage.TokenCustomer:
+		if err := d.May(ctx, ChangeTokens); err != nil {
+			return t, err
+		}
+		b, err := d.body(ctx, t.Customer)
+		if err != nil {
+			return t, err
+		}
+		t.Customer = b.Code
 	case storage.TokenMailbox:
-		m, err := d.Mailbox(ctx, n.Mailbox)
+		m, err := d.MayMailbox(ctx, ChangeMailboxTokens, n.Mailbox)
 		if err != nil {
 			return t, err
 		}
@@ -121,20 +129,6 @@ func (d *Directory) roomForToken(ctx context.Context, name string) error {
 	return nil
 }
 
-// customer returns a public body by its code.
-func (d *Directory) customer(ctx context.Context, code string) (storage.Customer, error) {
-	all, err := d.st.Customers(ctx)
-	if err != nil {
-		return storage.Customer{}, err
-	}
-	for _, c := range all {
-		if c.Code == code {
-			return c, nil
-		}
-	}
-	return storage.Customer{}, fault.Say("directory.customer", fault.NotFound, "ente sconosciuto / unknown body")
-}
-
 // tokenGood reports whether a token opens anything now.
 func (d *Directory) tokenGood(t storage.APIToken) bool {
 	return t.Revoked.IsZero() && (t.Expires.IsZero() || d.clk.Now().Before(t.Expires))
@@ -161,18 +155,47 @@ func (d *Directory) Token(ctx context.Context, secret string) (storage.APIToken,
 	return t, nil
 }
 
-// Tokens lists all tokens, ended ones too, by ID.
+// Tokens lists the tokens that who acts may end, ended ones too, by ID: a body's
+// administrator those of its mailboxes.
 func (d *Directory) Tokens(ctx context.Context) ([]storage.APIToken, error) {
+	const op = "directory.Tokens"
 	all, err := d.st.APITokens(ctx)
-	return all, fault.Wrap("directory.Tokens", err)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	var own []storage.APIToken
+	for _, t := range all {
+		_, err := d.mayToken(ctx, t)
+		switch {
+		case err == nil:
+			own = append(own, t)
+		case !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied):
+			return nil, fault.Wrap(op, err)
+		}
+	}
+	return own, nil
 }
 
-// RevokeToken ends a token at once. NotFound where none of this ID is in use.
+// mayToken returns the mailbox of a token, "" for none, if who acts may end it.
+func (d *Directory) mayToken(ctx context.Context, t storage.APIToken) (address string, err error) {
+	if t.Mailbox == 0 {
+		return "", d.May(ctx, ChangeTokens)
+	}
+	m, err := d.st.MailboxByID(ctx, t.Mailbox)
+	if err != nil {
+		return "", err
+	}
+	m, err = d.MayMailbox(ctx, ChangeMailboxTokens, m.Address)
+	return m.Address, err
+}
+
+// RevokeToken ends a token at once. NotFound where none of this ID is in use, or
+// who acts may not end it.
 func (d *Directory) RevokeToken(ctx context.Context, id int64) error {
 	const op = "directory.RevokeToken"
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	all, err := d.st.APITokens(ctx)
+	all, err := d.Tokens(ctx)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
@@ -181,12 +204,8 @@ func (d *Directory) RevokeToken(ctx context.Context, id int64) error {
 			continue
 		}
 		e := ledger.Event{Kind: ledger.TokenRevoked, Program: t.Name, ProgramID: t.ID, From: tokenScope(t)}
-		if t.Mailbox != 0 {
-			m, err := d.st.MailboxByID(ctx, t.Mailbox)
-			if err != nil {
-				return fault.Wrap(op, err)
-			}
-			e.Mailbox = m.Address
+		if e.Mailbox, err = d.mayToken(ctx, t); err != nil {
+			return fault.Wrap(op, err)
 		}
 		t.Revoked = d.clk.Now().UTC()
 		return fault.Wrap(op, d.st.Commit(ctx, new(storage.Step).Add(&storage.PutAPIToken{Token: t}, d.recorded(ctx, e))))

@@ -65,14 +65,13 @@ func (d *Directory) BeginReset(ctx context.Context, login string) (secret string
 	const op = "directory.BeginReset"
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	u, err := d.present(ctx, login)
+	u, err := d.mayUser(ctx, ChangeUser, login)
 	if err != nil {
 		return "", ends, fault.Wrap(op, err)
 	}
 	now := d.clk.Now().UTC()
 	ends = now.Add(ResetLife)
-	by, _ := ctx.Value(actorKey{}).(string)
-	secret, err = d.beginRecovery(ctx, storage.Recovery{Kind: storage.RecoveryLink, Login: u.Login, By: "administrator " + by, Created: now, Expires: ends},
+	secret, err = d.beginRecovery(ctx, storage.Recovery{Kind: storage.RecoveryLink, Login: u.Login, By: "administrator " + ActorOf(ctx).Name, Created: now, Expires: ends},
 		d.recorded(ctx, ledger.Event{Kind: ledger.RecoveryBegun, User: u.Login, Detail: "administrator"}))
 	return secret, ends, fault.Wrap(op, err)
 }

@@ -33,6 +33,9 @@ const (
 	ChangeOptions     Action = "mailbox.options"
 	GrantMailbox      Action = "mailbox.grant" // say what a user may do with it
 
+	ChangeTokens        Action = "tokens.change"         // of the provider and of bodies
+	ChangeMailboxTokens Action = "mailbox.tokens.change" // of its applications
+
 	SeeUsers   Action = "users.see"
 	AddUsers   Action = "users.add"
 	ChangeUser Action = "user.change" // password, disabling, deletion, application passwords
@@ -69,6 +72,8 @@ func rules() []rule {
 		{ChangeOrdinary, yes, no},
 		{ChangeOptions, yes, no},
 		{GrantMailbox, yes, no}, // to its own users
+		{ChangeTokens, no, no},
+		{ChangeMailboxTokens, yes, no},
 		{SeeUsers, yes, no},
 		{AddUsers, yes, no},
 		{ChangeUser, yes, no}, // unless he has mailboxes of others, too

@@ -123,6 +123,27 @@ func TestS4_055_Roles(t *testing.T) {
 			}
 			return err
 		}, "- not found", "not found not found"},
+		{ChangeTokens, func(c context.Context, _ bool) error {
+			n++
+			token, _, err := h.CreateToken(c, NewToken{Name: fmt.Sprint(n), Role: storage.TokenProvider})
+			if err == nil {
+				err = h.RevokeToken(c, token.ID)
+			}
+			return err
+		}, "denied denied", "denied denied"},
+		{ChangeMailboxTokens, func(c context.Context, own bool) error {
+			n++
+			token, _, err := h.CreateToken(c, NewToken{Name: fmt.Sprint(n), Role: storage.TokenMailbox, Mailbox: box(own)})
+			if err == nil {
+				err = h.RevokeToken(c, token.ID)
+			}
+			return err
+		}, "- not found", "denied not found"},
+		{ChangeUser, func(c context.Context, own bool) error { _, _, err := h.BeginReset(c, login(own)); return err }, "- not found", "not found not found"},
+		{AddUsers, func(c context.Context, own bool) error {
+			n++
+			return h.AddUser(c, NewUser{Login: fmt.Sprintf("p%d", n), NoPassword: true}, box(own), storage.MayRead)
+		}, "- not found", "denied denied"},
 		{DeactivateMailbox, func(c context.Context, own bool) error {
 			if ActorOf(c).Role == RoleProvider {
 				return nil // below: the body ends only what it set

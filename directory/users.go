@@ -69,14 +69,21 @@ func (d *Directory) AddUser(ctx context.Context, n NewUser, address string, p st
 	if p == 0 || p&^storage.MayAll != 0 {
 		return fault.Say(op, fault.Invalid, "permesso mancante o sconosciuto / permission missing or unknown")
 	}
+	if err := d.May(ctx, AddUsers); err != nil {
+		return fault.Wrap(op, err)
+	}
 	n, err := d.derived(ctx, n)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	m, err := d.Mailbox(ctx, address)
+	m, err := d.MayMailbox(ctx, GrantMailbox, address)
 	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	// The body of the mailbox looks after him.
+	if n.Body, err = d.bodyOf(ctx, m.Domain); err != nil {
 		return fault.Wrap(op, err)
 	}
 	tier, err := d.Tier(ctx, m.Tier)

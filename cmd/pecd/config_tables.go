@@ -180,7 +180,7 @@ type ListenConfig struct {
 	POP3       string `toml:"pop3" doc:"POP3 with STLS (110)."`
 	POP3S      string `toml:"pop3s" doc:"POP3 with implicit TLS (995)."`
 	HTTP       string `toml:"http" doc:"Health check, redirection of mail clients to listen.https (80) and, in the demo, the authority's certificate and revocation list."`
-	HTTPS      string `toml:"https" doc:"Configuration of mail clients (autoconfig, autodiscover, profiles; see [clients]) and our own record of the index (443)."`
+	HTTPS      string `toml:"https" doc:"Configuration of mail clients (autoconfig, autodiscover, profiles; see [clients]), our own record of the index, and the HTTP interface for programs (443)."`
 	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`
 	Debug      string `toml:"debug" doc:"Profiles of the process for diagnosis (Go's pprof); on the loopback only."`
 }
