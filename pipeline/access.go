@@ -123,12 +123,13 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 	if m.decision.Action == protection.Refuse {
 		return a.reject(ctx, m)
 	}
-	return a.accept(ctx, m)
 	if err := a.mayConduct(ctx, box, true); err != nil {
 		return "", err
+	}
 	text, err := a.accept(ctx, m)
 	if err == nil {
 		a.submitted(ctx, m)
+	}
 	return text, err
 }
 

@@ -43,8 +43,8 @@ func (a *Access) submitted(ctx context.Context, m *accepted) {
 	a.Conduct.Submitted(conduct.Sent{Mailbox: m.box.Address, Login: m.Login, Application: t.Application})
 }
 
-// intercepted tells that a submission was refused for what is in it.
-func (c *Core) intercepted(box storage.Mailbox) {
+// suspected tells that a submission was refused for what is in it.
+func (c *Core) suspected(box storage.Mailbox) {
 	if c.Conduct != nil && !box.Service {
 		c.Conduct.Intercepted(box.Address)
 	}

@@ -82,8 +82,6 @@ type Core struct {
 	Protection *Protection
 	// Intercepted counts what was intercepted, viruses too; nil: nobody counts.
 	Intercepted func(threat, action string)
-	// Notices tells contacts outside of what arrives; nil: nobody is told.
-	Notices *Notices
 	// Notices say when contacts outside are told of what arrives together (S4-014,
 	// S4-015, S4-021); nil: nobody is told.
 	Notices *storage.NoticeRules

@@ -37,6 +37,7 @@ func (a *Access) reject(ctx context.Context, m *accepted) (string, error) {
 	text, err := a.refuse(ctx, m, reasonOf(told), logged, step.Ops...)
 	if err == nil {
 		a.counted(protection.Submission, m.decision)
+		a.suspected(m.box)
 	}
 	return text, err
 }

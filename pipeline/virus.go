@@ -122,6 +122,6 @@ func (a *Access) infected(ctx context.Context, m *accepted) (string, error) {
 		return "", fault.Wrap(op, err)
 	}
 	a.tally(viruses, string(protection.Refuse))
-	a.intercepted(m.box)
+	a.suspected(m.box)
 	return "2.0.0 messaggio non accettato per virus, avviso nella casella / not accepted: virus found, see the notice " + m.cert.ID, nil
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -106,12 +107,7 @@ func (c *Config) check() error {
 	if err := c.checkServices(); err != nil {
 		return err
 	}
-	if err := c.Protection.check(); err != nil {
-	if err := c.Notices.check(); err != nil {
-	if err := c.Conduct.check(); err != nil {
-		return err
-	}
-	if err := c.Redis.check(); err != nil {
+	if err := errors.Join(c.Protection.check(), c.Notices.check(), c.Conduct.check(), c.Redis.check()); err != nil {
 		return err
 	}
 	if c.RateLimit.Nodes < 1 || c.RateLimit.Nodes > 100 || c.RateLimit.Nodes > 1 && len(c.Redis.Addresses) == 0 {

@@ -182,8 +182,7 @@ func (n *node) prepare(ctx context.Context) (err error) {
 			Servers: t.Servers, Tolerance: t.Tolerance, Every: t.Every, Clock: n.clock, Alarms: n.alarms, Logger: n.log,
 		})
 	}
-	return errors.Join(n.openScanner(), n.openProtection(), n.openStamper(), n.openPublisher())
-	return errors.Join(n.openScanner(), n.openStamper(), n.openPublisher(), n.openGateway())
+	return errors.Join(n.openScanner(), n.openProtection(), n.openStamper(), n.openPublisher(), n.openGateway())
 }
 
 func (n *node) provider() pec.Provider {
