@@ -29,7 +29,7 @@ LARGE := ^(TestBeyondHorizon|TestByteExactness|TestResyncCost|TestThreadReferenc
 # What the tests drive, as command=Debian package. The two Perl modules give swaks its TLS.
 TOOLS    := swaks=swaks mbsync=isync offlineimap=offlineimap3 xmllint=libxml2-utils curl=curl openssl=openssl perl=perl python3=python3 gcc=gcc \
 	strace=strace fetchmail=fetchmail getmail=getmail6 mpop=mpop slapd=slapd ldapsearch=ldap-utils clamd=clamav-daemon softhsm2-util=softhsm2 \
-	redis-server=redis-server sieve-test=dovecot-sieve rspamd=rspamd
+	redis-server=redis-server sieve-test=dovecot-sieve sieve-connect=sieve-connect rspamd=rspamd
 PERLMODS := IO::Socket::SSL=libio-socket-ssl-perl Net::SSLeay=libnet-ssleay-perl
 ALWAYS   := ca-certificates libc6-dev
 

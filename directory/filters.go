@@ -21,8 +21,10 @@ import (
 	"pecd/storage"
 )
 
+// MaxFilters is how many scripts a mailbox may have.
+const MaxFilters = 10
+
 const (
-	maxFilters    = 10
 	maxFilterName = 128 // octets
 	// Compiled scripts that are kept, by their text: a mailbox is looked at anew
 	// every few seconds, and its script rarely changes.
@@ -56,8 +58,8 @@ func (d *Directory) PutFilter(ctx context.Context, mailbox, name, script string)
 		switch {
 		case there && before.Script == script:
 			return nil, nil
-		case !there && len(all) >= maxFilters:
-			return nil, fault.Say(op, fault.TooMany, fmt.Sprintf("al massimo %d filtri per casella / at most %d filters a mailbox", maxFilters, maxFilters))
+		case !there && len(all) >= MaxFilters:
+			return nil, fault.Say(op, fault.TooMany, fmt.Sprintf("al massimo %d filtri per casella / at most %d filters a mailbox", MaxFilters, MaxFilters))
 		}
 		return new(storage.Step).Add(
 			&storage.PutFilter{Filter: storage.Filter{Mailbox: m.ID, Name: name, Script: script, At: d.clk.Now().UTC()}},
@@ -77,6 +79,37 @@ func (d *Directory) RemoveFilter(ctx context.Context, mailbox, name string) erro
 		}
 		return new(storage.Step).Add(&storage.RemoveFilter{Mailbox: m.ID, Name: name},
 			d.filterChanged(ctx, m, "removed: "+name, sumOfScript(before.Script), "")), nil
+	}))
+}
+
+// RenameFilter gives a script another name; an active one stays active. NotFound
+// without it, Exists where the other name is taken.
+func (d *Directory) RenameFilter(ctx context.Context, mailbox, from, to string) error {
+	const op = "directory.RenameFilter"
+	from, _ = filterName(from)
+	to, why := filterName(to)
+	if why != "" {
+		return fault.Say(op, fault.Invalid, why)
+	}
+	return fault.Wrap(op, d.changeFilters(ctx, mailbox, func(m storage.Mailbox) (*storage.Step, error) {
+		all, err := d.st.Filters(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		f, ok := named(all, from)
+		if !ok {
+			return nil, noFilter(op, fault.New(op, fault.NotFound, nil))
+		}
+		if _, taken := named(all, to); taken {
+			return nil, fault.Say(op, fault.Exists, "esiste già un filtro con questo nome / there is a filter of this name")
+		}
+		sum, active := sumOfScript(f.Script), f.Active
+		f.Name = to
+		step := new(storage.Step).Add(&storage.PutFilter{Filter: f}, &storage.RemoveFilter{Mailbox: m.ID, Name: from})
+		if active {
+			step.Add(&storage.ActivateFilter{Mailbox: m.ID, Name: to})
+		}
+		return step.Add(d.filterChanged(ctx, m, "renamed: "+from+" > "+to, sum, sum)), nil
 	}))
 }
 

@@ -40,12 +40,23 @@ func TestS4_042_FiltersOfAMailbox(t *testing.T) {
 	if got, want := fmt.Sprint(all), fmt.Sprint([]storage.Filter{{Mailbox: m.ID, Name: "Perché", Script: "keep;", Active: true, At: start}}); got != want {
 		t.Errorf("filters %s, want %s", got, want)
 	}
+	h.ok(h.PutFilter(by, m.Address, "altro", "stop;"))
+	h.want(h.RenameFilter(by, m.Address, "Perché", "altro"), fault.Exists)
+	h.want(h.RenameFilter(by, m.Address, "nessuno", "nuovo"), fault.NotFound)
+	h.ok(h.RenameFilter(by, m.Address, "Perché", "nuovo"))
+	if s, err := h.ActiveScript(ctx, m.ID); s == nil {
+		t.Errorf("not active under its new name: %v", err)
+	}
+	h.ok(h.RenameFilter(by, m.Address, "nuovo", "Perché"))
+	h.ok(h.RemoveFilter(by, m.Address, "altro"))
 	h.ok(h.RemoveFilter(by, m.Address, "Perché"))
 	_, err = h.Filter(ctx, m.Address, "Perché")
 	h.want(err, fault.NotFound)
 
 	stop, keep := sumOfScript("stop;"), sumOfScript("keep;")
-	want := []string{"script: Perché  > " + stop, "active: Perché  > " + stop, "script: Perché " + stop + " > " + keep, "removed: Perché " + keep + " > "}
+	want := []string{"script: Perché  > " + stop, "active: Perché  > " + stop, "script: Perché " + stop + " > " + keep,
+		"script: altro  > " + stop, "renamed: Perché > nuovo " + keep + " > " + keep, "renamed: nuovo > Perché " + keep + " > " + keep,
+		"removed: altro " + stop + " > ", "removed: Perché " + keep + " > "}
 	var got []string
 	h.ok(h.st.FindRecords(ctx, storage.RecordQuery{Event: string(ledger.FilterChanged), Mailbox: m.Address}, func(r storage.Record) error {
 		e, err := ledger.Decode(r.Data)
@@ -61,7 +72,7 @@ func TestS4_042_FiltersOfAMailbox(t *testing.T) {
 		t.Errorf("records\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 
-	for i := range maxFilters {
+	for i := range MaxFilters {
 		h.ok(h.PutFilter(by, m.Address, fmt.Sprint("f", i), "keep;"))
 	}
 	h.want(h.PutFilter(by, m.Address, "uno di troppo", "keep;"), fault.TooMany)

@@ -181,7 +181,9 @@ const (
 	IMAP Channel = "imap"
 	POP3 Channel = "pop"
 	Web  Channel = "web"
-	API  Channel = "api"
+	// Sieve is ManageSieve, by which filters are edited.
+	Sieve Channel = "sieve"
+	API   Channel = "api"
 )
 
 // Class is what was delivered (indicator 1).

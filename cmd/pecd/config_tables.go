@@ -179,6 +179,7 @@ type ListenConfig struct {
 	IMAPS      string `toml:"imaps" doc:"IMAP with implicit TLS (993)."`
 	POP3       string `toml:"pop3" doc:"POP3 with STLS (110)."`
 	POP3S      string `toml:"pop3s" doc:"POP3 with implicit TLS (995)."`
+	Sieve      string `toml:"managesieve" doc:"ManageSieve with STARTTLS, by which holders edit their filters from mail clients (4190)."`
 	HTTP       string `toml:"http" doc:"Health check, redirection of mail clients to listen.https (80) and, in the demo, the authority's certificate and revocation list."`
 	HTTPS      string `toml:"https" doc:"Configuration of mail clients (autoconfig, autodiscover, profiles; see [clients]), our own record of the index, and the HTTP interface for programs (443)."`
 	Metrics    string `toml:"metrics" doc:"Prometheus metrics; keep it on a private address."`

@@ -15,6 +15,7 @@ import (
 	"pecd/api"
 	"pecd/autoconf"
 	"pecd/imap"
+	"pecd/managesieve"
 	"pecd/pipeline"
 	"pecd/pop3"
 	"pecd/smtp"
@@ -63,6 +64,10 @@ func (n *node) listen() (out []listening, err error) {
 		Store: n.store, Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
 		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: n.guard, Counters: &n.drops, Sessions: new(pop3.Sessions), Trail: n.trail,
 	}
+	scripts := managesieve.Config{
+		Directory: n.users, Clock: n.clock, Logger: n.log, TLS: n.tlsCert.config(),
+		MaxConns: c.Limits.Connections, MaxConnsPerIP: c.Limits.ConnectionsPerIP, Guesses: n.guard, Trail: n.trail,
+	}
 	access := &pipeline.Access{Core: n.core, Delivery: n.delivery, Limits: n.limits}
 	incoming := &pipeline.Incoming{Core: n.core}
 	for _, s := range []struct {
@@ -77,6 +82,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"imaps", c.Listen.IMAPS, true, false, func() server { return imap.NewServer(box) }},
 		{"pop3", c.Listen.POP3, false, false, func() server { return pop3.NewServer(drop) }},
 		{"pop3s", c.Listen.POP3S, true, false, func() server { return pop3.NewServer(drop) }},
+		{"managesieve", c.Listen.Sieve, false, false, func() server { return managesieve.NewServer(scripts) }},
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
 		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer(programs) }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
