@@ -187,9 +187,13 @@ func TestSigned(t *testing.T) {
 	sign := []string{"cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-signer", path("cert"), "-inkey", path("key"), "-in", path("a.docm"), "-out"}
 	run(append(sign, path("der"))...)
 	run(append(sign, path("ber"), "-stream")...)
+	detached := []string{"cms", "-sign", "-binary", "-outform", "DER", "-signer", path("cert"), "-inkey", path("key"), "-in", path("a.docm"), "-out"}
+	run(append(detached, path("p7s"))...)
+	const id = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+	put(t, path("ber7s"), []byte("\x30\x80"+id+"\x02\xa0\x80\x30\x80\x02\x01\x01\x31\x00\x30\x80"+id+"\x01\x00\x00\xa0\x80\x30\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	run("cms", "-encrypt", "-binary", "-outform", "DER", "-in", path("a.docm"), "-out", path("env"), path("cert"))
 	const macros = "macro Ole.Vba, macro Ooxml.MacroEnabled, macro Ooxml.Vba"
-	for name, want := range map[string]string{"der": macros, "ber": macros, "env": "opaque Archive.Cms"} {
+	for name, want := range map[string]string{"der": macros, "ber": macros, "env": "opaque Archive.Cms", "p7s": "", "ber7s": ""} {
 		raw := get(t, path(name))
 		if got := strings.Join(inspect(t, attached("a.docm.p7m", raw), contents.Config{}), ", "); got != want {
 			t.Errorf("%s: %q", name, got)

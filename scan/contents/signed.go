@@ -46,6 +46,7 @@ var errCMS = errors.New("contents: malformed CMS")
 // one string, or of the strings of a constructed one.
 type signedContent struct {
 	r       *bufio.Reader
+	read    int64 // octets
 	started bool
 	strings bool  // several follow
 	left    int64 // of the present string
@@ -90,6 +91,7 @@ const (
 
 // find reads up to the content: ContentInfo, SignedData, EncapsulatedContentInfo.
 func (c *signedContent) find() error {
+	var end int64 // of the innermost sequence
 	for _, want := range []byte{tagSequence, tagObject, tagExplicit, tagSequence, tagInteger, tagSet, tagSequence, tagObject} {
 		tag, n, err := c.header()
 		switch {
@@ -98,14 +100,20 @@ func (c *signedContent) find() error {
 		case tag != want:
 			return errCMS
 		case want == tagSequence || want == tagExplicit:
+			if end = c.read + n; n == indefinite {
+				end = indefinite
+			}
 			continue // what is inside follows
 		}
 		if err := c.skip(n, 0); err != nil {
 			return err
 		}
 	}
+	if c.over = end == c.read; c.over { // a signature of what is elsewhere
+		return nil
+	}
 	tag, _, err := c.header()
-	if err != nil || tag != tagExplicit { // a signature of what is elsewhere
+	if err != nil || tag != tagExplicit { // also that, with its end marked
 		c.over = true
 		return err
 	}
@@ -170,6 +178,7 @@ func (c *signedContent) header() (tag byte, n int64, err error) {
 
 func (c *signedContent) octet() (byte, error) {
 	b, err := c.r.ReadByte()
+	c.read++
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
@@ -181,6 +190,7 @@ func (c *signedContent) skip(n int64, depth int) error {
 	const maxDepth = 16
 	if n != indefinite {
 		_, err := io.CopyN(io.Discard, c.r, n)
+		c.read += n
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
