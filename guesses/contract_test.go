@@ -38,7 +38,7 @@ func stranger(n int) netip.Prefix {
 // contract is what every Counter promises. make returns one that knows nothing.
 func contract(t *testing.T, make func(t *testing.T, clk clock.Clock) guesses.Counter) {
 	for name, check := range map[string]func(t *testing.T, c guesses.Counter, clk *clock.Manual){
-		"Client": ofClient, "Account": ofAccount, "Strangers": ofStrangers, "Existence": ofExistence, "Known": ofKnown, "List": ofList, "Tokens": ofTokens,
+		"Client": ofClient, "Account": ofAccount, "Strangers": ofStrangers, "Existence": ofExistence, "Known": ofKnown, "List": ofList, "Tokens": ofTokens, "Recall": ofRecall,
 	} {
 		t.Run(name, func(t *testing.T) {
 			clk := clock.NewManual(time.Unix(1_780_000_000, 0))
@@ -186,6 +186,27 @@ func ofList(t *testing.T, c guesses.Counter, clk *clock.Manual) {
 		}
 	}
 	refused(t, c, home, anna, guesses.None)
+}
+
+// ofRecall: logins of before the start make known networks, as old as they are.
+func ofRecall(t *testing.T, c guesses.Counter, clk *clock.Manual) {
+	now := clk.Now()
+	for n := range 20 { // newest first
+		c.Recall(stranger(n), anna, now.Add(-time.Duration(n)*time.Hour))
+	}
+	c.Recall(home, "bea", now.Add(-30*24*time.Hour))
+	c.Proved(t.Context(), office, "carla")
+	c.Recall(office, "carla", now.Add(-29*24*time.Hour))
+	clk.Advance(2 * 24 * time.Hour)
+	for _, known := range []struct {
+		from  netip.Prefix
+		login string
+		want  bool
+	}{{stranger(0), anna, true}, {home, "bea", false}, {office, "carla", true}} {
+		if got := !c.Check(t.Context(), known.from, known.login).Stranger; got != known.want {
+			t.Errorf("%s known to %s: %v", known.from, known.login, got)
+		}
+	}
 }
 
 // ofTokens: what names no login counts for the address alone.

@@ -116,6 +116,11 @@ func (g *Guard) Passed(ctx context.Context, t Try, account string) {
 	}
 }
 
+// Recall is told of a login of before the start, at an instant.
+func (g *Guard) Recall(from netip.Prefix, account string, at time.Time) {
+	g.cfg.Counter.Recall(from, account, at)
+}
+
 // Blocked lists who has to wait now.
 func (g *Guard) Blocked(ctx context.Context) ([]Blocked, error) { return g.cfg.Counter.Blocked(ctx) }
 

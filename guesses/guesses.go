@@ -74,6 +74,8 @@ type Counter interface {
 	// Proved makes from a known network of login, which proved who he is, and
 	// returns how it stood before.
 	Proved(ctx context.Context, from netip.Prefix, login string) Standing
+	// Recall is Proved for a login of before the start, at an instant.
+	Recall(from netip.Prefix, login string, at time.Time)
 	// Blocked lists who has to wait now: clients, then accounts, in their order.
 	Blocked(ctx context.Context) ([]Blocked, error)
 	// Clear forgets what is held against a network, against a login, or with

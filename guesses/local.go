@@ -21,7 +21,8 @@ const (
 
 // Local counts in this process. What it knows ends with it.
 type Local struct {
-	clk clock.Clock
+	clk                     clock.Clock
+	maxClients, maxAccounts int
 
 	mu       sync.Mutex
 	clients  map[netip.Prefix]time.Time // when the whole burst is back
@@ -40,7 +41,7 @@ var _ Counter = (*Local)(nil)
 
 // NewLocal returns the counter of one process.
 func NewLocal(clk clock.Clock) *Local {
-	l := &Local{clk: clk, known: make(map[string][]proof)}
+	l := &Local{clk: clk, maxClients: maxClients, maxAccounts: maxAccounts, known: make(map[string][]proof)}
 	l.reset()
 	return l
 }
@@ -81,7 +82,7 @@ func (l *Local) Failed(_ context.Context, from netip.Prefix, login string, exist
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clk.Now()
-	if _, counted := l.clients[from]; !counted && len(l.clients) >= maxClients {
+	if _, counted := l.clients[from]; !counted && len(l.clients) >= l.maxClients {
 		thin(l.clients, now)
 	}
 	l.clients[from] = spent(l.clients[from], now, clientBurst, clientRefill)
@@ -108,17 +109,29 @@ func (l *Local) Proved(_ context.Context, from netip.Prefix, login string) Stand
 	return s
 }
 
+// Recall implements Counter.
+func (l *Local) Recall(from netip.Prefix, login string, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	later := func(p proof) bool { return p.from == from && p.at.After(at) }
+	if l.clk.Now().Sub(at) >= knownFor || slices.ContainsFunc(l.known[login], later) {
+		return
+	}
+	l.remember(proof{from, at}, login)
+	slices.SortStableFunc(l.known[login], func(a, b proof) int { return a.at.Compare(b.at) })
+}
+
 // remember is called with the lock held.
 func (l *Local) remember(p proof, login string) {
 	all, there := l.known[login]
-	if !there && len(l.known) >= maxAccounts {
+	if !there && len(l.known) >= l.maxAccounts {
 		l.thinKnown(p.at)
 	}
 	all = slices.DeleteFunc(all, func(o proof) bool { return o.from == p.from || p.at.Sub(o.at) >= knownFor })
-	if all = append(all, p); len(all) > knownEach {
+	if len(all) == knownEach {
 		all = slices.Delete(all, 0, 1)
 	}
-	l.known[login] = all
+	l.known[login] = append(all, p)
 }
 
 // provedLately reports whether from is a network of login since less than d.

@@ -11,25 +11,23 @@ import (
 	"pecd/guesses"
 )
 
-func TestS4_Guesses_Local(t *testing.T) {
+func TestLocal(t *testing.T) {
 	contract(t, func(_ *testing.T, clk clock.Clock) guesses.Counter { return guesses.NewLocal(clk) })
 }
 
 // TestBounded: an attack from more networks than are counted neither grows the
 // tables nor lets go of what it does at the end.
 func TestBounded(t *testing.T) {
-	c := guesses.NewLocal(clock.NewManual(time.Unix(1e9, 0)))
-	for n := range 140_000 {
-		if n%2 == 0 {
-			c.Failed(t.Context(), stranger(n), fmt.Sprint("login", n), true)
-		}
+	c := guesses.NewSmall(clock.NewManual(time.Unix(1e9, 0)), 64, 128)
+	for n := range 1000 {
+		c.Failed(t.Context(), stranger(n), fmt.Sprint("login", n), true)
 		c.Proved(t.Context(), stranger(n), fmt.Sprint("login", n))
 	}
-	clients, accounts, known := c.Sizes()
-	if clients > 65536 || accounts > 65536 || known > 131072 || clients < 32768 || known < 65536 {
-		t.Errorf("%d clients, %d accounts, %d with known networks", clients, accounts, known)
+	clients, _, known := c.Sizes()
+	if clients > 64 || known > 128 || clients < 32 || known < 64 {
+		t.Errorf("%d clients, %d accounts with known networks", clients, known)
 	}
-	if c.Check(t.Context(), stranger(139_999), "login139999").Stranger {
+	if c.Check(t.Context(), stranger(999), "login999").Stranger {
 		t.Error("the newest network is forgotten")
 	}
 }

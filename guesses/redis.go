@@ -109,6 +109,11 @@ func (s *Shared) Proved(ctx context.Context, from netip.Prefix, login string) St
 	return own
 }
 
+// Recall implements Counter. Redis remembers by itself; this is for when it is lost.
+func (s *Shared) Recall(from netip.Prefix, login string, at time.Time) {
+	s.local.Recall(from, login, at)
+}
+
 // Blocked implements Counter. Without Redis it is Temporary, beside what this
 // process knows.
 func (s *Shared) Blocked(ctx context.Context) ([]Blocked, error) {

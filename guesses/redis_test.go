@@ -79,7 +79,7 @@ func connect(socket string) redis.UniversalClient {
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func TestS4_Guesses_Redis(t *testing.T) {
+func TestRedis(t *testing.T) {
 	s := startRedis(t)
 	n := 0
 	contract(t, func(t *testing.T, clk clock.Clock) guesses.Counter {

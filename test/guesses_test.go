@@ -71,6 +71,10 @@ func TestGuessesFromManyAddresses(t *testing.T) {
 	if r := d.loginFrom(t, "ALFA", home, holder, password); r.code != 235 {
 		t.Fatal(r)
 	}
+	if err := d.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	d.restart(t) // the log tells where the holder was
 	d.guess(t, "ALFA", holder, strangers(30))
 	if r := d.loginFrom(t, "ALFA", "127.0.73.1", holder, password); r.code != 421 || r.enhanced() != "4.7.0" {
 		t.Errorf("a stranger after thirty wrong passwords: %v", r)

@@ -28,6 +28,32 @@ func (n *node) newGuard() *guesses.Guard {
 	return guesses.NewGuard(guesses.Config{Counter: counter, Clock: n.clock, Logger: n.log, Report: n.recordTurned, Pressed: n.conduct.Pressed})
 }
 
+// recalled is how many of the newest records of the PEC log are looked through for
+// logins at the start: those of 30 days on most nodes, some seconds of reading on
+// the others.
+const recalled = 500_000
+
+// recallNetworks learns from the PEC log where accounts were opened from before the
+// start: otherwise every holder would be a stranger after a restart.
+func (n *node) recallNetworks(ctx context.Context) {
+	st, err := n.store.LogState(ctx)
+	if err == nil {
+		err = n.store.Records(ctx, max(st.First, st.Last-recalled), func(r storage.Record) error {
+			if r.Event != string(ledger.Access) {
+				return nil
+			}
+			e, err := ledger.Decode(r.Data)
+			if ip := net.ParseIP(e.Peer); err == nil && ip != nil && e.User != "" {
+				n.guard.Recall(directory.ClientNetwork(&net.TCPAddr{IP: ip}), e.User, e.At)
+			}
+			return err
+		})
+	}
+	if err != nil && ctx.Err() == nil {
+		n.log.Error("holders are strangers at their usual places until their next login", "error", err)
+	}
+}
+
 // recordTurned writes to the PEC log who was turned away.
 func (n *node) recordTurned(ctx context.Context, all []guesses.Turned) error {
 	step := new(storage.Step)
