@@ -9,7 +9,8 @@
 // What is to be told is counted by the store in the step that delivers
 // (storage.NoteArrival). A notice by mail becomes a job of the relay in the step
 // that settles its count: it is told once. A text message is settled after the
-// gateway took it: a crash in between sends it again, with the same identifier.
+// gateway took it: a crash in between, or a stop of the node while the gateway is
+// asked, sends it again, with the same identifier.
 package notify
 
 import (

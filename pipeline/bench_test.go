@@ -22,11 +22,17 @@ import (
 // mailboxes of one provider, without the network: 64 senders, workers as in the
 // daemon. An operation is a message with its three signatures, from the first
 // octet to the delivery receipt. Filed: with what is sent and the receipts filed.
+// Told: with a contact of the recipient's that is told of arrivals.
 func BenchmarkCertified(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { certified64(b, newWorld(b)) })
 	b.Run("filed", func(b *testing.B) {
 		w := newWorld(b)
 		w.choose(anna, directory.Options{FileSent: yes(), FileReceipts: yes()})
+		certified64(b, w)
+	})
+	b.Run("told", func(b *testing.B) {
+		w := newWorld(b)
+		w.watched(bettina)
 		certified64(b, w)
 	})
 }

@@ -16,14 +16,14 @@ import (
 	"pecd/storage"
 )
 
-// watched gives bruno a confirmed contact that is told of his mailbox.
-func (w *world) watched() (*provider, storage.Contact) {
+// watched gives a holder a confirmed contact that is told of his mailbox.
+func (w *world) watched(holder string) (*provider, storage.Contact) {
 	w.t.Helper()
-	p := w.at(bruno)
+	p := w.at(holder)
 	p.core.Notices = &storage.NoticeRules{OneByOne: 5, Interval: 5 * time.Minute, PerDay: 100}
-	box, err := p.store.Mailbox(context.Background(), bruno)
+	box, err := p.store.Mailbox(context.Background(), holder)
 	check(w.t, err)
-	put := &storage.PutContact{Contact: storage.Contact{Login: bruno, Kind: storage.ContactMail, Address: dario, Confirmed: w.clock.Now()}}
+	put := &storage.PutContact{Contact: storage.Contact{Login: holder, Kind: storage.ContactMail, Address: dario, Confirmed: w.clock.Now()}}
 	check(w.t, p.store.Commit(context.Background(), new(storage.Step).Add(put)))
 	check(w.t, p.store.Commit(context.Background(), new(storage.Step).Add(&storage.PutTarget{Contact: put.ID, Mailbox: box.ID, On: true})))
 	c, err := p.store.Contact(context.Background(), put.ID)
@@ -47,7 +47,7 @@ func (p *provider) noted() (n int64) {
 // ours that come back are not.
 func TestS4_015_ArrivalsAreNoted(t *testing.T) {
 	w := newWorld(t)
-	p, _ := w.watched()
+	p, _ := w.watched(bruno)
 	wants := func(what string, want int64) {
 		t.Helper()
 		w.settle()
@@ -84,7 +84,7 @@ func TestS4_015_ArrivalsAreNoted(t *testing.T) {
 // it is counted for its contact, and nobody's address is on record.
 func TestS4_015_NoticeRelay(t *testing.T) {
 	w := newWorld(t)
-	p, c := w.watched()
+	p, c := w.watched(bruno)
 	send := func() {
 		t.Helper()
 		step := new(storage.Step).Add(pipeline.NoticeMail([]byte("Subject: avviso\r\n\r\nx\r\n"), c, bruno, w.clock.Now())...)

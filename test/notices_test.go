@@ -104,7 +104,7 @@ func TestS4_014_S4_015_Notices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b = fmt.Appendf(b, "\n[notices]\ntogether = \"3s\"\n\n[notices.sms]\nurl = %q\n", address)
+	b = fmt.Appendf(b, "\n[notices]\ntogether = \"2s\"\n\n[notices.sms]\nurl = %q\n", address)
 	if err := os.WriteFile(config, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
