@@ -61,9 +61,12 @@ type Config struct {
 	Directory *directory.Directory
 	Store     Store
 	Guesses   Guesses
-	Clock     clock.Clock
-	Logger    *slog.Logger
-	Provider  string // name, for people
+	Limits    Limits
+	// Protections are the rules about unwanted contents; nil: they are not served.
+	Protections Protections
+	Clock       clock.Clock
+	Logger      *slog.Logger
+	Provider    string // name, for people
 	// Site is where browsers reach this server, "https://host:port", for the links
 	// on which a password is set.
 	Site string
@@ -99,6 +102,11 @@ func New(c Config) (*Server, error) {
 	s.registerPrograms()
 	s.registerTokens()
 	s.registerMessages()
+	s.registerLimits()
+	s.registerFilters()
+	if s.Protections != nil {
+		s.registerProtections()
+	}
 	s.registerRecovery()
 	return s, s.serveDocument()
 }

@@ -66,6 +66,16 @@ func roles() map[string]role {
 		"create-token": administrators,
 		"revoke-token": administrators,
 
+		"get-limits":             everyone,
+		"list-filters":           application, // filters are the user's (S4-042)
+		"get-filter":             application,
+		"set-filter":             application,
+		"remove-filter":          application,
+		"get-domain-protection":  administrators,
+		"set-domain-protection":  administrators,
+		"get-mailbox-protection": everyone,
+		"set-mailbox-protection": administrators,
+
 		"get-message": provider | application,
 		"get-queue":   provider,
 

@@ -20,6 +20,8 @@ import (
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/guesses"
+	"pecd/protection"
+	"pecd/ratelimit"
 	"pecd/storage"
 	"pecd/storage/sqlite"
 )
@@ -83,7 +85,7 @@ func newHouse(t testing.TB) *house {
 		h.tokens[string(n.Role)] = secret
 	}
 	h.Server, err = New(Config{
-		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Clock: clk, Provider: "Gestore di prova",
+		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Limits: usage{clk}, Protections: h.dir.Protections(protection.Default()), Clock: clk, Provider: "Gestore di prova",
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Site: "https://pec.example",
 	})
 	h.ok(err)
@@ -272,4 +274,11 @@ func (h *house) page(method, path, form string) (int, string) {
 	b, err := io.ReadAll(w.Result().Body)
 	h.ok(err)
 	return w.Code, string(b)
+}
+
+// usage has a mailbox that has used its minute up.
+type usage struct{ clk clock.Clock }
+
+func (u usage) Use(_ context.Context, key string, f ratelimit.Figures) (ratelimit.Use, error) {
+	return ratelimit.Use{Minute: ratelimit.Count{Messages: f.PerMinute, Recipients: len(key)}, Figures: f, MinuteOpens: u.clk.Now().Add(time.Second)}, nil
 }
