@@ -79,6 +79,7 @@ func roles() map[string]role {
 		"get-message": provider | application,
 		"get-queue":   provider,
 
+		"request-recovery": anybody,
 		"confirm-recovery": anybody,
 	}
 }

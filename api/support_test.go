@@ -39,7 +39,7 @@ type house struct {
 	st  *sqlite.Store
 	clk *clock.Manual
 	dir *directory.Directory
-	log *bytes.Buffer
+	log *notes
 	*Server
 	tokens map[string]string
 	spec   *spec
@@ -57,7 +57,7 @@ func newHouse(t testing.TB) *house {
 			t.Error(err)
 		}
 	})
-	h := &house{t: t, st: st, clk: clk, dir: directory.New(st, clk), log: new(bytes.Buffer), tokens: make(map[string]string)}
+	h := &house{t: t, st: st, clk: clk, dir: directory.New(st, clk), log: new(notes), tokens: make(map[string]string)}
 	ctx := t.Context()
 	h.ok(h.dir.Seed(ctx))
 	known, err := hash()
@@ -85,7 +85,8 @@ func newHouse(t testing.TB) *house {
 		h.tokens[string(n.Role)] = secret
 	}
 	h.Server, err = New(Config{
-		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Limits: usage{clk}, Protections: h.dir.Protections(protection.Default()), Clock: clk, Provider: "Gestore di prova",
+		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Limits: usage{clk}, Protections: h.dir.Protections(protection.Default()),
+		Contacts: &gateway{sent: make(chan string, 10)}, Clock: clk, Provider: "Gestore di prova",
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Site: "https://pec.example",
 	})
 	h.ok(err)
@@ -281,4 +282,22 @@ type usage struct{ clk clock.Clock }
 
 func (u usage) Use(_ context.Context, key string, f ratelimit.Figures) (ratelimit.Use, error) {
 	return ratelimit.Use{Minute: ratelimit.Count{Messages: f.PerMinute, Recipients: len(key)}, Figures: f, MinuteOpens: u.clk.Now().Add(time.Second)}, nil
+}
+
+// notes is a log that several goroutines write to.
+type notes struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.b.Write(p)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.b.String()
 }
