@@ -370,6 +370,12 @@ func TestS4_057_AdministrationOfFigures(t *testing.T) {
 	if a := h.ask(body, put, box+"/state", `{"state":"active"}`, "If-Match", "*"); a.status != http.StatusForbidden {
 		t.Errorf("a body ends the provider's block: %d %s", a.status, a.text)
 	}
+	if a := h.ask(provider, put, box+"/send-block", `{"blocked":true,"reason":"invii anomali"}`, "If-Match", "*"); fmt.Sprint(a.body["send_block"]) == "<nil>" {
+		t.Errorf("blocked: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, box+"/send-block", `{"blocked":false}`, "If-Match", "*"); a.body["send_block"] != nil || !slices.Equal(h.unblocked, []string{"std@uno.example"}) {
+		t.Errorf("unblocked: %d %s, told %v", a.status, a.text, h.unblocked)
+	}
 	one := h.ask(provider, get, "/bodies/c_uno", "")
 	a := h.ask(provider, put, "/bodies/c_uno/ceilings/standard", `{"ceiling":0}`, "If-Match", one.header.Get("ETag"))
 	if a.status != http.StatusOK {

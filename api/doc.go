@@ -62,6 +62,7 @@ type Config struct {
 	Store     Store
 	Guesses   Guesses
 	Limits    Limits
+	Unblocked func(mailbox string) // is told of a mailbox that may send again; nil: nobody is
 	// Protections are the rules about unwanted contents; nil: they are not served.
 	Protections Protections
 	// Contacts reaches users who forgot their password; nil: they ask their
@@ -114,6 +115,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.registerRecovery()
 	if s.Contacts != nil {
+		s.registerContacts()
 		s.registerRecoveryRequest()
 	}
 	return s, s.serveDocument()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,21 +17,6 @@ import (
 	"pecd/notice"
 	"pecd/storage"
 )
-
-// Contact is where a user is reached outside certified mail. Only confirmed ones
-// count.
-type Contact struct {
-	ID  int64
-	SMS bool // by text message; otherwise by ordinary mail
-}
-
-// Contacts reaches users outside certified mail.
-type Contacts interface {
-	// Confirmed lists the confirmed contacts of a user; none where there is no such user.
-	Confirmed(ctx context.Context, login string) ([]Contact, error)
-	// Send sends a text with a secret to one of them.
-	Send(ctx context.Context, login string, to Contact, text notice.Text) error
-}
 
 // RecoveryRequest asks for a new password (S4-115).
 type RecoveryRequest struct {
@@ -105,7 +91,7 @@ func (s *Server) ask(ctx context.Context, r RecoveryRequest) error {
 // sendRecovery sends the link or the code, where the user has a confirmed contact of
 // that kind.
 func (s *Server) sendRecovery(ctx context.Context, e errand) error {
-	all, err := s.Contacts.Confirmed(ctx, e.login)
+	all, err := s.confirmed(ctx, e.login)
 	if err != nil {
 		return err
 	}
@@ -114,7 +100,7 @@ func (s *Server) sendRecovery(ctx context.Context, e errand) error {
 		return nil
 	}
 	kind, by := storage.RecoveryLink, "mail"
-	if to.SMS {
+	if to.Kind == storage.ContactSMS {
 		kind, by = storage.RecoveryCode, "sms"
 	}
 	secret, err := s.Directory.BeginRecovery(ctx, e.login, kind, by)
@@ -128,33 +114,42 @@ func (s *Server) sendRecovery(ctx context.Context, e errand) error {
 		Italian: "Per scegliere una nuova password PEC, entro 15 minuti:\n" + s.recoveryLink(secret) + "\nSe non l'ha chiesta Lei, ignori questo messaggio: la password resta com'è.",
 		English: "To choose a new PEC password, within 15 minutes:\n" + s.recoveryLink(secret) + "\nIf you did not ask for it, ignore this message: the password stays as it is.",
 	}
-	if to.SMS {
+	if to.Kind == storage.ContactSMS {
 		text = notice.Text{
 			Italian: "Codice per la nuova password PEC: " + secret + ". Vale 15 minuti. Se non l'ha chiesto, ignori questo messaggio.",
 			English: "Code for the new PEC password: " + secret + ". Valid for 15 minutes.",
 		}
 	}
-	return s.Contacts.Send(ctx, e.login, to, text)
+	return s.Contacts.SendCode(ctx, to, text)
+}
+
+// confirmed are the confirmed contacts of a user; none where there is no such user.
+func (s *Server) confirmed(ctx context.Context, login string) ([]storage.Contact, error) {
+	all, err := s.Contacts.List(ctx, login)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	return slices.DeleteFunc(all, func(c storage.Contact) bool { return c.Confirmed.IsZero() }), err
 }
 
 // choose returns the contact that a recovery goes to: of the kind asked for, or mail
 // before text messages.
-func choose(all []Contact, by string) (Contact, bool) {
-	for _, kind := range []string{"mail", "sms"} {
+func choose(all []storage.Contact, by string) (storage.Contact, bool) {
+	for _, kind := range []storage.ContactKind{storage.ContactMail, storage.ContactSMS} {
 		for _, c := range all {
-			if c.SMS == (kind == "sms") && (by == "" || by == kind) {
+			if c.Kind == kind && (by == "" || by == string(kind)) {
 				return c, true
 			}
 		}
 	}
-	return Contact{}, false
+	return storage.Contact{}, false
 }
 
 // tellSet tells all confirmed contacts that the password was set.
 func (s *Server) tellSet(ctx context.Context, e errand) error {
-	all, err := s.Contacts.Confirmed(ctx, e.login)
+	all, err := s.confirmed(ctx, e.login)
 	for _, to := range all {
-		if sent := s.Contacts.Send(ctx, e.login, to, notice.Text{
+		if sent := s.Contacts.SendCode(ctx, to, notice.Text{
 			Italian: "La password della Sua PEC è stata cambiata. Se non è stato Lei, avvisi subito il Suo amministratore.",
 			English: "The password of your PEC was changed. If it was not you, tell your administrator at once.",
 		}); sent != nil {

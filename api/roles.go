@@ -47,6 +47,7 @@ func roles() map[string]role {
 		"raise-mailbox":     provider,
 		"set-state":         administrators,
 		"set-ordinary-mail": administrators,
+		"block-sending":     provider,
 		"set-options":       administrators,
 
 		"list-mailbox-users":  administrators,
@@ -61,6 +62,14 @@ func roles() map[string]role {
 		"list-app-passwords":  administrators,
 		"create-app-password": administrators,
 		"revoke-app-password": administrators,
+
+		"list-contacts":   administrators,
+		"add-contact":     administrators,
+		"confirm-contact": administrators,
+		"remove-contact":  administrators,
+		"list-notices":    administrators,
+		"turn-notice-on":  administrators,
+		"turn-notice-off": administrators,
 
 		"list-tokens":  administrators, // of a body: those of its mailboxes
 		"create-token": administrators,

@@ -84,6 +84,11 @@ func TestRoles(t *testing.T) {
 		{put, "/mailboxes/std@BODY.example/protection", `{"spam":{"ordinary":"refuse"}}`, [6]int{all, all, all, gone, no, no}},
 		{put, "/mailboxes/std@BODY.example/protection", `{"spam":{"ordinary":"pass"}}`, [6]int{no, no, no, gone, no, no}}, // below the provider's
 		{get, "/mailboxes/str@BODY.example/protection", "", [6]int{all, all, all, gone, all, gone}},
+		{put, "/mailboxes/std@BODY.example/send-block", `{"blocked":true,"reason":"prova"}`, [6]int{all, all, no, no, no, no}},
+		{put, "/mailboxes/std@BODY.example/send-block", `{"blocked":false}`, [6]int{all, all, no, no, no, no}},
+		{get, "/users/std@BODY.example/contacts", "", [6]int{all, all, all, gone, no, no}},
+		{post, "/users/std@due.example/contacts", `{"address":"x@casa.example"}`, [6]int{0, 0, 0, gone, no, no}},
+		{get, "/users/std@BODY.example/notices", "", [6]int{all, all, all, gone, no, no}},
 		{get, "/queue", "", [6]int{all, 0, no, 0, no, 0}},
 		{get, "/mailboxes/str@BODY.example/messages/x", "", [6]int{gone, gone, no, no, gone, gone}},
 		{"DELETE", "/mailboxes/str@BODY.example/users/uno", "", [6]int{0, none, none, gone, no, no}},

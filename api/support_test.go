@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"mime/quotedprintable"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +19,12 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"pecd/alarm"
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/guesses"
+	"pecd/notify"
+	"pecd/pipeline"
 	"pecd/protection"
 	"pecd/ratelimit"
 	"pecd/storage"
@@ -43,6 +48,55 @@ type house struct {
 	*Server
 	tokens map[string]string
 	spec   *spec
+
+	contacts  *notify.Service
+	texts     chan string // text messages that were handed over
+	unblocked []string
+}
+
+// notify keeps contacts; its text messages go into h.texts, its mail is queued.
+func (h *house) notify() *notify.Service {
+	h.texts = make(chan string, 10)
+	log := slog.New(slog.DiscardHandler)
+	h.contacts = notify.New(notify.Config{
+		Store: h.st, Directory: h.dir, Certified: func(string) bool { return false }, Clock: h.clk, Logger: log, Alarms: alarm.NewBoard(h.clk, log),
+		Zone: time.UTC, From: "avvisi@uno.example", SMS: h,
+	})
+	return h.contacts
+}
+
+// MayReach implements notify.Gateway.
+func (h *house) MayReach(string) error { return nil }
+
+// Send implements notify.Gateway.
+func (h *house) Send(_ context.Context, m notify.SMS) error {
+	h.texts <- m.To + ": " + m.Text
+	return nil
+}
+
+// mail waits for the queued mail number n, from 1, and returns it decoded.
+func (h *house) mail(n int) string {
+	h.t.Helper()
+	changed, cancel := h.st.WatchQueue(pipeline.JobRelay)
+	defer cancel()
+	for {
+		var all []storage.BodyID
+		h.ok(h.st.Jobs(context.Background(), pipeline.JobRelay, func(j storage.Job) error {
+			all = append(all, j.Body)
+			return nil
+		}))
+		if len(all) < n {
+			<-changed
+			continue
+		}
+		slices.Sort(all)
+		b, err := h.st.OpenBody(context.Background(), all[n-1])
+		h.ok(err)
+		defer b.Close()
+		text, err := io.ReadAll(quotedprintable.NewReader(io.NewSectionReader(b, 0, b.Size())))
+		h.ok(err)
+		return string(text)
+	}
 }
 
 func newHouse(t testing.TB) *house {
@@ -86,7 +140,7 @@ func newHouse(t testing.TB) *house {
 	}
 	h.Server, err = New(Config{
 		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Limits: usage{clk}, Protections: h.dir.Protections(protection.Default()),
-		Contacts: &gateway{sent: make(chan string, 10)}, Clock: clk, Provider: "Gestore di prova",
+		Contacts: h.notify(), Unblocked: func(m string) { h.unblocked = append(h.unblocked, m) }, Clock: clk, Provider: "Gestore di prova",
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Site: "https://pec.example",
 	})
 	h.ok(err)

@@ -42,8 +42,7 @@ func (n *node) listen() (out []listening, err error) {
 		}
 	}()
 	c := n.cfg
-	programs, err := n.openAPI()
-	if err != nil {
+	if n.programs, err = n.openAPI(); err != nil {
 		return nil, err
 	}
 	mail := smtp.ServerConfig{
@@ -78,7 +77,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"pop3", c.Listen.POP3, false, false, func() server { return pop3.NewServer(drop) }},
 		{"pop3s", c.Listen.POP3S, true, false, func() server { return pop3.NewServer(drop) }},
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
-		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer(programs) }},
+		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer(n.programs) }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
 		{"debug", c.Listen.Debug, false, true, func() server { return newHTTPServer(debugHandler()) }},
 	} {
