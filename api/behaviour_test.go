@@ -294,6 +294,40 @@ func TestS4_115_Page(t *testing.T) {
 	}
 }
 
+// TestMailboxOfAnApplication: its limits with what is used up, and its filters.
+func TestMailboxOfAnApplication(t *testing.T) {
+	h := newHouse(t)
+	by := h.tokens["mailbox"]
+	a := h.ask(by, get, "/mailboxes/str@uno.example/limits", "")
+	minute := a.body["windows"].([]any)[0].(map[string]any)
+	if minute["window"] != "minute" || minute["used"] != minute["limit"] || minute["limit"] != 50.0 || minute["opens"] == nil {
+		t.Errorf("%s", a.text)
+	}
+	const filter = "/mailboxes/str@uno.example/filters/smista"
+	if a := h.ask(by, put, filter, `{"script":"fileinto \"X\";","active":true}`); a.status != 422 || !strings.Contains(a.text, "1") {
+		t.Errorf("a script that does not compile: %d %s", a.status, a.text)
+	}
+	first := h.ask(by, put, filter, `{"script":"keep;","active":false}`)
+	if first.status != http.StatusOK || first.body["active"] != false {
+		t.Errorf("%d %s", first.status, first.text)
+	}
+	if a := h.ask(by, put, filter, `{"script":"stop;","active":true}`); a.status != http.StatusPreconditionRequired {
+		t.Errorf("without If-Match: %d", a.status)
+	}
+	if a := h.ask(by, put, filter, `{"script":"stop;","active":true}`, "If-Match", first.header.Get("ETag")); a.status != http.StatusOK || a.body["active"] != true {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	if a := h.ask(by, put, filter, `{"script":"stop;","active":false}`, "If-Match", "*"); a.body["active"] != false {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	if a := h.ask(by, "DELETE", filter, ""); a.status != http.StatusNoContent {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	if a := h.ask(by, get, filter, ""); a.status != http.StatusNotFound {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+}
+
 // FuzzBodies: whatever is sent as a body, the answer is a problem that tells
 // nothing of it, or a success that the document describes.
 func FuzzBodies(f *testing.F) {
@@ -335,6 +369,12 @@ func TestS4_057_AdministrationOfFigures(t *testing.T) {
 	}
 	if a := h.ask(body, put, box+"/state", `{"state":"active"}`, "If-Match", "*"); a.status != http.StatusForbidden {
 		t.Errorf("a body ends the provider's block: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, box+"/send-block", `{"blocked":true,"reason":"invii anomali"}`, "If-Match", "*"); fmt.Sprint(a.body["send_block"]) == "<nil>" {
+		t.Errorf("blocked: %d %s", a.status, a.text)
+	}
+	if a := h.ask(provider, put, box+"/send-block", `{"blocked":false}`, "If-Match", "*"); a.body["send_block"] != nil || !slices.Equal(h.unblocked, []string{"std@uno.example"}) {
+		t.Errorf("unblocked: %d %s, told %v", a.status, a.text, h.unblocked)
 	}
 	one := h.ask(provider, get, "/bodies/c_uno", "")
 	a := h.ask(provider, put, "/bodies/c_uno/ceilings/standard", `{"ceiling":0}`, "If-Match", one.header.Get("ETag"))

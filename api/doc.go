@@ -61,9 +61,16 @@ type Config struct {
 	Directory *directory.Directory
 	Store     Store
 	Guesses   Guesses
-	Clock     clock.Clock
-	Logger    *slog.Logger
-	Provider  string // name, for people
+	Limits    Limits
+	Unblocked func(mailbox string) // is told of a mailbox that may send again; nil: nobody is
+	// Protections are the rules about unwanted contents; nil: they are not served.
+	Protections Protections
+	// Contacts reaches users who forgot their password; nil: they ask their
+	// administrator. With it, Run has to be called.
+	Contacts Contacts
+	Clock    clock.Clock
+	Logger   *slog.Logger
+	Provider string // name, for people
 	// Site is where browsers reach this server, "https://host:port", for the links
 	// on which a password is set.
 	Site string
@@ -76,18 +83,20 @@ type Server struct {
 	api      huma.API
 	spec     document
 	paces    *paces
+	asked    *askers
+	errands  chan errand
 	changing sync.Mutex // a change with its precondition, on this node
 }
 
 // Serves reports whether a path is one of the interface's.
 func (s *Server) Serves(path string) bool {
-	return strings.HasPrefix(path, Prefix+"/") || path == recoveryPath
+	return strings.HasPrefix(path, Prefix+"/") || path == recoveryPath || strings.HasPrefix(path, recoveryPath+"/")
 }
 
 // New returns a server. The error is one of the program: a document that cannot
 // be written.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock)}
+	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands)}
 	s.api = humago.NewWithPrefix(s.mux, Prefix, s.settings())
 	s.api.UseMiddleware(s.authenticate)
 	s.registerMe()
@@ -99,6 +108,15 @@ func New(c Config) (*Server, error) {
 	s.registerPrograms()
 	s.registerTokens()
 	s.registerMessages()
+	s.registerLimits()
+	s.registerFilters()
+	if s.Protections != nil {
+		s.registerProtections()
+	}
 	s.registerRecovery()
+	if s.Contacts != nil {
+		s.registerContacts()
+		s.registerRecoveryRequest()
+	}
 	return s, s.serveDocument()
 }

@@ -4,8 +4,10 @@ package api
 
 import (
 	"context"
+	"strings"
 
 	"pecd/directory"
+	"pecd/fault"
 	"pecd/storage"
 )
 
@@ -28,6 +30,14 @@ type (
 		AddressParam
 		Change
 		Body OrdinaryMail
+	}
+	blockIn struct {
+		AddressParam
+		Change
+		Body struct {
+			Blocked bool   `json:"blocked"`
+			Reason  string `json:"reason,omitempty" maxLength:"200" doc:"Perché, detto al titolare / why, told to the holder"`
+		}
 	}
 	setTierIn struct {
 		AddressParam
@@ -61,6 +71,22 @@ func (s *Server) registerMailboxChanges() {
 			return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
 				_, err := s.Directory.Raise(ctx, in.Address, in.Body.change())
 				return err
+			})
+		})
+	register(s, operation{name: "block-sending", method: put, path: "/mailboxes/{address}/send-block", summary: "Blocca o sblocca l'invio; la casella riceve e si legge / Blocks or unblocks sending; the mailbox receives and is read"},
+		func(ctx context.Context, in *blockIn) (*mailboxOut, error) {
+			return s.changed(ctx, in.Address, in.Change, func(m storage.Mailbox) error {
+				switch {
+				case !in.Body.Blocked:
+					err := s.Directory.UnblockSending(ctx, m.Address)
+					if err == nil && s.Unblocked != nil {
+						s.Unblocked(m.Address)
+					}
+					return err
+				case strings.TrimSpace(in.Body.Reason) == "":
+					return fault.Say("api.block", fault.Invalid, "serve il motivo / the reason is needed")
+				}
+				return s.Directory.BlockSending(ctx, in.Address, in.Body.Reason)
 			})
 		})
 	register(s, operation{name: "set-state", method: put, path: "/mailboxes/{address}/state", summary: "Attiva, disattiva, blocca, chiude / Activates, deactivates, blocks, closes"}, s.setState)

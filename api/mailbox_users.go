@@ -82,7 +82,7 @@ func (s *Server) link(ctx context.Context, login string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{s.Site + recoveryPath + "?" + recoveryKey + "=" + secret, ends.Format(time.RFC3339)}, nil
+	return &Link{s.recoveryLink(secret), ends.Format(time.RFC3339)}, nil
 }
 
 func permission(words []string) (storage.Permission, error) {

@@ -38,7 +38,10 @@ func (s *Server) recover(ctx context.Context, r Recovery) error {
 	if !s.Guesses.Allowed(ctx, tryFrom(remote)) {
 		return fault.Say("api.recover", fault.TooMany, "troppi tentativi falliti, riprovare più tardi / too many failed attempts, try later")
 	}
-	_, err := s.Directory.Recover(ctx, r.Login, r.Secret, r.Password)
+	u, err := s.Directory.Recover(ctx, r.Login, r.Secret, r.Password)
+	if err == nil && s.Contacts != nil {
+		s.later(errand{login: u.Login, set: true})
+	}
 	if fault.Is(err, fault.Denied) {
 		s.Guesses.Failed(ctx, tryFrom(remote), false)
 	}

@@ -26,6 +26,9 @@ type recoveryView struct {
 	Login    string
 	Wrong    string // why the password was not set, Italian then English
 	Done     bool
+	Ask      bool // asks whose password it is
+	Asked    bool // … and was told
+	Mail     bool // asked for by mail
 }
 
 // showRecovery serves the form. Opening it uses nothing up: programs that look at
@@ -35,7 +38,7 @@ func (s *Server) showRecovery(w http.ResponseWriter, r *http.Request) {
 	if len(secret) > 200 {
 		secret = ""
 	}
-	s.recoveryPage(w, r, http.StatusOK, recoveryView{Secret: secret})
+	s.recoveryPage(w, r, http.StatusOK, recoveryView{Secret: secret, Ask: secret == "" && s.Contacts != nil})
 }
 
 // postRecovery sets the password.

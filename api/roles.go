@@ -47,6 +47,7 @@ func roles() map[string]role {
 		"raise-mailbox":     provider,
 		"set-state":         administrators,
 		"set-ordinary-mail": administrators,
+		"block-sending":     provider,
 		"set-options":       administrators,
 
 		"list-mailbox-users":  administrators,
@@ -62,13 +63,32 @@ func roles() map[string]role {
 		"create-app-password": administrators,
 		"revoke-app-password": administrators,
 
+		"list-contacts":   administrators,
+		"add-contact":     administrators,
+		"confirm-contact": administrators,
+		"remove-contact":  administrators,
+		"list-notices":    administrators,
+		"turn-notice-on":  administrators,
+		"turn-notice-off": administrators,
+
 		"list-tokens":  administrators, // of a body: those of its mailboxes
 		"create-token": administrators,
 		"revoke-token": administrators,
 
+		"get-limits":             everyone,
+		"list-filters":           application, // filters are the user's (S4-042)
+		"get-filter":             application,
+		"set-filter":             application,
+		"remove-filter":          application,
+		"get-domain-protection":  administrators,
+		"set-domain-protection":  administrators,
+		"get-mailbox-protection": everyone,
+		"set-mailbox-protection": administrators,
+
 		"get-message": provider | application,
 		"get-queue":   provider,
 
+		"request-recovery": anybody,
 		"confirm-recovery": anybody,
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"mime/quotedprintable"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +19,14 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"pecd/alarm"
 	"pecd/clock"
 	"pecd/directory"
 	"pecd/guesses"
+	"pecd/notify"
+	"pecd/pipeline"
+	"pecd/protection"
+	"pecd/ratelimit"
 	"pecd/storage"
 	"pecd/storage/sqlite"
 )
@@ -37,10 +44,59 @@ type house struct {
 	st  *sqlite.Store
 	clk *clock.Manual
 	dir *directory.Directory
-	log *bytes.Buffer
+	log *notes
 	*Server
 	tokens map[string]string
 	spec   *spec
+
+	contacts  *notify.Service
+	texts     chan string // text messages that were handed over
+	unblocked []string
+}
+
+// notify keeps contacts; its text messages go into h.texts, its mail is queued.
+func (h *house) notify() *notify.Service {
+	h.texts = make(chan string, 10)
+	log := slog.New(slog.DiscardHandler)
+	h.contacts = notify.New(notify.Config{
+		Store: h.st, Directory: h.dir, Certified: func(string) bool { return false }, Clock: h.clk, Logger: log, Alarms: alarm.NewBoard(h.clk, log),
+		Zone: time.UTC, From: "avvisi@uno.example", SMS: h,
+	})
+	return h.contacts
+}
+
+// MayReach implements notify.Gateway.
+func (h *house) MayReach(string) error { return nil }
+
+// Send implements notify.Gateway.
+func (h *house) Send(_ context.Context, m notify.SMS) error {
+	h.texts <- m.To + ": " + m.Text
+	return nil
+}
+
+// mail waits for the queued mail number n, from 1, and returns it decoded.
+func (h *house) mail(n int) string {
+	h.t.Helper()
+	changed, cancel := h.st.WatchQueue(pipeline.JobRelay)
+	defer cancel()
+	for {
+		var all []storage.BodyID
+		h.ok(h.st.Jobs(context.Background(), pipeline.JobRelay, func(j storage.Job) error {
+			all = append(all, j.Body)
+			return nil
+		}))
+		if len(all) < n {
+			<-changed
+			continue
+		}
+		slices.Sort(all)
+		b, err := h.st.OpenBody(context.Background(), all[n-1])
+		h.ok(err)
+		defer b.Close()
+		text, err := io.ReadAll(quotedprintable.NewReader(io.NewSectionReader(b, 0, b.Size())))
+		h.ok(err)
+		return string(text)
+	}
 }
 
 func newHouse(t testing.TB) *house {
@@ -55,7 +111,7 @@ func newHouse(t testing.TB) *house {
 			t.Error(err)
 		}
 	})
-	h := &house{t: t, st: st, clk: clk, dir: directory.New(st, clk), log: new(bytes.Buffer), tokens: make(map[string]string)}
+	h := &house{t: t, st: st, clk: clk, dir: directory.New(st, clk), log: new(notes), tokens: make(map[string]string)}
 	ctx := t.Context()
 	h.ok(h.dir.Seed(ctx))
 	known, err := hash()
@@ -83,7 +139,8 @@ func newHouse(t testing.TB) *house {
 		h.tokens[string(n.Role)] = secret
 	}
 	h.Server, err = New(Config{
-		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Clock: clk, Provider: "Gestore di prova",
+		Directory: h.dir, Store: st, Guesses: guesses.Alone(clk), Limits: usage{clk}, Protections: h.dir.Protections(protection.Default()),
+		Contacts: h.notify(), Unblocked: func(m string) { h.unblocked = append(h.unblocked, m) }, Clock: clk, Provider: "Gestore di prova",
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Site: "https://pec.example",
 	})
 	h.ok(err)
@@ -272,4 +329,29 @@ func (h *house) page(method, path, form string) (int, string) {
 	b, err := io.ReadAll(w.Result().Body)
 	h.ok(err)
 	return w.Code, string(b)
+}
+
+// usage has a mailbox that has used its minute up.
+type usage struct{ clk clock.Clock }
+
+func (u usage) Use(_ context.Context, key string, f ratelimit.Figures) (ratelimit.Use, error) {
+	return ratelimit.Use{Minute: ratelimit.Count{Messages: f.PerMinute, Recipients: len(key)}, Figures: f, MinuteOpens: u.clk.Now().Add(time.Second)}, nil
+}
+
+// notes is a log that several goroutines write to.
+type notes struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.b.Write(p)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.b.String()
 }

@@ -53,7 +53,8 @@ func (n *node) secureHandler(programs *api.Server) http.Handler {
 // openAPI makes the interface for programs.
 func (n *node) openAPI() (*api.Server, error) {
 	return api.New(api.Config{
-		Directory: n.users, Store: n.store, Guesses: n.guard, Clock: n.clock, Logger: n.log, Provider: n.cfg.Provider.Name, Site: n.site.Web(""),
+		Directory: n.users, Store: n.store, Guesses: n.guard, Limits: n.limits.Limiter, Protections: n.protections, Contacts: n.notices,
+		Unblocked: n.conduct.Unblocked, Clock: n.clock, Logger: n.log, Provider: n.cfg.Provider.Name, Site: n.site.Web(""),
 	})
 }
 

@@ -43,8 +43,7 @@ func (n *node) listen() (out []listening, err error) {
 		}
 	}()
 	c := n.cfg
-	programs, err := n.openAPI()
-	if err != nil {
+	if n.programs, err = n.openAPI(); err != nil {
 		return nil, err
 	}
 	mail := smtp.ServerConfig{
@@ -84,7 +83,7 @@ func (n *node) listen() (out []listening, err error) {
 		{"pop3s", c.Listen.POP3S, true, false, func() server { return pop3.NewServer(drop) }},
 		{"managesieve", c.Listen.Sieve, false, false, func() server { return managesieve.NewServer(scripts) }},
 		{"http", c.Listen.HTTP, false, true, func() server { return newHTTPServer(n.publicHandler()) }},
-		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer(programs) }},
+		{"https", c.Listen.HTTPS, true, true, func() server { return n.newHTTPSServer(n.programs) }},
 		{"metrics", c.Listen.Metrics, false, true, func() server { return newHTTPServer(n.metricsHandler()) }},
 		{"debug", c.Listen.Debug, false, true, func() server { return newHTTPServer(debugHandler()) }},
 	} {
