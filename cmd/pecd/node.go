@@ -78,9 +78,10 @@ type node struct {
 	own     *signer.Verifier
 	sockets *sockets // nil: none are inherited
 	// room is what is left on the disk above limits.free_bytes, in octets.
-	room  atomic.Int64
-	gates struct{ submission, mx *admission.Gate }
-	drops pop3.Counters
+	room   atomic.Int64
+	gates  struct{ submission, mx *admission.Gate }
+	drops  pop3.Counters
+	people population
 	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
 	redis       redis.UniversalClient
 	redisUp     atomic.Bool
