@@ -148,7 +148,7 @@ func (d *Directory) ActivateFilter(ctx context.Context, mailbox, name string) er
 // Filters lists the scripts of a mailbox by name.
 func (d *Directory) Filters(ctx context.Context, mailbox string) ([]storage.Filter, error) {
 	const op = "directory.Filters"
-	m, err := d.Mailbox(ctx, mailbox)
+	m, err := d.MayMailbox(ctx, ChangeFilters, mailbox)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
@@ -159,7 +159,7 @@ func (d *Directory) Filters(ctx context.Context, mailbox string) ([]storage.Filt
 // Filter returns one script of a mailbox. NotFound without it.
 func (d *Directory) Filter(ctx context.Context, mailbox, name string) (storage.Filter, error) {
 	const op = "directory.Filter"
-	m, err := d.Mailbox(ctx, mailbox)
+	m, err := d.MayMailbox(ctx, ChangeFilters, mailbox)
 	if err != nil {
 		return storage.Filter{}, fault.Wrap(op, err)
 	}
@@ -203,7 +203,7 @@ func (d *Directory) ActiveScript(ctx context.Context, m storage.MailboxID) (*sie
 func (d *Directory) changeFilters(ctx context.Context, address string, edit func(storage.Mailbox) (*storage.Step, error)) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	m, err := d.Mailbox(ctx, address)
+	m, err := d.MayMailbox(ctx, ChangeFilters, address)
 	if err != nil {
 		return err
 	}

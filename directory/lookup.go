@@ -183,3 +183,9 @@ func (d *Directory) ListMailboxes(ctx context.Context, domain string, fn func(st
 		return fn(m)
 	}))
 }
+
+// Tiers lists all tiers by code.
+func (d *Directory) Tiers(ctx context.Context) ([]storage.Tier, error) {
+	all, err := d.st.Tiers(ctx)
+	return all, fault.Wrap("directory.Tiers", err)
+}

@@ -146,13 +146,21 @@ func (p *Protections) Set(ctx context.Context, scope string, policy protection.P
 	return before, after, fault.Wrap(op, err)
 }
 
-// known returns the canonical name of a scope, and whether it is an address.
+// known returns the canonical name of a scope that who acts may see and change, and
+// whether it is an address. NotFound where it is not his.
 func (p *Protections) known(ctx context.Context, scope string) (name string, address bool, err error) {
 	if strings.Contains(scope, "@") {
-		m, err := p.d.Mailbox(ctx, scope)
+		m, err := p.d.MayMailbox(ctx, ChangeProtections, scope)
 		return m.Address, true, err
 	}
 	dom, err := p.d.Domain(ctx, scope)
+	if err != nil {
+		return "", false, err
+	}
+	own, err := p.d.ownDomain(ctx, dom.Name)
+	if err == nil && !own {
+		return "", false, fault.Say("directory.Protections.known", fault.NotFound, unknownDomain)
+	}
 	return dom.Name, false, err
 }
 

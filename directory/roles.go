@@ -21,6 +21,8 @@ const (
 
 	SeeBody           Action = "body.see" // its domains too
 	SeeMailbox        Action = "mailbox.see"
+	ChangeFilters     Action = "mailbox.filters"    // see them, too: they say whom the holder writes with
+	ChangeProtections Action = "protections.change" // rules about unwanted contents, above the provider's
 	CreateMailboxes   Action = "mailbox.create"
 	TransformMailbox  Action = "mailbox.transform" // another tier
 	ActivateMailbox   Action = "mailbox.activate"
@@ -61,6 +63,8 @@ func rules() []rule {
 		{ChangeDomains, no, no},
 		{SeeBody, yes, no},
 		{SeeMailbox, yes, yes},
+		{ChangeFilters, yes, no},
+		{ChangeProtections, yes, no},
 		{CreateMailboxes, yes, no},   // within its ceilings
 		{TransformMailbox, yes, no},  // within its ceilings
 		{ActivateMailbox, yes, no},   // what it deactivated itself

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"pecd/fault"
+	"pecd/protection"
 	"pecd/storage"
 )
 
@@ -90,6 +91,22 @@ func TestS4_055_Roles(t *testing.T) {
 			return err
 		}, "- not found", "denied denied"},
 		{TransformMailbox, func(c context.Context, own bool) error { _, err := h.Transform(c, box(own), "medium"); return err }, "- not found", "denied not found"},
+		{ChangeFilters, func(c context.Context, own bool) error {
+			err := h.PutFilter(c, box(own), "regola", "keep;")
+			if _, read := h.Filters(c, box(own)); fault.KindOf(read) != fault.KindOf(err) {
+				t.Errorf("filters: written %v, read %v", err, read)
+			}
+			return err
+		}, "- not found", "denied not found"},
+		{ChangeProtections, func(c context.Context, own bool) error {
+			_, _, err := h.Protections(protection.Policy{}).Set(c, box(own), protection.Policy{})
+			return err
+		}, "- not found", "denied not found"},
+		{ChangeProtections, func(c context.Context, own bool) error {
+			_, domain, _ := strings.Cut(box(own), "@")
+			_, err := h.Protections(protection.Policy{}).Show(c, domain)
+			return err
+		}, "- not found", "not found not found"},
 		{RaiseMailbox, func(c context.Context, own bool) error {
 			many := 100000
 			_, err := h.Raise(c, box(own), FigureChange{MaxPerDay: &many})

@@ -15,10 +15,11 @@ import (
 )
 
 type bodyCmd struct {
-	Add  bodyAddCmd  `cmd:"" help:"Add a public body. / Aggiunge un ente."`
-	List bodyListCmd `cmd:"" help:"List the bodies. / Elenca gli enti."`
-	Show bodyShowCmd `cmd:"" help:"A body's domains, and what mailboxes it has and may have. / Domini, caselle e massimali di un ente."`
-	Set  bodySetCmd  `cmd:"" help:"Change a body's name or ceilings. / Nome e massimali di un ente."`
+	Add    bodyAddCmd    `cmd:"" help:"Add a public body. / Aggiunge un ente."`
+	List   bodyListCmd   `cmd:"" help:"List the bodies. / Elenca gli enti."`
+	Show   bodyShowCmd   `cmd:"" help:"A body's domains, and what mailboxes it has and may have. / Domini, caselle e massimali di un ente."`
+	Import bodyImportCmd `cmd:"" help:"Create a body's mailboxes and users from a CSV file, all or nothing. / Crea caselle e utenti di un ente da un file CSV."`
+	Set    bodySetCmd    `cmd:"" help:"Change a body's name or ceilings. / Nome e massimali di un ente."`
 }
 
 type bodyAddCmd struct {

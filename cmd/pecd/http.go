@@ -77,7 +77,7 @@ func (n *node) metricsHandler() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reg.MustRegister(metrics.Alarms(n.alarms), metrics.Admission(n.admissionFigures), metrics.POP3(n.drops.Figures), metrics.Logins(n.guard.Refusals))
-	reg.MustRegister(n.limitCounts, n.intercepted, metrics.Notices(n.noticeFigures))
+	reg.MustRegister(n.limitCounts, n.intercepted, metrics.Notices(n.noticeFigures), metrics.Mailboxes(n.countMailboxes))
 	if n.deviation != nil {
 		reg.MustRegister(metrics.ClockOffset(n.deviation.Last))
 	}

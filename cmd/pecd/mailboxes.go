@@ -95,15 +95,21 @@ func (k call) mailboxesAsCSV(ctx context.Context, domain string) error {
 			strings.Replace(strconv.FormatFloat(v.Percent, 'f', 1, 64), ".", ",", 1), choose(v.Ordinary, "sì", "no"), choose(v.Block.On(), "sì", "no"),
 			v.Created.In(zone).Format(time.DateOnly),
 		}
-		for i, cell := range cells { // an address or a name must not be taken for a formula
-			if cell != "" && strings.IndexByte("=+-@\t\r", cell[0]) >= 0 {
-				cells[i] = "'" + cell
-			}
+		for i, cell := range cells {
+			cells[i] = plainCell(cell)
 		}
 		return w.Write(cells)
 	})
 	w.Flush()
 	return errors.Join(err, w.Error())
+}
+
+// plainCell keeps a spreadsheet from taking an address or a name for a formula.
+func plainCell(cell string) string {
+	if cell != "" && strings.IndexByte("=+-@\t\r", cell[0]) >= 0 {
+		return "'" + cell
+	}
+	return cell
 }
 
 type mailboxShowCmd struct {

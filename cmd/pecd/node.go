@@ -95,6 +95,7 @@ type node struct {
 	gates    struct{ submission, mx *admission.Gate }
 	drops    pop3.Counters
 	programs *api.Server // their interface; set once the node listens
+	people   population
 	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
 	redis       redis.UniversalClient
 	redisUp     atomic.Bool

@@ -17,7 +17,7 @@ func (n *node) services() []func(context.Context) {
 	all := []func(context.Context){
 		func(ctx context.Context) { n.tlsCert.run(ctx, n.clock, n.log) },
 		n.index.Run, n.crls.Run, n.daybook.Run, n.purgeQuarantine, n.purgeRecoverable, n.recordAlarms, n.watchExpiry, n.watchRestored, n.watchStore, n.watchRoom, n.watchGates, n.trail.Run, n.guard.Run,
-		n.purgeSent, n.notices.Run, n.keeper().Run, n.recallNetworks, n.programs.Run,
+		n.purgeSent, n.notices.Run, n.keeper().Run, n.recallNetworks, n.programs.Run, n.sampleUsage,
 		func(ctx context.Context) { tuneCollector(ctx, clock.System{}) },
 	}
 	if n.scanner != nil {
