@@ -29,6 +29,7 @@ import (
 	"pecd/pipeline"
 	"pecd/pop3"
 	"pecd/quarantine"
+	"pecd/ratelimit"
 	"pecd/scan"
 	"pecd/seal"
 	"pecd/signer"
@@ -82,10 +83,11 @@ type node struct {
 	gates struct{ submission, mx *admission.Gate }
 	drops pop3.Counters
 	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
-	redis       redis.UniversalClient
-	redisUp     atomic.Bool
-	limits      *pipeline.SendLimits
-	limitCounts *metrics.SendLimits
+	redis        redis.UniversalClient
+	redisUp      atomic.Bool
+	sharedLimits *ratelimit.Shared // nil without redis
+	limits       *pipeline.SendLimits
+	limitCounts  *metrics.SendLimits
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -117,7 +119,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	}
 	n.guard = n.newGuard()
 	n.useScanner()
-	n.openLimits()
+	if err := n.openLimits(ctx); err != nil {
+		return nil, err
+	}
 	if err := n.openGates(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -253,6 +257,9 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	defer func() { stopWork(); jobs.Wait(); wg.Wait() }()
 	defer stopTaking()
 
+	if n.sharedLimits != nil {
+		n.sharedLimits.Beat(ctx) // it should not begin alone
+	}
 	servers, err := n.listen()
 	if err != nil {
 		return err
