@@ -28,7 +28,9 @@ type box struct {
 	open   Count   // holds that have not ended
 	// away is what of today was accepted since the connection to the other nodes
 	// was lost.
-	away Count
+	away    Count
+	fresh   bool  // minute was read from the record, and the other nodes were not told
+	changes int64 // how often what is above has changed
 }
 
 // advance moves the box to an instant.
@@ -84,6 +86,7 @@ func (b *box) fill(ctx context.Context, r Record, key string, now time.Time) err
 		}
 	}
 	if fresh {
+		b.fresh = true
 		slices.SortStableFunc(b.minute, func(x, y taken) int { return cmp.Compare(x.at, y.at) })
 		b.sum = Count{}
 		for _, t := range b.minute {
@@ -91,12 +94,14 @@ func (b *box) fill(ctx context.Context, r Record, key string, now time.Time) err
 		}
 	}
 	b.today, b.filled, b.known = today, true, true
+	b.changes++
 	return nil
 }
 
 // add counts a message.
 func (b *box) add(id int64, now time.Time, n Count) {
 	b.minute = append(b.minute, taken{at: now.UnixMicro(), id: id, n: n, open: true})
+	b.changes++
 	b.sum, b.today, b.open = b.sum.plus(n), b.today.plus(n), b.open.plus(n)
 }
 
@@ -119,6 +124,7 @@ func (b *box) find(id int64) int {
 
 // remove takes back a message of a day.
 func (b *box) remove(id int64, n Count, number int) {
+	b.changes++
 	if i := b.find(id); i >= 0 {
 		b.minute = slices.Delete(b.minute, i, i+1)
 		b.sum = b.sum.minus(n)

@@ -4,6 +4,8 @@ package ratelimit
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,11 +36,12 @@ type boxes struct {
 	known map[string]*slot
 	swept time.Time
 	ids   int64
+	made  int64
 }
 
 func newBoxes(clk clock.Clock, loc *time.Location, record Record) *boxes {
 	// Seconds of the record are numbers, too, and lower.
-	return &boxes{clk: clk, loc: loc, record: record, known: make(map[string]*slot), ids: clk.Now().UnixNano()}
+	return &boxes{clk: clk, loc: loc, record: record, known: make(map[string]*slot), ids: clk.Now().UnixMicro()}
 }
 
 // with calls fn with a mailbox locked, moved to the present instant and known.
@@ -62,7 +65,8 @@ func (b *boxes) enter(key string) *slot {
 	b.sweep(now)
 	s := b.known[key]
 	if s == nil {
-		s = new(slot)
+		b.made++
+		s = &slot{box: box{changes: b.made << 32}} // unlike those of a box of the mailbox before
 		b.known[key] = s
 	}
 	s.users++
@@ -98,10 +102,24 @@ func (b *boxes) id() int64 {
 	return b.ids
 }
 
+// keys are the mailboxes that are known.
+func (b *boxes) keys() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.known))
+}
+
+// above has further numbers above n.
+func (b *boxes) above(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ids = max(b.ids, n)
+}
+
 // hold counts a message in a locked box. undone, where set, is called with the
 // box locked once it does not count any more.
-func (b *boxes) hold(s *slot, now time.Time, recipients int, undone func(ctx context.Context, id int64)) *Hold {
-	id, n, number := b.id(), Count{1, recipients}, s.day.number
+func (b *boxes) hold(s *slot, id int64, now time.Time, recipients int, undone func(ctx context.Context, n Count, how ending)) *Hold {
+	n, number := Count{1, recipients}, s.day.number
 	s.add(id, now, n)
 	b.mu.Lock()
 	s.users++
@@ -120,7 +138,7 @@ func (b *boxes) hold(s *slot, now time.Time, recipients int, undone func(ctx con
 			s.filled, s.known = false, false
 		}
 		if undone != nil {
-			undone(ctx, id)
+			undone(ctx, n, how)
 		}
 	}}
 }

@@ -44,7 +44,7 @@ func (l *Local) Take(ctx context.Context, key string, f Figures, recipients int)
 		if err := s.state(f, l.boxes.loc).answer(op, f, recipients); err != nil {
 			return err
 		}
-		h = l.boxes.hold(s, now, recipients, nil)
+		h = l.boxes.hold(s, l.boxes.id(), now, recipients, nil)
 		return nil
 	})
 	return h, fault.Wrap(op, err)

@@ -16,14 +16,38 @@ import (
 // window, whatever the clock does.
 const sentFor = 48 * time.Hour
 
-// openLimits makes the node's send limits.
-func (n *node) openLimits() {
-	n.limitCounts = metrics.NewSendLimits()
+// openLimits makes the node's send limits: counted in this process, or with the
+// other nodes through Redis.
+func (n *node) openLimits(ctx context.Context) error {
+	n.limitCounts = metrics.NewSendLimits(n.redisFigures)
 	n.limits = &pipeline.SendLimits{Limiter: n.localLimiter(), Metrics: n.limitCounts}
+	if n.redis == nil {
+		return nil
+	}
+	id, err := n.store.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	c := n.cfg.Redis
+	n.sharedLimits = ratelimit.NewShared(ratelimit.SharedConfig{
+		Config: ratelimit.Config{Clock: n.clock, Location: n.zone, Record: sentRecord{n.store}},
+		Client: n.redis, Prefix: c.Prefix, Store: id.ID, Nodes: n.cfg.RateLimit.Nodes, Timeout: c.Timeout, Logger: n.log,
+	})
+	n.limits.Limiter = n.sharedLimits
+	return nil
 }
 
 func (n *node) localLimiter() ratelimit.Limiter {
 	return ratelimit.NewLocal(ratelimit.Config{Clock: n.clock, Location: n.zone, Record: sentRecord{n.store}})
+}
+
+// redisFigures are what the metrics tell of Redis: whether there is one, whether
+// it answers, and whether the send limits are counted through it.
+func (n *node) redisFigures() (configured, up, shared bool) {
+	if n.redis == nil {
+		return false, false, false
+	}
+	return true, n.redisUp.Load(), n.sharedLimits.InUse()
 }
 
 // sentRecord shows what the store has on record to the limiter, which knows

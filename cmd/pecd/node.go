@@ -32,6 +32,7 @@ import (
 	"pecd/pipeline"
 	"pecd/pop3"
 	"pecd/quarantine"
+	"pecd/ratelimit"
 	"pecd/scan"
 	"pecd/scan/contents"
 	"pecd/scan/rspamd"
@@ -97,10 +98,11 @@ type node struct {
 	programs *api.Server // their interface; set once the node listens
 	people   population
 	// redis is what nodes share, nil where each is by itself; redisUp tells whether it answered last.
-	redis       redis.UniversalClient
-	redisUp     atomic.Bool
-	limits      *pipeline.SendLimits
-	limitCounts *metrics.SendLimits
+	redis        redis.UniversalClient
+	redisUp      atomic.Bool
+	sharedLimits *ratelimit.Shared // nil without redis
+	limits       *pipeline.SendLimits
+	limitCounts  *metrics.SendLimits
 }
 
 // openNode opens the store and reads keys, trust and index. It refuses to go
@@ -135,7 +137,9 @@ func openNode(ctx context.Context, cfg *Config, clk clock.Clock, log *slog.Logge
 	n.guard = n.newGuard()
 	n.useScanner()
 	n.useProtection()
-	n.openLimits()
+	if err := n.openLimits(ctx); err != nil {
+		return nil, err
+	}
 	if err := n.openGates(); err != nil {
 		return nil, errors.Join(err, n.store.Close())
 	}
@@ -276,6 +280,9 @@ func (n *node) run(ctx context.Context, ready func()) (err error) {
 	defer func() { stopWork(); jobs.Wait(); wg.Wait() }()
 	defer stopTaking()
 
+	if n.sharedLimits != nil {
+		n.sharedLimits.Beat(ctx) // it should not begin alone
+	}
 	servers, err := n.listen()
 	if err != nil {
 		return err

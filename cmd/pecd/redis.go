@@ -102,16 +102,17 @@ const redisEvery, redisPatience = time.Second, 3 * time.Second
 func (n *node) watchRedis(ctx context.Context) {
 	heard := n.clock.Now()
 	for {
-		switch err := n.redis.Ping(ctx).Err(); {
-		case err == nil:
+		err := n.redis.Ping(ctx).Err()
+		n.redisUp.Store(err == nil)
+		switch alone := n.clock.Now().Sub(heard) >= redisPatience; {
+		case err == nil && n.sharedLimits.InUse():
 			heard = n.clock.Now()
-			n.redisUp.Store(true)
 			n.alarms.Clear(alarm.RedisDown)
-		case ctx.Err() == nil:
-			n.redisUp.Store(false)
-			if n.clock.Now().Sub(heard) >= redisPatience {
-				n.alarms.Raise(alarm.RedisDown, "Redis non risponde: ogni nodo conta da solo, con limiti più stretti / Redis does not answer: each node counts by itself, with stricter limits")
-			}
+		case ctx.Err() != nil || !alone:
+		case err != nil:
+			n.alarms.Raise(alarm.RedisDown, "Redis non risponde: ogni nodo conta da solo, con limiti più stretti / Redis does not answer: each node counts by itself, with stricter limits")
+		default:
+			n.alarms.Raise(alarm.RedisDown, "Redis risponde, ma non tutti i nodi vi hanno detto che cosa hanno accettato: limiti più stretti / Redis answers, but not all nodes have told it what they accepted: stricter limits")
 		}
 		if !n.pause(ctx, redisEvery) {
 			return

@@ -30,7 +30,7 @@ func (n *node) services() []func(context.Context) {
 		all = append(all, n.deviation.Run)
 	}
 	if n.redis != nil {
-		all = append(all, n.watchRedis)
+		all = append(all, n.watchRedis, n.sharedLimits.Run)
 	}
 	if n.publisher != nil {
 		all = append(all, n.publisher.Run)

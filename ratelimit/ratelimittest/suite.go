@@ -24,6 +24,8 @@ type World struct {
 	// Limiters are those of several nodes that share everything. The first is
 	// the one that most tests use.
 	Limiters []ratelimit.Limiter
+	// Beat has the nodes speak to each other, as they do every second.
+	Beat func()
 	// Restart starts the first one anew, with nothing in memory.
 	Restart func() ratelimit.Limiter
 }
@@ -129,7 +131,14 @@ func (w *World) reached(err error, window ratelimit.Window, opens time.Time) {
 	}
 }
 
-func (w *World) until(at time.Time) { w.Clock.Advance(at.Sub(w.Clock.Now())) }
+func (w *World) until(at time.Time) { w.advance(at.Sub(w.Clock.Now())) }
+
+func (w *World) advance(by time.Duration) {
+	w.Clock.Advance(by)
+	if w.Beat != nil {
+		w.Beat()
+	}
+}
 
 // testTier: S4-012 to S4-033, S4-013: the N-th of a minute and of a day passes,
 // the next does not, and passes when it was said to.
@@ -145,7 +154,7 @@ func testTier(w *World, f ratelimit.Figures) {
 		w.passes(f, n)
 		sent += n
 		if sent < f.PerDay {
-			w.Clock.Advance(time.Minute)
+			w.advance(time.Minute)
 		}
 	}
 	midnight := time.Date(2026, 6, 4, 0, 0, 0, 0, w.Location)
@@ -163,7 +172,7 @@ func testMinute(w *World) {
 	start := w.Clock.Now()
 	for range 3 {
 		w.passes(f, 1)
-		w.Clock.Advance(10 * time.Second)
+		w.advance(10 * time.Second)
 	}
 	for i := range 3 {
 		opens := start.Add(time.Duration(i)*10*time.Second + time.Minute)
@@ -178,9 +187,9 @@ func testDay(w *World) {
 	f := standard
 	f.PerDay = 2
 	w.passes(f, 1)
-	w.Clock.Advance(3 * time.Hour)
+	w.advance(3 * time.Hour)
 	w.passes(f, 1)
-	w.Clock.Advance(3 * time.Hour)
+	w.advance(3 * time.Hour)
 	midnight := time.Date(2026, 6, 4, 0, 0, 0, 0, w.Location)
 	w.refused(f, 1, ratelimit.Day, midnight)
 	// Where both bounds are reached, the answer is the one that lasts.
@@ -226,9 +235,9 @@ func testClocksChange(w *World) {
 		}
 		w.until(begin)
 		w.passes(f, 1)
-		w.Clock.Advance(2*time.Hour + 30*time.Minute) // 02:30, once or for the first time; 03:30 in spring
+		w.advance(2*time.Hour + 30*time.Minute) // 02:30, once or for the first time; 03:30 in spring
 		w.passes(f, 1)
-		w.Clock.Advance(time.Hour)
+		w.advance(time.Hour)
 		w.passes(f, 1)
 		w.refused(f, 1, ratelimit.Day, end)
 		w.until(end.Add(-time.Millisecond))
@@ -270,6 +279,6 @@ func testConcurrent(w *World) {
 		if passed.Load() != want {
 			w.Errorf("minute %d: %d passed, want %d", minute, passed.Load(), want)
 		}
-		w.Clock.Advance(time.Minute)
+		w.advance(time.Minute)
 	}
 }

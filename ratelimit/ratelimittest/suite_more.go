@@ -23,16 +23,16 @@ func testRecipients(w *World) {
 		if err := w.take(l, f, n); err != nil {
 			w.Fatal(err)
 		}
-		w.Clock.Advance(time.Second)
+		w.advance(time.Second)
 	}
 	w.refused(f, 2, ratelimit.RecipientsMinute, start.Add(time.Minute))
 	w.refused(f, 6, ratelimit.RecipientsMinute, start.Add(61*time.Second))
 	w.passes(f, 1)
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	if err := w.take(l, f, 10); err != nil {
 		w.Fatal(err)
 	}
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	w.refused(f, 6, ratelimit.RecipientsDay, time.Date(2026, 6, 4, 0, 0, 0, 0, w.Location))
 	if err := w.take(l, f, 5); err != nil {
 		w.Fatal(err)
@@ -58,13 +58,13 @@ func testGiveBack(w *World) {
 		w.Fatal(err)
 	}
 	start := w.Clock.Now()
-	w.Clock.Advance(time.Second)
+	w.advance(time.Second)
 	w.passes(f, 1)
 	w.refused(f, 1, ratelimit.Minute, start.Add(time.Minute))
 	first.GiveBack(ctx)
 	w.passes(f, 1)
 	w.refused(f, 1, ratelimit.Minute, start.Add(61*time.Second))
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	w.passes(f, 1)
 	w.refused(f, 1, ratelimit.Day, time.Date(2026, 6, 4, 0, 0, 0, 0, w.Location))
 }
@@ -123,7 +123,7 @@ func testPeek(w *World) {
 	w.passes(f, 1)
 	_, err = l.Peek(ctx, box, f, 1)
 	w.reached(err, ratelimit.Minute, start.Add(time.Minute))
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	peek(1, 10)
 	if room, err := l.Peek(ctx, "bianchi@alfa.example", f, 1); err != nil || room != 10 {
 		w.Fatalf("another mailbox: %d, %v", room, err)
@@ -149,7 +149,7 @@ func testUse(w *World) {
 	if !got.MinuteOpens.Equal(start.Add(time.Minute)) || !got.DayOpens.IsZero() || got.Minute != (ratelimit.Count{Messages: 2, Recipients: 2}) || got.Day != got.Minute {
 		w.Errorf("%+v", got)
 	}
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	w.passes(f, 1)
 	got = use()
 	if !got.MinuteOpens.IsZero() || !got.DayOpens.Equal(time.Date(2026, 6, 4, 0, 0, 0, 0, w.Location)) || got.Day.Messages != 3 || got.Minute.Messages != 1 {
@@ -163,7 +163,7 @@ func testRestart(w *World) {
 	f.PerDay = 60
 	start := w.Clock.Now() // a quarter of a second has passed
 	w.passes(f, 20)
-	w.Clock.Advance(30 * time.Second)
+	w.advance(30 * time.Second)
 	w.passes(f, 30)
 	h, err := w.Limiters[0].Take(context.Background(), box, standard, 1)
 	if err == nil {
@@ -183,7 +183,7 @@ func testRestart(w *World) {
 	}
 	w.Limiters[0] = w.Restart()
 	w.passes(f, 50)
-	w.Clock.Advance(2 * time.Minute)
+	w.advance(2 * time.Minute)
 	w.passes(f, 10)
 	w.refused(f, 1, ratelimit.Day, time.Date(2026, 6, 5, 0, 0, 0, 0, w.Location))
 }
@@ -194,7 +194,7 @@ func testIdle(w *World) {
 	f.PerDay = 3
 	w.passes(f, 2)
 	for range 30 {
-		w.Clock.Advance(time.Minute)
+		w.advance(time.Minute)
 		if _, err := w.Limiters[0].Peek(context.Background(), "altra@alfa.example", f, 1); err != nil {
 			w.Fatal(err)
 		}
@@ -209,16 +209,16 @@ func testClockBack(w *World) {
 	f := standard
 	f.PerMinute = 2
 	w.passes(f, 2)
-	w.Clock.Advance(-30 * time.Second)
+	w.advance(-30 * time.Second)
 	w.refused(f, 1, ratelimit.Minute, w.Clock.Now().Add(time.Minute))
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	w.passes(f, 2)
 	f.PerDay = 4
-	w.Clock.Advance(-24 * time.Hour)
+	w.advance(-24 * time.Hour)
 	w.refused(f, 1, ratelimit.Minute, w.Clock.Now().Add(time.Minute))
-	w.Clock.Advance(time.Minute)
+	w.advance(time.Minute)
 	w.passes(f, 2)
-	w.Clock.Advance(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	w.refused(f, 1, ratelimit.Day, time.Date(2026, 6, 4, 0, 0, 0, 0, w.Location))
 }
 
@@ -237,7 +237,7 @@ func testRecordFails(w *World) {
 func testFiguresChange(w *World) {
 	start := w.Clock.Now()
 	w.passes(standard, 20)
-	w.Clock.Advance(time.Second)
+	w.advance(time.Second)
 	w.passes(standard, 30)
 	w.refused(standard, 1, ratelimit.Minute, start.Add(time.Minute))
 	raised, lowered := standard, standard

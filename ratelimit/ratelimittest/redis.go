@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package ratelimittest
+
+import (
+	"bufio"
+	"net"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Redis is a real redis-server that tests start, kill and start again.
+type Redis struct {
+	t    testing.TB
+	Addr string
+	cmd  *exec.Cmd
+	dir  string
+}
+
+// StartRedis starts a server on a port of the kernel's choice, without anything
+// on disk. It ends with the test.
+func StartRedis(t testing.TB) *Redis {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Fatal("redis-server is missing; install it with: apt-get install -y redis-server")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Redis{t: t, Addr: l.Addr().String(), dir: t.TempDir()}
+	l.Close()
+	r.Start()
+	t.Cleanup(r.Kill)
+	return r
+}
+
+// Start starts the server, empty.
+func (r *Redis) Start() {
+	r.t.Helper()
+	_, port, err := net.SplitHostPort(r.Addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir, "--daemonize", "no")
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	for range 500 {
+		if r.answers() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.t.Fatal("redis-server does not answer")
+}
+
+func (r *Redis) answers() bool {
+	c, err := net.DialTimeout("tcp", r.Addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := c.Write([]byte("PING\r\n")); err != nil {
+		return false
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	return err == nil && line == "+PONG\r\n"
+}
+
+// Kill is kill -9.
+func (r *Redis) Kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// Stop has the server stand still, and Continue go on.
+func (r *Redis) Stop() { r.signal(syscall.SIGSTOP) }
+
+// Continue ends Stop.
+func (r *Redis) Continue() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
+	}
+}
