@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"pecd/metrics"
@@ -28,10 +30,12 @@ func (n *node) openLimits(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A copy of a store that runs at the same time is another node.
+	name := sha256.Sum256([]byte(n.cfg.Node))
 	c := n.cfg.Redis
 	n.sharedLimits = ratelimit.NewShared(ratelimit.SharedConfig{
 		Config: ratelimit.Config{Clock: n.clock, Location: n.zone, Record: sentRecord{n.store}},
-		Client: n.redis, Prefix: c.Prefix, Store: id.ID, Nodes: n.cfg.RateLimit.Nodes, Timeout: c.Timeout, Logger: n.log,
+		Client: n.redis, Prefix: c.Prefix, Store: fmt.Sprintf("%s-%x", id.ID, name[:4]), Nodes: n.cfg.RateLimit.Nodes, Timeout: c.Timeout, Logger: n.log,
 	})
 	n.limits.Limiter = n.sharedLimits
 	return nil

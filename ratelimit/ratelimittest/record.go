@@ -41,6 +41,16 @@ func (r *Record) Add(key string, at time.Time, recipients int) {
 	r.sent[key] = all
 }
 
+// Messages is how many of a mailbox are on record.
+func (r *Record) Messages(key string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.sent[key] {
+		n += e.Messages
+	}
+	return n
+}
+
 // Sent implements ratelimit.Record.
 func (r *Record) Sent(_ context.Context, key string, from time.Time) ([]ratelimit.Entry, error) {
 	r.mu.Lock()
