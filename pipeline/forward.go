@@ -13,6 +13,7 @@ import (
 
 	"pecd/fault"
 	"pecd/ledger"
+	"pecd/protection"
 	"pecd/rfc822"
 	"pecd/storage"
 )
@@ -39,6 +40,9 @@ type forwardPayload struct {
 	To      string       `json:"rcpt"`
 	Class   ledger.Class `json:"class"`
 	Quiet   bool         `json:"quiet,omitempty"` // nobody outside is told of it
+	// Found is what protection found in the message, Way how it came in.
+	Found []protection.Finding `json:"found,omitempty"`
+	Way   protection.Direction `json:"way,omitempty"`
 	// Booked is when its turn is, where the mailbox has forwarded much.
 	Booked time.Time `json:"booked,omitzero"`
 }
@@ -48,7 +52,7 @@ func forwardJob(p placement, to string) *storage.Enqueue {
 	return &storage.Enqueue{
 		Job: storage.Job{
 			Kind: JobForward, Due: p.at, Created: p.at, Expires: p.at.Add(relayLife),
-			Payload: encodePayload(forwardPayload{Mailbox: p.box.Address, To: to, Class: p.class, Quiet: p.quiet}),
+			Payload: encodePayload(forwardPayload{Mailbox: p.box.Address, To: to, Class: p.class, Quiet: p.quiet, Found: p.found, Way: p.way}),
 		},
 		Body: p.body,
 	}
@@ -81,7 +85,7 @@ func (f *ForwardPoint) Forward(ctx context.Context, job storage.Job) error {
 	var err error
 	w.box, err = f.Mailboxes.Mailbox(ctx, w.p.Mailbox)
 	if fault.Is(err, fault.NotFound) {
-		return fault.Wrap(op, w.end(ctx, "", new(storage.Step)))
+		return fault.Wrap(op, f.Store.Commit(ctx, new(storage.Step).Add(&storage.FinishJob{ID: job.ID})))
 	}
 	if err != nil {
 		return fault.Wrap(op, err)
@@ -152,45 +156,6 @@ func (w *forwarding) turn(ctx context.Context) (time.Time, error) {
 	return w.budget.book(w.box.ID, figures.MaxPerMinute, figures.MaxPerDay, w.at), nil
 }
 
-// intoMailbox delivers the message into a mailbox of ours, through its filter and
-// against its quota, whatever the message is: it is the holder's copy there.
-func (w *forwarding) intoMailbox(ctx context.Context) error {
-	to, err := w.Mailboxes.Mailbox(ctx, w.p.To)
-	switch {
-	case fault.Is(err, fault.NotFound), err == nil && to.State == storage.MailboxClosed:
-		return w.fail(ctx, "indirizzo inesistente / no such address")
-	case err != nil:
-		return err
-	case to.State != storage.MailboxActive:
-		return w.fail(ctx, "casella disabilitata / mailbox disabled")
-	case w.p.Class == ledger.ClassAnomaly && !to.Ordinary: // not by a detour either (S4-037)
-		return w.fail(ctx, "casella chiusa alla posta ordinaria / certified mail only")
-	}
-	quota, err := w.room(ctx, to)
-	if err != nil {
-		return err
-	}
-	copied, done, err := w.copy(w.lines())
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, size := newBodyReader(copied)
-	header, _ := rfc822.ParseHeader(append([]byte(w.lines()), w.header.Raw()...), storedLimits())
-	step := new(storage.Step).Add(copied)
-	err = w.place(ctx, step, placement{
-		box: to, body: storage.BodyRef{New: copied}, at: w.at, class: w.p.Class, quota: quota, quiet: w.p.Quiet, header: header, size: size,
-	})
-	if err != nil {
-		return err
-	}
-	err = w.end(ctx, w.key(), step.Add(w.record(w.event(ledger.ForwardSent, ""))))
-	if fault.Is(err, fault.Quota) {
-		return w.fail(ctx, "casella piena / mailbox full")
-	}
-	return err
-}
-
 // toServer hands the message to the relay, as ordinary mail of the forwarding
 // mailbox. What came with the null reverse path goes on with it: nobody must
 // answer it (RFC 5321 §6.3).
@@ -214,21 +179,20 @@ func (w *forwarding) toServer(ctx context.Context) error {
 		Certified: w.Providers.Certified(domain), MsgID: w.header.Get("Message-ID"), Subject: rfc822.DecodeText(w.header.Get("Subject")),
 		Forward: w.box.Address,
 	}, w.at))
-	return w.end(ctx, w.key(), step.Add(w.record(w.event(ledger.ForwardSent, ""))))
+	_, err = w.end(ctx, step)
+	return err
 }
 
-// end commits step with the end of the job. What key names was done before, if
-// another step has claimed it: the job ends without step then.
-func (w *forwarding) end(ctx context.Context, key string, step *storage.Step) error {
+// end commits step with its record and the end of the job. Where the message has
+// gone to that address before, the job ends without step.
+func (w *forwarding) end(ctx context.Context, step *storage.Step) (sent bool, err error) {
 	finish := &storage.FinishJob{ID: w.job.ID}
-	if key != "" {
-		step.Add(&storage.Once{Keys: []string{key}, At: w.at})
+	step.Add(w.record(w.event(ledger.ForwardSent, "")), &storage.Once{Keys: []string{w.key()}, At: w.at}, finish)
+	err = w.Store.Commit(ctx, step)
+	if fault.Is(err, fault.Exists) {
+		return false, w.Store.Commit(ctx, new(storage.Step).Add(finish))
 	}
-	err := w.Store.Commit(ctx, step.Add(finish))
-	if key != "" && fault.Is(err, fault.Exists) {
-		return w.Store.Commit(ctx, new(storage.Step).Add(finish))
-	}
-	return err
+	return err == nil, err
 }
 
 // key names the message, the mailbox and the address, so that one goes to the

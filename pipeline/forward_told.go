@@ -72,9 +72,10 @@ func ignoreMissing(err error) error {
 }
 
 // fail ends a forward that is not possible. Its holder learns of it, once a day
-// for each address.
-func (w *forwarding) fail(ctx context.Context, why string) error {
-	return w.conclude(ctx, w.event(ledger.ForwardFailed, why), failedKey(w.box.Address, w.p.To), []letter{failedLetter(w.box.Address, w.p.To, why)})
+// for each address. more goes into the same commit.
+func (w *forwarding) fail(ctx context.Context, why string, more ...storage.Op) error {
+	letters := []letter{failedLetter(w.box.Address, w.p.To, why)}
+	return w.conclude(ctx, w.event(ledger.ForwardFailed, why), failedKey(w.box.Address, w.p.To), letters, more...)
 }
 
 func failedKey(mailbox, to string) string {
@@ -93,10 +94,11 @@ func failedLetter(mailbox, to, why string) letter {
 	}
 }
 
-// conclude ends the job with a record and what its holders are told.
-func (w *forwarding) conclude(ctx context.Context, e ledger.Event, key string, letters []letter) error {
+// conclude ends the job with a record and what its holders are told. more goes into
+// the same commit.
+func (w *forwarding) conclude(ctx context.Context, e ledger.Event, key string, letters []letter, more ...storage.Op) error {
 	return w.commitFresh(ctx, func() (*storage.Step, error) {
-		step := new(storage.Step).Add(&storage.FinishJob{ID: w.job.ID}, w.record(e))
+		step := new(storage.Step).Add(&storage.FinishJob{ID: w.job.ID}, w.record(e)).Add(more...)
 		return step, w.tellHolders(ctx, step, key, letters, w.at)
 	})
 }

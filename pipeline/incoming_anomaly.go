@@ -123,7 +123,7 @@ func (i *Incoming) anomaly(ctx context.Context, m *arrived, boxes map[string]sto
 		i.intercepted(step, arrival, way, decided[r])
 		p := placement{
 			box: boxes[r], body: storage.BodyRef{New: body}, at: m.at, class: ledger.ClassAnomaly, quota: quota, record: &arrival,
-			quiet: i.ownNotice(m.in.scan.Root.Header),
+			quiet: i.ownNotice(m.in.scan.Root.Header), found: m.unwanted, way: way,
 		}
 		p.put(decided[r])
 		if err = i.place(ctx, step, p); err != nil {

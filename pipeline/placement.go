@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pecd/ledger"
+	"pecd/protection"
 	"pecd/rfc822"
 	"pecd/sieve"
 	"pecd/storage"
@@ -29,6 +30,10 @@ type placement struct {
 	quiet bool // nobody is told of it
 	// record is what the log says of it, with its folders; nil: nothing here.
 	record *ledger.Event
+	// found is what protection found in it, and way the direction in which it came:
+	// another mailbox that it is forwarded to has rules of its own.
+	found []protection.Finding
+	way   protection.Direction
 	// fixed keeps the holder's filter away.
 	fixed bool
 	// header and size are the message's where the caller has them; size 0: they

@@ -142,6 +142,7 @@ func (d *DeliveryPoint) reject(ctx context.Context, job storage.Job, p deliverPa
 func (d *DeliveryPoint) stow(ctx context.Context, step *storage.Step, env *envelope, p deliverPayload, in placement, decision protection.Decision) error {
 	d.intercepted(step, d.caught(env, p, in.box, in.at), protection.Certified, decision)
 	in.put(decision)
+	in.found, in.way = p.Found, protection.Certified
 	return d.place(ctx, step, in)
 }
 
