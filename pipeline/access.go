@@ -10,7 +10,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"pecd/fault"
@@ -218,52 +217,6 @@ func (a *Access) certify(ctx context.Context, m *accepted, h rfc822.Header, id, 
 		c.Recipients = append(c.Recipients, pec.Recipient{Address: r, External: !local && !a.Providers.Certified(domainOf(r))})
 	}
 	return c, nil
-}
-
-// refuse answers a formally wrong submission with the signed notice, which is
-// its legal answer (RFC 6109 §3.1.2); SMTP says 250. The log has the reason as
-// given for it; more goes into the same commit.
-func (a *Access) refuse(ctx context.Context, m *accepted, reason, logged string, more ...storage.Op) (string, error) {
-	const op = "pipeline.refuse"
-	draft := a.Builder.NonAcceptance(m.cert, m.at, reason)
-	step := new(storage.Step).Add(more...)
-	if err := a.notify(ctx, step, m, draft); err != nil {
-		return "", fault.Wrap(op, err)
-	}
-	filed, err := a.fileSent(ctx, step, m, m.in.blob(0, m.in.spool.Size()))
-	if err != nil {
-		return "", fault.Wrap(op, err)
-	}
-	step.Add(a.record(a.event(m, ledger.SubmissionRefused, func(e *ledger.Event) {
-		e.Receipt, e.Related = draft.Kind.CertType(), []string{draft.MessageID}
-		e.Error, e.Detail = string(pec.OtherError), logged
-	})))
-	if err := a.Store.Commit(ctx, step); err != nil {
-		return "", fault.Wrap(op, err)
-	}
-	return "2.0.0 messaggio non accettato, avviso nella casella / not accepted, see the notice " + a.notFiled(m, filed) + m.cert.ID, nil
-}
-
-// notify adds to step the signed notice of non-acceptance in the sender's mailbox.
-func (a *Access) notify(ctx context.Context, step *storage.Step, m *accepted, draft pec.Draft) error {
-	notice, err := a.seal(ctx, draft, nil, m.at)
-	if err != nil {
-		return err
-	}
-	notice = prefixed(notice, returnPath(a.serviceAddress()))
-	return a.place(ctx, step.Add(notice), placement{
-		box: m.box, body: storage.BodyRef{New: notice}, at: m.at, class: ledger.ClassNotice, into: a.receiptsInto(m.box, m.at),
-	})
-}
-
-// reasonOf tells the sender everything that is wrong, so that he mends it at
-// once: all of it in Italian, then in English.
-func reasonOf(found []pec.Violation) string {
-	italian, english := make([]string, len(found)), make([]string, len(found))
-	for i, v := range found {
-		italian[i], english[i] = v.Text, v.English
-	}
-	return strings.Join(italian, "; ") + " / " + strings.Join(english, "; ")
 }
 
 // accept issues the acceptance receipt and the transport envelope (RFC 6109

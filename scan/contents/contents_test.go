@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -196,6 +197,14 @@ func TestSigned(t *testing.T) {
 	for name, want := range map[string]string{"der": macros, "ber": macros, "env": "opaque Archive.Cms", "p7s": "", "ber7s": ""} {
 		raw := get(t, path(name))
 		if got := strings.Join(inspect(t, attached("a.docm.p7m", raw), contents.Config{}), ", "); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for name, raw := range map[string][]byte{
+		"base64": []byte(base64.StdEncoding.EncodeToString(get(t, path("der")))),
+		"PEM":    pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: get(t, path("ber"))}),
+	} {
+		if got := strings.Join(inspect(t, attached("a.docm.p7m", raw), contents.Config{}), ", "); got != macros {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

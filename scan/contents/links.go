@@ -127,7 +127,7 @@ func (s *Inspection) close(a *anchor, where string) {
 
 // plain looks at the addresses in a text without markup.
 func (s *Inspection) plain(in io.Reader, where string) error {
-	r := bufio.NewReaderSize(rationed{s, in, &s.text}, 16<<10)
+	r := bufio.NewReaderSize(rationed{s, in, &s.text}, 4<<10)
 	for {
 		line, err := r.ReadSlice('\n') // an address in two parts of a very long line is two addresses
 		for rest := string(line); ; {

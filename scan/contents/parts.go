@@ -4,6 +4,7 @@ package contents
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"strings"
@@ -41,6 +42,12 @@ func (s *Inspection) part(r io.ReaderAt, p *rfc822.Part) error {
 	}
 	in := bufio.NewReaderSize(rationed{s: s, r: body}, sniffed)
 	head, err := in.Peek(sniffed)
+	if err == nil || err == io.EOF {
+		if signedNamed(name) && formatOf(head) == unknown {
+			in = unarmoured(in, head)
+			head, err = in.Peek(sniffed)
+		}
+	}
 	if err != nil && err != io.EOF {
 		return s.settle(err, "", name)
 	}
@@ -55,6 +62,20 @@ func (s *Inspection) part(r io.ReaderAt, p *rfc822.Part) error {
 		return s.plain(utf8Of(in, p), name)
 	}
 	return nil
+}
+
+// signedNamed tells whether a file is opened as a signed one because of its name.
+func signedNamed(name string) bool {
+	return extension(name) == ".p7m" || extension(name) == ".p7s" || extension(name) == ".p7c"
+}
+
+// unarmoured reads a signed file that is written in base64, with or without the
+// lines around it that PEM has.
+func unarmoured(in *bufio.Reader, head []byte) *bufio.Reader {
+	if line := bytes.IndexByte(head, '\n'); line > 0 && bytes.HasPrefix(head, []byte("-----")) {
+		_, _ = in.Discard(line + 1) // it has been looked at: it is there
+	}
+	return bufio.NewReaderSize(rfc822.NewBase64Reader(in), sniffed)
 }
 
 // utf8Of takes the character set off a text; one that nobody knows is left as it is.
