@@ -208,7 +208,7 @@ func (w *world) moves(d time.Duration) {
 func (w *world) until(what string, done func() (bool, string)) {
 	w.Helper()
 	state := ""
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		var is bool
 		if is, state = done(); is {
 			return

@@ -104,7 +104,7 @@ func TestS4_014_S4_015_Notices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b = fmt.Appendf(b, "\n[notices]\ntogether = \"2s\"\n\n[notices.sms]\nurl = %q\n", address)
+	b = fmt.Appendf(b, "\n[notices]\ntogether = \"1s\"\n\n[notices.sms]\nurl = %q\n", address)
 	if err := os.WriteFile(config, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestS4_014_S4_015_Notices(t *testing.T) {
 			t.Fatalf("%d: %v", n, r)
 		}
 	}
-	told("many", 1+many, 5+1+many/20)
+	told("many", 1+many, 5+1+many/4)
 
 	// Killed between an arrival and its notice, which waits to be told together.
 	in := d.openInbox(t, office)
@@ -183,7 +183,7 @@ func TestS4_014_S4_015_Notices(t *testing.T) {
 	until(t, minute, "the delivery", func() (bool, string) { n := len(in.refresh()); return n == 2+many, fmt.Sprint(n) })
 	node.kill()
 	startServe(t, d, "alfa.toml")
-	told("after the kill", 2+many, 7+many/20)
+	told("after the kill", 2+many, 7+many/4)
 
 	g.goDown(true)
 	d.submit(t, sender, []string{office.address}, letter(many+1))
