@@ -4,6 +4,7 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"pecd/fault"
@@ -129,12 +130,12 @@ func (d *Directory) MayMailbox(ctx context.Context, a Action, address string) (s
 	const op = "directory.MayMailbox"
 	name, _, why := canonicalAddress(address)
 	if why != "" {
-		return storage.Mailbox{}, fault.Say(op, fault.NotFound, unknownMailbox)
+		return storage.Mailbox{}, noMailbox(op, address)
 	}
 	m, err := d.st.Mailbox(ctx, name)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return storage.Mailbox{}, fault.Say(op, fault.NotFound, unknownMailbox)
+		return storage.Mailbox{}, noMailbox(op, address)
 	case err != nil:
 		return storage.Mailbox{}, fault.Wrap(op, err)
 	}
@@ -143,9 +144,14 @@ func (d *Directory) MayMailbox(ctx context.Context, a Action, address string) (s
 	case err != nil:
 		return storage.Mailbox{}, fault.Wrap(op, err)
 	case !own:
-		return storage.Mailbox{}, fault.Say(op, fault.NotFound, unknownMailbox)
+		return storage.Mailbox{}, noMailbox(op, address)
 	}
 	return m, fault.Wrap(op, d.May(ctx, a))
+}
+
+// noMailbox is the one answer about a mailbox that is not there, or not for who asks.
+func noMailbox(op, address string) error {
+	return &fault.Error{Op: op, Kind: fault.NotFound, Text: unknownMailbox, Err: fmt.Errorf("mailbox %q: "+unknownMailbox, address)}
 }
 
 // MayBody checks that who acts may do something with a body. NotFound and Denied

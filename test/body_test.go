@@ -127,6 +127,10 @@ func TestS4_055_ABodyInOneCommand(t *testing.T) {
 	if out := p.do("mailbox", "list", domain, "--csv"); strings.Count(out, "\n") != 110 || !strings.Contains(out, "persona40@"+domain+";standard;Persona 40;active;0;0;8589934592;0,0;no;no;") {
 		t.Error(out)
 	}
+	p.do("body", "set", "c_x999", "--ceiling", "standard=40", "--ceiling", "strutturata=70")
+	p.refused("massimale dell'ente per le caselle Standard è raggiunto: 40 su 40", "mailbox", "add", "persona41@"+domain)
+	p.do("tier", "set", "xl", "--per-day", "60000")
+	p.refused("non scendono sotto il catalogo", "tier", "set", "xl", "--per-day", "49999")
 	p.refused("--yes", "mailbox", "state", standard, "closed")
 	p.refused("solo una casella disattivata", "mailbox", "state", standard, "closed", "--yes")
 }

@@ -32,6 +32,7 @@ type userAddCmd struct {
 	nodeFlag
 	Login    string `arg:"" help:"Login: an address or a plain name."`
 	Name     string `help:"Name of the person or the application."`
+	Body     string `placeholder:"CODE" help:"The body whose administrators look after him. / Ente."`
 	Password string `kong:"-"` // from standard input; travels over the admin socket at most
 }
 
@@ -44,7 +45,7 @@ func (c *userAddCmd) Run(e *env) (err error) {
 }
 
 func (c *userAddCmd) do(ctx context.Context, k call) error {
-	return k.node.users.CreateUser(ctx, directory.NewUser{Login: c.Login, Name: c.Name, Password: c.Password})
+	return k.node.users.CreateUser(ctx, directory.NewUser{Login: c.Login, Name: c.Name, Body: c.Body, Password: c.Password})
 }
 
 // userView is a user as commands print him.
