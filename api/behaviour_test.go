@@ -294,11 +294,43 @@ func TestS4_115_Page(t *testing.T) {
 	}
 }
 
-// TestMailboxOfAnApplication: its limits with what is used up, and its filters.
-func TestMailboxOfAnApplication(t *testing.T) {
+// TestImport: a body's mailboxes from a file, with passwords that are told once; what
+// is wrong is told by line, and then there is nothing.
+func TestImport(t *testing.T) {
 	h := newHouse(t)
-	by := h.tokens["mailbox"]
-	a := h.ask(by, get, "/mailboxes/str@uno.example/limits", "")
+	by := h.tokens["customer"]
+	ask := func(query, file string) answerOf {
+		t.Helper()
+		return h.ask(by, post, "/bodies/c_uno/import"+query, file, "Content-Type", "text/csv")
+	}
+	const head = "\ufeffIndirizzo;Tipologia;Intestatario;Utente;Nome;Permessi\r\n"
+	a := ask("", head+"p1@uno.example;Standard;Primo;;;\r\np1@uno.example;;;gina;;\r\nz@due.example;Standard;;;;\r\n")
+	if a.status != 422 || !strings.Contains(a.text, "body.line[3]") || !strings.Contains(a.text, "un solo utente") || !strings.Contains(a.text, "body.line[4]") {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	if a := h.ask(by, get, "/mailboxes/p1@uno.example", ""); a.status != http.StatusNotFound {
+		t.Errorf("something was created: %d", a.status)
+	}
+	a = ask("?passwords=true", head+"p1@uno.example;Standard;Primo;;;\r\np2@uno.example;Strutturata;Secondo;gina;Gina Verdi;\r\n")
+	if a.status != http.StatusOK || a.body["mailboxes"] != 2.0 || a.body["users"] != 2.0 {
+		t.Fatalf("%d %s", a.status, a.text)
+	}
+	for _, p := range a.body["passwords"].([]any) {
+		u := p.(map[string]any)
+		if _, err := h.dir.Authenticate(t.Context(), u["login"].(string), u["password"].(string), storage.ByIMAP); err != nil {
+			t.Errorf("%v: %v", u["login"], err)
+		}
+	}
+	if a := ask("", strings.Repeat("x", 700_002)); a.status != 413 {
+		t.Errorf("too large: %d", a.status)
+	}
+}
+
+// TestLimitsAndFilters: what of a mailbox's limits is used up, and its filters.
+func TestLimitsAndFilters(t *testing.T) {
+	h := newHouse(t)
+	by := h.tokens["customer"]
+	a := h.ask(h.tokens["mailbox"], get, "/mailboxes/str@uno.example/limits", "")
 	minute := a.body["windows"].([]any)[0].(map[string]any)
 	if minute["window"] != "minute" || minute["used"] != minute["limit"] || minute["limit"] != 50.0 || minute["opens"] == nil {
 		t.Errorf("%s", a.text)

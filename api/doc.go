@@ -101,6 +101,7 @@ func New(c Config) (*Server, error) {
 	s.api.UseMiddleware(s.authenticate)
 	s.registerMe()
 	s.registerBodies()
+	s.registerImport()
 	s.registerMailboxes()
 	s.registerMailboxChanges()
 	s.registerMailboxUsers()

@@ -104,6 +104,9 @@ func messageOf(e *huma.ErrorDetail) string {
 			return "JSON non valido / invalid JSON"
 		}
 	}
+	if strings.Contains(e.Message, " / ") {
+		return e.Message // ours
+	}
 	return "valore non ammesso / " + e.Message
 }
 

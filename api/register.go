@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -13,13 +14,14 @@ import (
 // roles.go.
 type operation struct {
 	name, method, path string
-	summary            string // Italian, then English
-	status             int    // of success, 0: 200
-	body               int64  // octets of the body at most, 0: maxBody
+	summary            string        // Italian, then English
+	status             int           // of success, 0: 200
+	body               int64         // octets of the body at most, 0: maxBody
+	time               time.Duration // at most, 0: requestTime
 }
 
 // register adds an operation. Its handler is called for who may do it, for
-// requestTime at most; its errors are answered by their kind.
+// its time at most; its errors are answered by their kind.
 func register[I, O any](s *Server, op operation, handle func(context.Context, *I) (*O, error)) {
 	h := huma.Operation{
 		OperationID: op.name, Method: op.method, Path: op.path, Summary: op.summary, DefaultStatus: op.status,
@@ -28,12 +30,16 @@ func register[I, O any](s *Server, op operation, handle func(context.Context, *I
 	if op.body > 0 {
 		h.MaxBodyBytes = op.body
 	}
+	limit := requestTime
+	if op.time > 0 {
+		limit = op.time
+	}
 	who := roles()[op.name]
 	if who == anybody {
 		h.Security = []map[string][]string{}
 	}
 	huma.Register(s.api, h, func(ctx context.Context, in *I) (*O, error) {
-		ctx, cancel := context.WithTimeout(ctx, requestTime)
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -33,6 +33,7 @@ func roles() map[string]role {
 		"get-body":     administrators,
 		"set-body":     provider,
 		"set-ceiling":  provider,
+		"import-body":  administrators,
 		"list-domains": administrators,
 		"get-domain":   administrators,
 		"set-domain":   provider,
@@ -76,13 +77,13 @@ func roles() map[string]role {
 		"revoke-token": administrators,
 
 		"get-limits":             everyone,
-		"list-filters":           application, // filters are the user's (S4-042)
-		"get-filter":             application,
-		"set-filter":             application,
-		"remove-filter":          application,
+		"list-filters":           administrators,
+		"get-filter":             administrators,
+		"set-filter":             administrators,
+		"remove-filter":          administrators,
 		"get-domain-protection":  administrators,
 		"set-domain-protection":  administrators,
-		"get-mailbox-protection": everyone,
+		"get-mailbox-protection": administrators,
 		"set-mailbox-protection": administrators,
 
 		"get-message": provider | application,

@@ -54,8 +54,12 @@ func TestS4_055_AdministrationOverHTTP(t *testing.T) {
 	unread := []string{"-H", "If-Match: *"}
 
 	operator := program{p, p.do("token", "add", "Operatore", "--role", "provider", "--expires", "30d")}
-	operator.wants("200", "PUT", "/bodies/c_a001", `{"name":"Comune di Alfa"}`)
-	operator.wants("200", "PUT", "/domains/comune.example", `{"state":"certified","body":"c_a001"}`)
+	// A body with 40 Standard and 70 Strutturata from one upload.
+	status, text := d.https(t, "https://localhost/api/v1/bodies/c_a001/import?name=Comune%20di%20Alfa&domain=comune.example", "-H", "Authorization: Bearer "+operator.token,
+		"-H", "Content-Type: text/csv", "--data-binary", "@"+write(t, "ente.csv", []byte(bodyFile("comune.example"))))
+	if status != "200" || !strings.Contains(text, `"mailboxes":110`) || !strings.Contains(text, `"users":112`) {
+		t.Errorf("import: %s %s", status, text)
+	}
 	operator.wants("200", "PUT", "/bodies/c_b002", `{"name":"Comune di Beta"}`)
 	operator.wants("200", "PUT", "/domains/altro.example", `{"state":"certified","body":"c_b002"}`)
 	operator.wants("201", "PUT", "/mailboxes/a@altro.example", `{"tier":"standard"}`)
@@ -73,7 +77,7 @@ func TestS4_055_AdministrationOverHTTP(t *testing.T) {
 	operator.wants("200", "PUT", "/mailboxes/std@comune.example/state", `{"state":"blocked"}`, unread...)
 	body.wants("403", "PUT", "/mailboxes/std@comune.example/state", `{"state":"active"}`, unread...)
 	operator.wants("200", "PUT", "/mailboxes/std@comune.example/state", `{"state":"active"}`, unread...)
-	if list := body.wants("200", "GET", "/mailboxes", ""); len(list["items"].([]any)) != 2 {
+	if list := body.wants("200", "GET", "/mailboxes", ""); len(list["items"].([]any)) != 100 || list["next"] == nil {
 		t.Errorf("the body sees %v", list)
 	}
 
