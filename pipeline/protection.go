@@ -126,10 +126,11 @@ func (p *placement) put(d protection.Decision) {
 // mailbox to be marked in.
 const onlyLogged = "log"
 
-// intercepted adds to step what the log says of a decision; e is the event of the
-// message, with the mailbox whose rules they are.
+// intercepted adds to step what the log says of a decision, a record for each kind
+// of thing (indicator 11 counts them); e is the event of the message, with the
+// mailbox whose rules they are.
 func (c *Core) intercepted(step *storage.Step, e ledger.Event, way protection.Direction, d protection.Decision) {
-	for _, m := range d.Taken {
+	for _, m := range d.ByKind() {
 		e.Kind = ledger.InterceptContents
 		if m.Kind == protection.Spam {
 			e.Kind = ledger.InterceptSpam
@@ -141,7 +142,7 @@ func (c *Core) intercepted(step *storage.Step, e ledger.Event, way protection.Di
 
 // counted counts what was intercepted, once it is on record.
 func (c *Core) counted(way protection.Direction, d protection.Decision) {
-	for _, m := range d.Taken {
+	for _, m := range d.ByKind() {
 		c.tally(string(m.Kind), actionOn(way, m))
 	}
 }

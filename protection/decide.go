@@ -77,6 +77,21 @@ func (d *Decision) add(f Finding, a Action) {
 	}
 }
 
+// ByKind lists what is acted upon, once for each kind: it is one interception,
+// however many things of a kind there are. Name has the names of all of them.
+func (d Decision) ByKind() []Measure {
+	var out []Measure
+	for _, m := range d.Taken {
+		m.Where = ""
+		if n := len(out) - 1; n >= 0 && out[n].Kind == m.Kind {
+			out[n].Name += ", " + m.Name
+		} else {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 // Softened is the decision for a message that must reach its mailbox: what
 // would be refused goes to its folder.
 func (d Decision) Softened() Decision {

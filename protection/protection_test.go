@@ -98,6 +98,10 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%s: softened %+v", c.name, s)
 		}
 	}
+	twice := of("", "tag", "refuse").Decide(protection.Ordinary, []protection.Finding{macro, {Kind: protection.Macro, Name: "Ole.Vba"}, link})
+	if got := twice.ByKind(); len(got) != 2 || got[0].Name != "Ooxml.Vba, Ole.Vba" || got[0].Where != "" || got[1].Action != protection.Refuse {
+		t.Errorf("%+v", got)
+	}
 	it, en := protection.Reason([]protection.Finding{macro, link}, true)
 	if !strings.Contains(it, "(Ooxml.Vba: a.docm)") || !strings.Contains(en, "(Link.IpAddress)") {
 		t.Errorf("%s / %s", it, en)

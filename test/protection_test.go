@@ -160,6 +160,7 @@ func TestS4_066_ProtectionTable(t *testing.T) {
 		}
 		t.Run(strings.Join([]string{s.name, s.way, s.action}, "/"), func(t *testing.T) { s.check(t, held[s.box], told, caught) })
 	}
+	t.Run("counts", func(t *testing.T) { p.checkCounts(t, all) })
 	t.Run("antispam stopped", p.checkStopped)
 	verifyClean(t, filepath.Join(p.demo.dir, "alfa.toml"))
 	t.Logf("%d messages", len(all))
@@ -322,6 +323,43 @@ func (s shown) check(t *testing.T, held map[string]placed, told, caught map[stri
 	}
 }
 
+// checkCounts: viruses and spam are counted apart, for the reports and as metrics.
+func (p *shieldedPeer) checkCounts(t *testing.T, all []shown) {
+	want := make(map[string]int)
+	for _, s := range all {
+		if v := wanted(s.threat, s.way, s.action); v.caught != "" || s.threat == "virus" {
+			want[s.threat]++
+		}
+	}
+	got, series := make(map[string]int), make(map[string]int)
+	for line := range strings.Lines(string(run(t, pecd(t), "protection", "counts", "--json", "--config", filepath.Join(p.demo.dir, "alfa.toml")))) {
+		var d struct{ Virus, Spam, Macro, Link, Opaque int }
+		if err := json.Unmarshal([]byte(line), &d); err != nil {
+			t.Fatalf("%v\n%s", err, line)
+		}
+		for k, n := range map[string]int{"virus": d.Virus, "spam": d.Spam, "macro": d.Macro, "link": d.Link, "opaque": d.Opaque} {
+			got[k] += n // two days where the test begins before midnight
+		}
+	}
+	need(t, "curl")
+	for line := range strings.Lines(string(run(t, "curl", "-sS", "http://"+p.demo.get(t, "ALFA_METRICS")+"/metrics"))) {
+		if rest, ok := strings.CutPrefix(line, "pecd_intercepted_total{"); ok {
+			var n int
+			_, kind, _ := strings.Cut(rest, `kind="`)
+			kind, _, _ = strings.Cut(kind, `"`)
+			if _, err := fmt.Sscan(rest[strings.LastIndexByte(strings.TrimSpace(rest), ' ')+1:], &n); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			series[kind] += n
+		}
+	}
+	for k, n := range want {
+		if got[k] != n || series[k] != n {
+			t.Errorf("%s: %d on record, %d counted, want %d", k, got[k], series[k], n)
+		}
+	}
+}
+
 // checkStopped: without rspamd certified and ordinary mail pass, and the operator
 // is told.
 func (p *shieldedPeer) checkStopped(t *testing.T) {
@@ -331,13 +369,21 @@ func (p *shieldedPeer) checkStopped(t *testing.T) {
 	r := &incomingRun{TB: t, p: p.peerProvider, name: "stopped", boxes: make(map[string][]string)}
 	box := r.box()
 	r.pecd("protection", "set", box, "spam.certified=folder", "spam.ordinary=refuse")
+	config := filepath.Join(p.demo.dir, "alfa.toml")
+	_, shown := pecdIn(t, "", "protection", "show", box, "--config", config)
+	if words := strings.Join(strings.Fields(shown), " "); !strings.Contains(words, "spam.certified folder folder spam.ordinary refuse refuse macro.submission pass -") {
+		t.Errorf("rules shown as\n%s", shown)
+	}
+	if code, out := pecdIn(t, "", "protection", "set", box, "spam.certified=refuse", "--config", config); code != 1 || !strings.Contains(out, "spam") {
+		t.Errorf("certified mail refused for spam: exit %d\n%s", code, out)
+	}
 	r.envelope(250, peerMessage{to: []string{box}, content: attachedTo(rspamdtest.Spam)})
 	r.plain(250, "chiunque@mail.example", attachedTo(rspamdtest.Spam), box)
 	r.expect(box, envelopeIn, anomalyIn)
 	r.told(taken(box), delivered(box))
 	p.settle(t)
 	r.check(t, p.events(t), p.told(t))
-	if code, out := pecdIn(t, "", "status", "--config", filepath.Join(p.demo.dir, "alfa.toml")); code != 1 || !strings.Contains(out, "spam_engine_down") {
+	if code, out := pecdIn(t, "", "status", "--config", config); code != 1 || !strings.Contains(out, "spam_engine_down") {
 		t.Errorf("status: exit %d\n%s", code, out)
 	}
 }

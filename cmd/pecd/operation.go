@@ -75,8 +75,9 @@ func operations() map[string]func() operation {
 		"body import": func() operation { return new(bodyImportCmd) },
 		"body set":    func() operation { return new(bodySetCmd) },
 
-		"protection show": func() operation { return new(protectionShowCmd) },
-		"protection set":  func() operation { return new(protectionSetCmd) },
+		"protection show":   func() operation { return new(protectionShowCmd) },
+		"protection set":    func() operation { return new(protectionSetCmd) },
+		"protection counts": func() operation { return new(protectionCountsCmd) },
 
 		"filter put":      func() operation { return new(filterPutCmd) },
 		"filter show":     func() operation { return new(filterShowCmd) },

@@ -15,8 +15,9 @@ import (
 )
 
 type protectionCmd struct {
-	Show protectionShowCmd `cmd:"" help:"What is done about spam, macros, links and opaque contents. / Regole in vigore."`
-	Set  protectionSetCmd  `cmd:"" help:"Change the rules of a domain or a mailbox. / Cambia le regole di un dominio o di una casella."`
+	Show   protectionShowCmd   `cmd:"" help:"What is done about spam, macros, links and opaque contents. / Regole in vigore."`
+	Set    protectionSetCmd    `cmd:"" help:"Change the rules of a domain or a mailbox. / Cambia le regole di un dominio o di una casella."`
+	Counts protectionCountsCmd `cmd:"" help:"What was intercepted, by day. / Intercettazioni per giorno (indicatore 11)."`
 }
 
 type protectionShowCmd struct {
