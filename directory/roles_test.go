@@ -119,7 +119,8 @@ func TestS4_055_Roles(t *testing.T) {
 			_, _, err := h.SetOptions(c, box(own), Options{FileSent: &yes})
 			return err
 		}, "- not found", "denied not found"},
-		{BlockSending, func(c context.Context, own bool) error { _, err := h.MayMailbox(c, BlockSending, box(own)); return err }, "denied not found", "denied not found"},
+		{BlockSending, func(c context.Context, own bool) error { return h.BlockSending(c, box(own), "prova / test") }, "denied not found", "denied not found"},
+		{BlockSending, func(c context.Context, own bool) error { return h.UnblockSending(c, box(own)) }, "denied not found", "denied not found"},
 		{SeeUsers, func(c context.Context, own bool) error { _, err := h.User(c, login(own)); return err }, "- not found", "not found not found"},
 		{SeeUsers, func(c context.Context, own bool) error { _, err := h.Programs(c, login(own)); return err }, "- not found", "not found not found"},
 		{SeeUsers, func(c context.Context, own bool) error { _, err := h.UsersOf(c, box(own)); return err }, "- not found", "denied not found"},

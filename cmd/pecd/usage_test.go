@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func TestUsageSamples(t *testing.T) {
 	body := &storage.NewBody{Head: []byte("12345")}
 	w.must(st.Commit(ctx, new(storage.Step).Add(body, &storage.Append{Mailbox: m.ID, Body: storage.BodyRef{New: body}})))
 
-	last := int64(0)
+	last, seen := int64(0), make(map[string]bool)
 	samples := func() map[string]ledger.Event {
 		t.Helper()
 		found := make(map[string]ledger.Event)
@@ -46,9 +47,11 @@ func TestUsageSamples(t *testing.T) {
 			last = r.Seq
 			e, err := ledger.Decode(r.Data)
 			if err == nil && e.Kind == ledger.UsageSample {
-				if _, twice := found[e.Mailbox]; twice {
-					t.Errorf("%s twice", e.Mailbox)
+				once := e.Mailbox + e.At.In(w.node.zone).Format(time.DateOnly)
+				if seen[once] {
+					t.Errorf("%s twice on a day", e.Mailbox)
 				}
+				seen[once] = true
 				found[e.Mailbox] = e
 			}
 			return err
@@ -84,6 +87,22 @@ func TestUsageSamples(t *testing.T) {
 	w.node.alarms.Clear(alarm.ClockDeviation)
 	if next := take(); len(next) != there+sampledAtOnce+3 {
 		t.Errorf("%d samples on the next day", len(next))
+	}
+
+	// The service takes them by itself, after each midnight.
+	service, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { w.node.sampleUsage(service) })
+	defer func() { cancel(); running.Wait() }()
+	days := make(map[string]bool)
+	for deadline := time.Now().Add(time.Minute); len(days) < 2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("samples of the days %v", days)
+		}
+		w.clk.Advance(30 * time.Minute)
+		for _, e := range samples() {
+			days[e.At.In(w.node.zone).Format(time.DateOnly)] = true
+		}
 	}
 }
 
