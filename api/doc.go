@@ -34,6 +34,7 @@ const Prefix = "/api/v1"
 const (
 	maxBody     = 64 << 10 // octets
 	bodyTime    = 10 * time.Second
+	fileTime    = time.Minute // of a body that is a file
 	requestTime = 30 * time.Second
 )
 

@@ -28,7 +28,7 @@ func register[I, O any](s *Server, op operation, handle func(context.Context, *I
 		MaxBodyBytes: maxBody, BodyReadTimeout: bodyTime, Security: []map[string][]string{{tokenScheme: {}}},
 	}
 	if op.body > 0 {
-		h.MaxBodyBytes = op.body
+		h.MaxBodyBytes, h.BodyReadTimeout = op.body, fileTime
 	}
 	limit := requestTime
 	if op.time > 0 {
