@@ -87,6 +87,13 @@ none = true
 		"two PINs":                    {token(pin + "pin_file = \"f\"\n"), "pin_file or pin_env"},
 		"key id":                      {token(pin + "key_id = \"0g\"\n"), "key_id"},
 		"sessions":                    {token(pin + "sessions = 65\n"), "sessions"},
+		"complete, redis":             {good + "[redis]\naddresses = [\"127.0.0.1:6379\"]\n[ratelimit]\nnodes = 3\n", ""},
+		"nodes without redis":         {good + "[ratelimit]\nnodes = 2\n", "redis.addresses"},
+		"no nodes":                    {good + "[ratelimit]\nnodes = 0\n", "ratelimit.nodes"},
+		"sentinels nowhere":           {good + "[redis]\nmaster = \"m\"\n", "redis.addresses is missing"},
+		"redis without a port":        {good + "[redis]\naddresses = [\"redis.example\"]\n", "no host:port"},
+		"redis waits":                 {good + "[redis]\naddresses = [\"h:1\"]\ntimeout = \"1m\"\n", "redis.timeout"},
+		"a slot of the prefix":        {good + "[redis]\naddresses = [\"h:1\"]\nprefix = \"{x}\"\n", "redis.prefix"},
 		"no TOML":                     {"hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,12 +16,23 @@ type Redis struct {
 	t    testing.TB
 	Addr string
 	cmd  *exec.Cmd
-	dir  string
+	args []string
 }
 
 // StartRedis starts a server on a port of the kernel's choice, without anything
-// on disk. It ends with the test.
-func StartRedis(t testing.TB) *Redis {
+// on disk but what args ask for. It ends with the test.
+func StartRedis(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	return start(t, append([]string{"--save", "", "--appendonly", "no"}, args...))
+}
+
+// StartSentinel starts a sentinel with a configuration file.
+func StartSentinel(t testing.TB, conf string) *Redis {
+	t.Helper()
+	return start(t, []string{conf, "--sentinel"})
+}
+
+func start(t testing.TB, args []string) *Redis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is missing; install it with: apt-get install -y redis-server")
@@ -30,7 +41,7 @@ func StartRedis(t testing.TB) *Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Redis{t: t, Addr: l.Addr().String(), dir: t.TempDir()}
+	r := &Redis{t: t, Addr: l.Addr().String(), args: args}
 	l.Close()
 	r.Start()
 	t.Cleanup(r.Kill)
@@ -44,7 +55,7 @@ func (r *Redis) Start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir, "--daemonize", "no")
+	r.cmd = exec.Command("redis-server", append(r.args, "--port", port, "--bind", "127.0.0.1", "--dir", r.t.TempDir(), "--daemonize", "no")...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
