@@ -181,7 +181,9 @@ func (s *Shared) Clear(ctx context.Context, from netip.Prefix, login string) err
 	return err
 }
 
-// run has Redis decide, unless it failed a moment ago.
+// run has Redis decide, unless it failed a moment ago. It waits its time whatever
+// becomes of who asked: a client that goes away once its password is tried is
+// counted, and is no reason to give Redis up.
 func (s *Shared) run(ctx context.Context, script *redis.Script, from netip.Prefix, login string, more ...any) ([]string, error) {
 	now := s.clk.Now()
 	s.mu.Lock()
@@ -190,7 +192,7 @@ func (s *Shared) run(ctx context.Context, script *redis.Script, from netip.Prefi
 	if wait {
 		return nil, fault.New("guesses.redis", fault.Temporary, nil)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	args := append([]any{from.String(), slotName(login), now.UnixMilli()}, more...)
 	v, err := script.Run(ctx, s.client, s.keys(login), args...).StringSlice()

@@ -149,6 +149,29 @@ func TestRedisLost(t *testing.T) {
 	refused(t, other, stranger(7), anna, guesses.ByClient)
 }
 
+// TestRedisImpatient: a client that goes away as soon as it has tried a password is
+// counted for all processes, and is no reason to give Redis up.
+func TestRedisImpatient(t *testing.T) {
+	s := startRedis(t)
+	clk := clock.NewManual(time.Unix(1_780_000_000, 0))
+	client := s.connect()
+	defer client.Close()
+	c, other := guesses.NewShared(client, "p:", clk, discard()), guesses.NewShared(client, "p:", clk, discard())
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 20 {
+		c.Failed(gone, stranger(7), anna, true)
+	}
+	refused(t, other, stranger(7), "", guesses.ByClient)
+	refused(t, other, stranger(8), anna, guesses.ByAccount)
+	c.Proved(gone, home, anna)
+	refused(t, other, home, anna, guesses.None)
+	fresh := guesses.NewShared(client, "p:", clk, discard())
+	if got := fresh.Check(gone, stranger(7), anna).Refused; got != guesses.ByClient {
+		t.Errorf("asked by a client that is gone: %q", got)
+	}
+}
+
 const childVariable = "GUESSES_TEST_SOCKET"
 
 // inChild is another process of TestRedisProcesses: it tries as often as it may,

@@ -47,10 +47,7 @@ func (a *Access) MaySend(ctx context.Context, login, sender string) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	if box.State != storage.MailboxActive {
-		return fault.Say(op, fault.Disabled, "servizio non disponibile: casella non attiva / mailbox not active")
-	}
-	return a.mayConduct(ctx, box, false)
+	return a.inService(ctx, box, false)
 }
 
 // accepted is one submission while the access point works on it.
@@ -122,7 +119,7 @@ func (a *Access) Submit(ctx context.Context, s Submission, r io.Reader) (string,
 	if m.decision.Action == protection.Refuse {
 		return a.reject(ctx, m)
 	}
-	if err := a.mayConduct(ctx, box, true); err != nil {
+	if err := a.still(ctx, m); err != nil {
 		return "", err
 	}
 	text, err := a.accept(ctx, m)

@@ -12,6 +12,28 @@ import (
 	"pecd/storage"
 )
 
+// inService reports whether a mailbox may send. With take a message is about to
+// be accepted.
+func (a *Access) inService(ctx context.Context, box storage.Mailbox, take bool) error {
+	if box.State != storage.MailboxActive {
+		return fault.Say("pipeline.MaySend", fault.Disabled, "servizio non disponibile: casella non attiva / mailbox not active")
+	}
+	return a.mayConduct(ctx, box, take)
+}
+
+// still asks anew what was asked before the message came, which its client may
+// send as slowly as it likes: what was decided meanwhile holds for it (S0-44).
+func (a *Access) still(ctx context.Context, m *accepted) (err error) {
+	const op = "pipeline.Submit"
+	if m.box, err = a.Mailboxes.Mailbox(ctx, m.Sender); err != nil {
+		return fault.Wrap(op, err)
+	}
+	if m.figures, err = a.Mailboxes.Figures(ctx, m.box); err != nil {
+		return fault.Wrap(op, err)
+	}
+	return a.inService(ctx, m.box, true)
+}
+
 // refuse answers a formally wrong submission with the signed notice, which is
 // its legal answer (RFC 6109 §3.1.2); SMTP says 250. The log has the reason as
 // given for it; more goes into the same commit.

@@ -5,6 +5,7 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,53 @@ func TestConductAtTheAccessPoint(t *testing.T) {
 		t.Errorf("%d messages arrived, want %d: %s", n, receipts+1, w.kinds(bruno))
 	}
 	w.clean()
+}
+
+// meanwhile runs a function at the end of a message, before its client ends it.
+type meanwhile struct {
+	io.Reader
+	do func()
+}
+
+// Read implements io.Reader.
+func (l *meanwhile) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if err == io.EOF && l.do != nil {
+		l.do()
+		l.do = nil
+	}
+	return n, err
+}
+
+// TestS0_44_DecidedDuringDATA: what is decided about a mailbox while its client
+// sends a message holds for that message: the client may take as long as it likes.
+func TestS0_44_DecidedDuringDATA(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		decide func(p *provider) error
+		want   fault.Kind
+	}{
+		{"blocked", func(p *provider) error { return p.users.BlockSending(context.Background(), anna, "prova / test") }, fault.Denied},
+		{"deactivated", func(p *provider) error {
+			return p.users.SetMailboxState(context.Background(), anna, storage.MailboxDeactivated)
+		}, fault.Disabled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.at(anna)
+			p.core.Conduct = conduct.New(w.clock, conduct.DefaultLimits())
+			r := &meanwhile{strings.NewReader(message(anna, bruno, "", "x\r\n")), func() { check(t, c.decide(p)) }}
+			_, err := p.access.Submit(context.Background(), pipeline.Submission{Login: anna, Sender: anna, Recipients: []string{bruno}}, r)
+			if !fault.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			w.settle()
+			if k := w.kinds(anna); k != "" {
+				t.Errorf("accepted: %s", k)
+			}
+			w.clean()
+		})
+	}
 }
 
 // box reads a mailbox.

@@ -104,6 +104,7 @@ func (s *Shared) look(ctx context.Context, key string, f Figures, recipients int
 		if !s.on {
 			return nil, s.boxes.with(ctx, key, func(b *slot, now time.Time) error { return fn(s.alone(b, key, f, now)) })
 		}
+		s.boxes.tick(key)
 		now := s.boxes.clk.Now()
 		d := dayOf(now, s.boxes.loc)
 		r, again := s.ask(ctx, question{now: now, day: d.number, box: key, figures: f, recipients: recipients})
@@ -133,6 +134,11 @@ func (s *Shared) Take(ctx context.Context, key string, f Figures, recipients int
 			// The message is told under the number that it has then here.
 			id := s.boxes.id()
 			own, member := b.today, s.board.member(id, 0, recipients)
+			// What this node knows by itself holds, whatever the board has forgotten.
+			known := b.state(f, s.boxes.loc).answer(op, f, recipients)
+			if known != nil {
+				member = "" // only ask
+			}
 			r, err := s.askOf(ctx, question{ // told twice where the answer was lost: first it is removed
 				now: now, day: b.day.number, box: key, figures: f, recipients: recipients, own: &own, member: member, drop: member,
 			})
@@ -141,6 +147,9 @@ func (s *Shared) Take(ctx context.Context, key string, f Figures, recipients int
 			}
 			if !r.pass {
 				return s.together(r, b.day, f).answer(op, f, recipients)
+			}
+			if known != nil {
+				return known
 			}
 			h = s.hold(key, b, id, now, recipients)
 			return nil

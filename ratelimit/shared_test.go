@@ -14,6 +14,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"pecd/clock"
+	"pecd/fault"
 	"pecd/ratelimit"
 	"pecd/ratelimit/ratelimittest"
 )
@@ -83,5 +85,40 @@ func TestShared(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestSharedEvicted: a Redis that gives up single keys, because it is configured as
+// a cache and full, does not have a node forget what it knows itself.
+func TestSharedEvicted(t *testing.T) {
+	server := ratelimittest.StartRedis(t)
+	c, ctx := client(t, server.Addr), context.Background()
+	clk := clock.NewManual(time.Date(2026, 6, 3, 10, 0, 0, 0, time.UTC))
+	s := ratelimit.NewShared(ratelimit.SharedConfig{
+		Config: ratelimit.Config{Clock: clk, Location: time.UTC, Record: new(ratelimittest.Record)},
+		Client: c, Prefix: "evicted", Store: "store", Nodes: 1, Timeout: timeout, Logger: slog.New(slog.DiscardHandler),
+	})
+	s.Beat(ctx)
+	for _, f := range []ratelimit.Figures{
+		{PerMinute: 3, PerDay: 100, RecipientsPerMinute: 100, RecipientsPerDay: 100},
+		{PerMinute: 100, PerDay: 5, RecipientsPerMinute: 100, RecipientsPerDay: 100},
+	} {
+		for {
+			h, err := s.Take(ctx, "a@x.it", f, 1)
+			if err != nil {
+				break
+			}
+			h.Keep()
+		}
+		keys, err := c.Keys(ctx, "{evicted}:limits:*a@x.it").Result()
+		if err != nil || len(keys) != 3 {
+			t.Fatalf("%q, %v", keys, err)
+		}
+		if err := c.Del(ctx, keys...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Take(ctx, "a@x.it", f, 1); !fault.Is(err, fault.Limited) || !s.InUse() {
+			t.Errorf("%+v: one more passes: %v", f, err)
+		}
 	}
 }
