@@ -153,7 +153,7 @@ func (w *forwarding) turn(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return w.budget.book(w.box.ID, figures.MaxPerMinute, figures.MaxPerDay, w.at), nil
+	return w.budget.book(w.box.ID, figures.MaxPerMinute, figures.MaxPerDay, w.at, w.job.Created.Add(relayLife)), nil
 }
 
 // toServer hands the message to the relay, as ordinary mail of the forwarding

@@ -37,8 +37,9 @@ func newForwardBudget(zone *time.Location) *forwardBudget {
 }
 
 // book takes the next turn of a mailbox and returns when it is: not after now
-// where it is at once.
-func (b *forwardBudget) book(box storage.MailboxID, perMinute, perDay int, now time.Time) time.Time {
+// where it is at once. One that is not before end is not taken: what is given up
+// for it must not keep later mail from its turn.
+func (b *forwardBudget) book(box storage.MailboxID, perMinute, perDay int, now, end time.Time) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f := b.boxes[box]
@@ -64,6 +65,9 @@ func (b *forwardBudget) book(box storage.MailboxID, perMinute, perDay int, now t
 	if at.Equal(f.minute) && f.inMinute >= perMinute {
 		at = at.Add(time.Minute)
 		day = b.midnight(at, 0)
+	}
+	if !at.Before(end) {
+		return at
 	}
 	if !at.Equal(f.minute) {
 		f.minute, f.inMinute = at, 0

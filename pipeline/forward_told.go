@@ -24,8 +24,9 @@ type letter struct {
 }
 
 // stop ends a forward that would go round. Both holders learn of it, once a day
-// for the two of them. The other mailbox is told only where it has a filter: the
-// mark that names it may be anybody's.
+// for the two of them. The other mailbox counts only where it has a filter: the
+// mark that names it may be anybody's, and whoever names another one in each
+// message must not have a notice written for each.
 func (w *forwarding) stop(ctx context.Context, other string) error {
 	pair := []string{w.box.Address, strings.ToLower(other)}
 	slices.Sort(pair)
@@ -36,19 +37,20 @@ func (w *forwarding) stop(ctx context.Context, other string) error {
 		English: fmt.Sprintf("The filters of the mailboxes\n  %s\n  %s\nforward the same messages in a circle. A message that has been in a mailbox already is not forwarded again; "+
 			"the original stays where it arrived.\nPlease correct the filter of one of them.\n\nThis notice is sent once a day at most.", pair[0], pair[1]),
 	}
+	filters, err := w.hasFilter(ctx, other)
+	if err != nil {
+		return err
+	}
+	if !filters {
+		pair = []string{w.box.Address}
+	}
+	pair = slices.Compact(pair) // back from another server it is one alone
 	var letters []letter
-	for _, holder := range slices.Compact(slices.Clone(pair)) { // back from another server it is one alone
-		if holder != w.box.Address {
-			if filters, err := w.hasFilter(ctx, holder); err != nil {
-				return err
-			} else if !filters {
-				continue
-			}
-		}
+	for _, holder := range pair {
 		letters = append(letters, letter{holder, subject, body})
 	}
 	e := w.event(ledger.ForwardStopped, "ciclo di inoltri con / loop with "+other)
-	return w.conclude(ctx, e, "loop|"+pair[0]+"|"+pair[1], letters)
+	return w.conclude(ctx, e, "loop|"+strings.Join(pair, "|"), letters)
 }
 
 // hasFilter reports whether an address is a mailbox of ours with a filter.

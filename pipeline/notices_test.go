@@ -121,17 +121,25 @@ func TestS4_015_NoticeRelay(t *testing.T) {
 	if len(failed) != 2 || failed[0].Mailbox != bruno || failed[0].User != bruno {
 		t.Errorf("%+v", failed)
 	}
+	send() // an operator holds it, then ends it
+	jobs := p.relayJobs()
+	if n, err := p.queue().Hold(context.Background(), operator, jobs[0].ID); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	for _, e := range p.list(pipeline.Filter{}) {
+		if strings.Join(e.Recipients, " ") != c.Masked() || e.Destination != "mail.example" {
+			t.Errorf("listed: %+v", e)
+		}
+	}
+	if n, err := p.queue().Fail(context.Background(), operator, "prova", jobs[0].ID); n != 1 || err != nil || len(p.relayJobs()) != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
 	check(t, p.store.Records(context.Background(), 1, func(r storage.Record) error {
 		if strings.Contains(string(r.Data), "dario") {
 			return fmt.Errorf("on record: %s", r.Data)
 		}
 		return nil
 	}))
-	send() // an operator ends it
-	jobs := p.relayJobs()
-	if n, err := p.queue().Fail(context.Background(), operator, "prova", jobs[0].ID); n != 1 || err != nil || len(p.relayJobs()) != 0 {
-		t.Errorf("%d, %v", n, err)
-	}
 	w.clean()
 }
 

@@ -119,6 +119,9 @@ func (l *lister) entry(ctx context.Context, j storage.Job) (Entry, error) {
 		}
 		e.ID, e.Sender, e.Recipients, e.Receipt, e.own = p.ID, p.Sender, p.everybody(), !p.Envelope, p.Envelope
 		e.msgID, e.subject, e.provider = p.MsgID, p.Subject, l.Builder.Provider.Name
+		if p.Notice != nil { // to a user's contact, whose address is on no record
+			e.Recipients = []string{p.Notice.Masked}
+		}
 		e.Paused, e.Active = l.relay.lanes.paused(j.Lane), l.relay.underway.has(j.ID)
 	case JobDeliver:
 		var p deliverPayload

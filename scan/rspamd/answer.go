@@ -56,12 +56,19 @@ func (c *Client) ask(ctx context.Context, url string, m Message, body io.Reader,
 		return Verdict{}, err
 	case len(answer) > maxAnswer:
 		return Verdict{}, fmt.Errorf("an answer of more than %d octets", maxAnswer)
-	case resp.StatusCode >= 400 && resp.StatusCode < 500: // this message, not this engine
+	case aboutMessage(resp.StatusCode):
 		return Verdict{Skipped: "refused: " + resp.Status[:min(len(resp.Status), 100)]}, nil
 	case resp.StatusCode != http.StatusOK:
 		return Verdict{}, fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return parse(answer)
+}
+
+// aboutMessage tells whether a status is about this message, not about this engine
+// or about who asks: a wrong address, or one that wants a password, would let all
+// mail pass unchecked without anybody knowing.
+func aboutMessage(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity
 }
 
 // Ping returns nil when one of the addresses answers.

@@ -113,6 +113,12 @@ func TestAnswers(t *testing.T) {
 		{302, clean, false, false, true},
 		{500, clean, false, false, true},
 		{400, `{"error":"no"}`, false, true, false},
+		{413, `{"error":"no"}`, false, true, false},
+		{401, `{"error":"no"}`, false, false, true}, // not asked as it wants to be, or something else that speaks HTTP
+		{403, `{"error":"no"}`, false, false, true},
+		{404, `not found`, false, false, true},
+		{405, ``, false, false, true},
+		{429, ``, false, false, true},
 	} {
 		var got http.Header
 		var body string
