@@ -246,7 +246,7 @@ func TestRowHasEveryField(t *testing.T) {
 		Provider: "8", Related: []string{"9"}, Size: 10, Channel: "11", Receipt: "12", ReceiptType: "13", Class: "14", Origin: "15",
 		Error: "16", Detail: "17", Virus: "18", Certified: 19, Ordinary: 20, Attempt: 21, Next: time.Unix(22, 0), Peer: "23", Mailbox: "24",
 		Domain: "25", User: "26", Actor: "27", Protocol: "28", From: "29", To: "30", Messages: 31, Program: "32",
-		Folder: "33", UIDValidity: 34, UIDs: "35", Count: 36, ToValidity: 37, ToUIDs: "38", ProgramID: 39,
+		Folder: "33", UIDValidity: 34, UIDs: "35", Count: 36, ToValidity: 37, ToUIDs: "38", ProgramID: 39, Threat: "40", Direction: "41", Action: "42",
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(e.Encode(), &fields); err != nil {
