@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -101,7 +100,7 @@ func newCluster(t *testing.T, addr string, n int, prefix string, start time.Time
 func (c *cluster) start(m *member) {
 	m.Shared = ratelimit.NewShared(ratelimit.SharedConfig{
 		Config: ratelimit.Config{Clock: c.clk, Location: c.loc, Record: m.record},
-		Client: m.client, Prefix: c.prefix, Store: m.name, Nodes: len(c.nodes), Timeout: timeout, Logger: slog.New(slog.DiscardHandler),
+		Client: m.client, Prefix: c.prefix, Store: m.name, Nodes: len(c.nodes), Timeout: timeout, Logger: discard(),
 	})
 }
 

@@ -35,6 +35,8 @@ func client(t testing.TB, addr string) redis.UniversalClient {
 
 const timeout = 250 * time.Millisecond
 
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func long() bool { return os.Getenv("PECD_LONG") == "1" }
 
 // TestShared: the contract, for one node alone with its Redis, and for two.
@@ -57,7 +59,7 @@ func TestShared(t *testing.T) {
 					}
 					return ratelimit.NewShared(ratelimit.SharedConfig{
 						Config: ratelimit.Config{Clock: w.Clock, Location: w.Location, Record: record},
-						Client: c, Prefix: prefix, Store: fmt.Sprint("store", i), Nodes: nodes, Timeout: timeout, Logger: slog.New(slog.DiscardHandler),
+						Client: c, Prefix: prefix, Store: fmt.Sprint("store", i), Nodes: nodes, Timeout: timeout, Logger: discard(),
 					})
 				}
 				for i := range nodes {
