@@ -163,8 +163,8 @@ func (b *board) begin(ctx context.Context, fresh string, now time.Time) error {
 	return err
 }
 
-// told is what a node tells of a mailbox.
-type told struct {
+// news is what a node tells of a mailbox.
+type news struct {
 	box     string
 	version int64
 	day     int
@@ -176,7 +176,7 @@ type told struct {
 const pushAtOnce = 100
 
 // tell replaces what the board has of this node's part of mailboxes.
-func (b *board) tell(ctx context.Context, now time.Time, all []told) error {
+func (b *board) tell(ctx context.Context, now time.Time, all []news) error {
 	for len(all) > 0 {
 		some := all[:min(len(all), pushAtOnce)]
 		all = all[len(some):]
@@ -187,7 +187,7 @@ func (b *board) tell(ctx context.Context, now time.Time, all []told) error {
 	return nil
 }
 
-func (b *board) tellSome(ctx context.Context, now time.Time, some []told) error {
+func (b *board) tellSome(ctx context.Context, now time.Time, some []news) error {
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
 	pipe := b.client.Pipeline()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pecd/clock"
@@ -20,6 +21,8 @@ const idle = 10 * time.Minute
 type slot struct {
 	sync.Mutex // of box
 	box
+
+	told atomic.Pointer[told] // by all nodes, when a message was counted last
 
 	// Of the lock of boxes.
 	users int // calls and open holds
@@ -112,6 +115,13 @@ func (b *boxes) id() int64 {
 	defer b.mu.Unlock()
 	b.ids++
 	return b.ids
+}
+
+// find returns a mailbox that is known, or nil.
+func (b *boxes) find(key string) *slot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known[key]
 }
 
 // keys are the mailboxes that are known.

@@ -186,7 +186,7 @@ func (s *Shared) tellRecord(ctx context.Context, now time.Time, d day) (map[stri
 	}
 	slices.Sort(keys)
 	before := make(map[string]int64, len(keys))
-	var some []told
+	var some []news
 	for _, key := range slices.Compact(keys) {
 		err := s.boxes.with(ctx, key, func(b *slot, _ time.Time) error {
 			if b.day.number != d.number {
@@ -211,7 +211,7 @@ func (s *Shared) tellRecord(ctx context.Context, now time.Time, d day) (map[stri
 
 // tellRest tells of what has changed since. All mailboxes are locked.
 func (s *Shared) tellRest(ctx context.Context, now time.Time, before map[string]int64) error {
-	var some []told
+	var some []news
 	for key, b := range s.boxes.known {
 		if n, was := before[key]; was && n == b.changes {
 			continue
@@ -225,11 +225,11 @@ func (s *Shared) tellRest(ctx context.Context, now time.Time, before map[string]
 	return s.tell(ctx, now, some)
 }
 
-func (s *Shared) telling(key string, b *slot) told {
-	return told{box: key, version: s.boxes.id(), day: b.day.number, own: b.today, minute: slices.Clone(b.minute)}
+func (s *Shared) telling(key string, b *slot) news {
+	return news{box: key, version: s.boxes.id(), day: b.day.number, own: b.today, minute: slices.Clone(b.minute)}
 }
 
-func (s *Shared) tell(ctx context.Context, now time.Time, all []told) error {
+func (s *Shared) tell(ctx context.Context, now time.Time, all []news) error {
 	err := s.board.tell(ctx, now, all)
 	var stale *staleError
 	if errors.As(err, &stale) {
