@@ -75,13 +75,31 @@ func (d submission) rcpt(ctx context.Context, e envelope, _ string) (pipeline.Al
 	return allowed, err
 }
 
-// deliver asks once more what mail asked: a client may keep a transaction open for
-// as long as it likes, and what was taken away meanwhile must not send (S0-44).
+// deliver asks once more what mail asked, before the message and at its end: a
+// client may keep a transaction open for as long as it likes, and what was taken
+// away meanwhile must not send (S0-44).
 func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
-	if err := d.may(ctx, e); err != nil {
+	may := func() error { return d.may(ctx, e) }
+	if err := may(); err != nil {
 		return "", err
 	}
-	return d.Submit(ctx, e.submission(), r)
+	return d.Submit(ctx, e.submission(), atEnd{r, may})
+}
+
+// atEnd is a reader that ends only if check agrees, and with its error otherwise.
+type atEnd struct {
+	io.Reader
+	check func() error
+}
+
+// Read implements io.Reader.
+func (r atEnd) Read(p []byte) (n int, err error) {
+	if n, err = r.Reader.Read(p); err == io.EOF {
+		if no := r.check(); no != nil {
+			return 0, no
+		}
+	}
+	return n, err
 }
 
 func (e envelope) submission() pipeline.Submission {
