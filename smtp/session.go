@@ -184,7 +184,7 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	case s.open:
 		return badSequence().err()
 	case s.c.declared > s.srv.cfg.MaxMessage:
-		return answerTo(fault.New("smtp.Mail", fault.TooLarge, nil)).err()
+		return answerTo(tooLarge("smtp.Mail", s.srv.cfg.MaxMessage)).err()
 	}
 	if err := s.c.hope(); err != nil {
 		return s.refuse("MAIL", err)
@@ -192,7 +192,7 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	s.sender = s.c.path
 	allowed, err := s.srv.door.mail(s.c.ctx, s.envelope())
 	if s.allowed = allowed; err == nil && s.c.declared > s.maxMessage() {
-		err = fault.New("smtp.Mail", fault.TooLarge, nil)
+		err = tooLarge("smtp.Mail", s.maxMessage())
 	}
 	if err != nil {
 		return s.refuse("MAIL", err)
@@ -326,7 +326,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case b.n > b.max, errors.Is(err, errFlood):
-		b.err = fault.New(op, fault.TooLarge, nil)
+		b.err = tooLarge(op, b.max)
 	case b.c.scan.tainted:
 		b.err = bareInMessage()
 	case err == io.EOF:
