@@ -51,18 +51,10 @@ func (s *Server) registerLimits() {
 			if err != nil {
 				return nil, fault.Wrap("api.limits", err)
 			}
-			window := func(w ratelimit.Window, used, limit int, opens time.Time) Window {
-				v := Window{Window: string(w), Used: used, Limit: limit}
-				if used >= limit {
-					v.Opens = instant(opens)
-				}
-				return v
+			out := SendLimits{Reduced: use.Reduced}
+			for _, w := range use.Windows() {
+				out.Windows = append(out.Windows, Window{Window: string(w.Window), Used: w.Used, Limit: w.Limit, Opens: instant(w.Opens)})
 			}
-			return &limitsOut{SendLimits{use.Reduced, []Window{
-				window(ratelimit.Minute, use.Minute.Messages, use.Figures.PerMinute, use.MinuteOpens),
-				window(ratelimit.RecipientsMinute, use.Minute.Recipients, use.Figures.RecipientsPerMinute, use.MinuteOpens),
-				window(ratelimit.Day, use.Day.Messages, use.Figures.PerDay, use.DayOpens),
-				window(ratelimit.RecipientsDay, use.Day.Recipients, use.Figures.RecipientsPerDay, use.DayOpens),
-			}}}, nil
+			return &limitsOut{out}, nil
 		})
 }

@@ -76,6 +76,29 @@ type Use struct {
 	MinuteOpens, DayOpens time.Time
 }
 
+// WindowUse is how much of one window is used up.
+type WindowUse struct {
+	Window      Window
+	Used, Limit int
+	Opens       time.Time // when one more passes; zero: the window is open
+}
+
+// Windows tells the use of each window.
+func (u Use) Windows() []WindowUse {
+	one := func(w Window, used, limit int, opens time.Time) WindowUse {
+		if used < limit {
+			opens = time.Time{} // the other bound of the same span is what is closed
+		}
+		return WindowUse{w, used, limit, opens}
+	}
+	return []WindowUse{
+		one(Minute, u.Minute.Messages, u.Figures.PerMinute, u.MinuteOpens),
+		one(RecipientsMinute, u.Minute.Recipients, u.Figures.RecipientsPerMinute, u.MinuteOpens),
+		one(Day, u.Day.Messages, u.Figures.PerDay, u.DayOpens),
+		one(RecipientsDay, u.Day.Recipients, u.Figures.RecipientsPerDay, u.DayOpens),
+	}
+}
+
 // Entry is what a mailbox has on record for one second.
 type Entry struct {
 	At time.Time // the second's beginning

@@ -42,8 +42,10 @@ func TestS4_013_LimitsAreAnswered(t *testing.T) {
 	p.submit = nil
 	c.envelope("rossi@alfa.example", "a@beta.example")
 	c.cmd("DATA", "354 ")
-	c.cmd(strings.Repeat("x", 99)+"\r\n.", "552 5.3.4 ")
-	c.cmd("MAIL FROM:<rossi@alfa.example> SIZE=101", "552 5.3.4 ")
+	const large = "552 5.3.4 messaggio troppo grande: al massimo 100 byte / message too large: at most 100 octets"
+	c.cmd(strings.Repeat("x", 99)+"\r\n.", large)
+	c.cmd("MAIL FROM:<rossi@alfa.example> SIZE=101", large)
+	c.cmd("MAIL FROM:<rossi@alfa.example> SIZE=104857601", "552 5.3.4 messaggio troppo grande: al massimo 100 MB / ")
 	c.envelope("rossi@alfa.example", "a@beta.example")
 	c.cmd("DATA", "354 ")
 	c.cmd(strings.Repeat("x", 98)+"\r\n.", "250 ")

@@ -75,13 +75,31 @@ func (d submission) rcpt(ctx context.Context, e envelope, _ string) (pipeline.Al
 	return allowed, err
 }
 
-// deliver asks once more what mail asked: a client may keep a transaction open for
-// as long as it likes, and what was taken away meanwhile must not send (S0-44).
+// deliver asks once more what mail asked, before the message and at its end: a
+// client may keep a transaction open for as long as it likes, and what was taken
+// away meanwhile must not send (S0-44).
 func (d submission) deliver(ctx context.Context, e envelope, r io.Reader) (string, error) {
-	if err := d.may(ctx, e); err != nil {
+	may := func() error { return d.may(ctx, e) }
+	if err := may(); err != nil {
 		return "", err
 	}
-	return d.Submit(ctx, e.submission(), r)
+	return d.Submit(ctx, e.submission(), atEnd{r, may})
+}
+
+// atEnd is a reader that ends only if check agrees, and with its error otherwise.
+type atEnd struct {
+	io.Reader
+	check func() error
+}
+
+// Read implements io.Reader.
+func (r atEnd) Read(p []byte) (n int, err error) {
+	if n, err = r.Reader.Read(p); err == io.EOF {
+		if no := r.check(); no != nil {
+			return 0, no
+		}
+	}
+	return n, err
 }
 
 func (e envelope) submission() pipeline.Submission {
@@ -166,7 +184,7 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	case s.open:
 		return badSequence().err()
 	case s.c.declared > s.srv.cfg.MaxMessage:
-		return answerTo(fault.New("smtp.Mail", fault.TooLarge, nil)).err()
+		return answerTo(tooLarge("smtp.Mail", s.srv.cfg.MaxMessage)).err()
 	}
 	if err := s.c.hope(); err != nil {
 		return s.refuse("MAIL", err)
@@ -174,7 +192,7 @@ func (s *session) Mail(string, *gosmtp.MailOptions) error {
 	s.sender = s.c.path
 	allowed, err := s.srv.door.mail(s.c.ctx, s.envelope())
 	if s.allowed = allowed; err == nil && s.c.declared > s.maxMessage() {
-		err = fault.New("smtp.Mail", fault.TooLarge, nil)
+		err = tooLarge("smtp.Mail", s.maxMessage())
 	}
 	if err != nil {
 		return s.refuse("MAIL", err)
@@ -308,7 +326,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case b.n > b.max, errors.Is(err, errFlood):
-		b.err = fault.New(op, fault.TooLarge, nil)
+		b.err = tooLarge(op, b.max)
 	case b.c.scan.tainted:
 		b.err = bareInMessage()
 	case err == io.EOF:

@@ -167,3 +167,22 @@ func TestS0_44_RevokedInTransaction(t *testing.T) {
 		t.Errorf("%d messages were taken", len(p.got))
 	}
 }
+
+// TestS0_44_RevokedDuringDATA: nor does a message whose client takes its time.
+func TestS0_44_RevokedDuringDATA(t *testing.T) {
+	dir := new(revocable)
+	p := &fakePoint{submit: func(_ context.Context, r io.Reader) error {
+		dir.revoked.Store(true)
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}}
+	c := submitter(t, serve(t, NewSubmission(quiet(ServerConfig{}), dir, p), false))
+	c.envelope("rossi@alfa.example", "bianchi@beta.example")
+	c.cmd("DATA", "354 ")
+	c.cmd("Subject: x\r\n\r\ntext\r\n.", "550 5.7.1 ")
+	c.cmd("MAIL FROM:<rossi@alfa.example>", "550 5.7.1 ")
+	c.alive()
+	if len(p.messages()) != 0 {
+		t.Error("the message was taken")
+	}
+}

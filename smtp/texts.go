@@ -3,6 +3,7 @@
 package smtp
 
 import (
+	"fmt"
 	"strings"
 
 	gosmtp "github.com/emersion/go-smtp"
@@ -26,6 +27,16 @@ func (a answer) err() *gosmtp.SMTPError {
 func answerTo(err error) answer {
 	c := fault.CodesOf(err)
 	return answer{c.SMTP, c.Enhanced, c.Text}
+}
+
+// tooLarge answers a message of more octets than it may have, with how many that is.
+func tooLarge(op string, most int64) error {
+	it, en := fmt.Sprintf("%d byte", most), fmt.Sprintf("%d octets", most)
+	if most > 0 && most%(1<<20) == 0 {
+		it = fmt.Sprintf("%d MB", most>>20)
+		en = it
+	}
+	return fault.Say(op, fault.TooLarge, "messaggio troppo grande: al massimo "+it+" / message too large: at most "+en)
 }
 
 // What the protocol itself has to say; everything else comes from package fault.

@@ -54,17 +54,13 @@ func (c *mailboxLimitsCmd) do(ctx context.Context, k call) error {
 	if err != nil {
 		return err
 	}
-	opens := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
+	var views []limitView
+	for _, w := range use.Windows() {
+		v := limitView{Window: w.Window, Used: w.Used, Limit: w.Limit}
+		if !w.Opens.IsZero() {
+			v.Opens = &w.Opens
 		}
-		return &t
-	}
-	views := []limitView{
-		{ratelimit.Minute, use.Minute.Messages, use.Figures.PerMinute, opens(use.MinuteOpens)},
-		{ratelimit.RecipientsMinute, use.Minute.Recipients, use.Figures.RecipientsPerMinute, opens(use.MinuteOpens)},
-		{ratelimit.Day, use.Day.Messages, use.Figures.PerDay, opens(use.DayOpens)},
-		{ratelimit.RecipientsDay, use.Day.Recipients, use.Figures.RecipientsPerDay, opens(use.DayOpens)},
+		views = append(views, v)
 	}
 	if c.JSON {
 		return json.NewEncoder(k.out).Encode(struct {
@@ -76,7 +72,7 @@ func (c *mailboxLimitsCmd) do(ctx context.Context, k call) error {
 	w := tabwriter.NewWriter(k.out, 0, 8, 2, ' ', 0)
 	for _, v := range views {
 		state := "aperto / open"
-		if v.Opens != nil && v.Used >= v.Limit {
+		if v.Opens != nil {
 			state = "riapre / opens " + v.Opens.Format("2006-01-02 15:04:05.000")
 		}
 		if _, err := fmt.Fprintf(w, "%s\t%d / %d\t%s\n", v.Window, v.Used, v.Limit, state); err != nil {

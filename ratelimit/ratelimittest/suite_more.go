@@ -149,6 +149,11 @@ func testUse(w *World) {
 	if !got.MinuteOpens.Equal(start.Add(time.Minute)) || !got.DayOpens.IsZero() || got.Minute != (ratelimit.Count{Messages: 2, Recipients: 2}) || got.Day != got.Minute {
 		w.Errorf("%+v", got)
 	}
+	for _, one := range got.Windows() {
+		if closed := !one.Opens.IsZero(); closed != (one.Window == ratelimit.Minute) || one.Used != 2 {
+			w.Errorf("%+v", one)
+		}
+	}
 	w.advance(time.Minute)
 	w.passes(f, 1)
 	got = use()
