@@ -4,6 +4,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,23 +22,32 @@ func (s *Service) levels(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	for _, l := range untold {
-		if err := s.tellLevel(ctx, l); err != nil && !fault.Is(err, fault.Conflict) {
-			return false, err
-		}
+		err = errors.Join(err, unlessConflict(s.tellLevel(ctx, l))) // the others are told all the same
 	}
-	doubtful, err := s.cfg.Store.RefusedContacts(ctx, refused, s.cfg.Clock.Now().Add(-doubt))
+	doubtful, failed := s.cfg.Store.RefusedContacts(ctx, refused, s.cfg.Clock.Now().Add(-doubt))
+	err = errors.Join(err, failed)
 	for _, c := range doubtful {
-		if err := s.doubt(ctx, c); err != nil && !fault.Is(err, fault.Conflict) {
-			return false, err
-		}
+		err = errors.Join(err, unlessConflict(s.doubt(ctx, c)))
 	}
 	return false, err
+}
+
+// unlessConflict leaves out that something has changed meanwhile: it is looked at
+// again in a moment.
+func unlessConflict(err error) error {
+	if fault.Is(err, fault.Conflict) {
+		return nil
+	}
+	return err
 }
 
 // tellLevel tells a mailbox and its contacts the level that it has: by now it may
 // be another one, or none.
 func (s *Service) tellLevel(ctx context.Context, l storage.MailboxLevel) error {
 	box, level, quota, err := s.levelOf(ctx, l.Mailbox)
+	if box.ID != 0 && fault.Is(err, fault.NotFound) { // its tier is gone: nothing is enforced, nothing is told
+		return s.commit(ctx, &storage.SetQuotaLevel{Mailbox: box.ID, Was: l.Level, Told: true})
+	}
 	if err != nil {
 		return err
 	}
@@ -117,9 +127,7 @@ func (s *Service) compare(ctx context.Context) (more bool, err error) {
 		return nil
 	})
 	for _, c := range changed {
-		if err := s.commit(ctx, c); err != nil && !fault.Is(err, fault.Conflict) {
-			return false, err
-		}
+		err = errors.Join(err, unlessConflict(s.commit(ctx, c)))
 	}
 	return false, err
 }

@@ -3,7 +3,9 @@
 package notify_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,4 +210,31 @@ func TestQuotaNotices(t *testing.T) {
 	if e := w.events("quota.reached"); len(e) != 5 || !strings.Contains(e[1], `"detail":"90%"`) {
 		t.Errorf("%v", e)
 	}
+}
+
+// TestOneMailboxKeepsNoOtherFromItsNotice: a mailbox whose tier is gone has no
+// quota; those behind it are told of theirs all the same.
+func TestOneMailboxKeepsNoOtherFromItsNotice(t *testing.T) {
+	w := newWorld(t)
+	tier, err := w.users.Tier(w.ctx, "standard")
+	w.ok(err)
+	tier.Code, tier.QuotaBytes = "piccola", 1000
+	w.ok(w.store.Commit(w.ctx, new(storage.Step).Add(&storage.PutTier{Tier: tier})))
+	var boxes []storage.Mailbox
+	w.ok(w.store.Mailboxes(w.ctx, "", func(b storage.Mailbox) error {
+		boxes = append(boxes, b)
+		return nil
+	}))
+	slices.SortFunc(boxes, func(a, b storage.Mailbox) int { return cmp.Compare(a.ID, b.ID) })
+	boxes[0].Tier, boxes[1].Tier = "sparita", "piccola"
+	for _, b := range boxes[:2] {
+		body := &storage.NewBody{Head: []byte("Subject: x\r\n\r\n" + strings.Repeat("x", 850))}
+		w.ok(w.store.Commit(w.ctx, new(storage.Step).Add(&storage.PutMailbox{Mailbox: b}, body, &storage.Append{Mailbox: b.ID, Body: storage.BodyRef{New: body}, Quota: 1000})))
+	}
+	w.clk.Advance(time.Minute)
+	w.running()
+	w.until("the other one is told", func() (bool, string) {
+		in := w.inbox(boxes[1].Address)
+		return len(in) == 2, fmt.Sprint(in)
+	})
 }

@@ -80,7 +80,7 @@ elsif header :is "x-trasporto" "errore" { fileinto :copy "Ordinaria"; }`)
 	for _, e := range w.at(bruno).records(ledger.Delivered) {
 		folders = append(folders, e.Folder)
 	}
-	if got := strings.Join(folders, "; "); got != "Clienti/Anna; Ordinaria, INBOX" {
+	if got := strings.Join(folders, "; "); got != "Clienti/Anna; INBOX, Ordinaria" {
 		t.Errorf("on record: %s", got)
 	}
 	w.clean()

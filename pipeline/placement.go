@@ -54,7 +54,8 @@ func (c *Core) place(ctx context.Context, step *storage.Step, p placement) error
 	if quota == 0 {
 		quota, exempt = c.exempt(ctx, p.box)
 	}
-	for n, f := range firstInbox(actions.File) {
+	files := firstInbox(actions.File)
+	for n, f := range files {
 		a := &storage.Append{
 			Mailbox: p.box.ID, Into: p.folder(f), Body: p.body, Flags: slices.Concat(p.flags, f.Flags), InternalDate: p.at, Quota: quota, Exempt: exempt,
 		}
@@ -69,7 +70,7 @@ func (c *Core) place(ctx context.Context, step *storage.Step, p placement) error
 	c.noteArrival(step, p)
 	if p.record != nil {
 		e := *p.record
-		e.Folder = p.folders(actions.File)
+		e.Folder = p.folders(files)
 		step.Add(c.record(e))
 	}
 	return nil
@@ -100,7 +101,7 @@ func (p placement) folder(f sieve.File) *storage.Destination {
 	return &storage.Destination{Name: f.Folder}
 }
 
-// folders names the folders for the log.
+// folders names the folders for the log, the one that surely has the message first.
 func (p placement) folders(files []sieve.File) string {
 	var names []string
 	for _, f := range files {

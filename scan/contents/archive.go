@@ -19,8 +19,10 @@ const (
 	// maxDirectory bounds what is read of the list of an archive's entries, which
 	// is held in memory: 45,000 entries at most.
 	maxDirectory = 2 << 20
-	// maxManifest bounds the parts that say what is in a document.
-	maxManifest = 1 << 20
+	// maxManifest bounds each part that says what is in a document, maxManifests all
+	// those of a message: they are read as XML, which takes a hundred times longer
+	// than to unpack them.
+	maxManifest, maxManifests = 1 << 20, 4 << 20
 )
 
 // bounded is a file of which only so much may be read.
@@ -89,10 +91,11 @@ func (s *Inspection) entry(e *zip.File, where string, nested int) error {
 	}
 	if manifest := manifestOf(name); manifest != nil {
 		text, err := io.ReadAll(io.LimitReader(in, maxManifest+1))
+		s.manifests += len(text)
 		switch {
 		case err != nil:
 			return s.settle(err, "Zip.Malformed", where)
-		case len(text) > maxManifest:
+		case len(text) > maxManifest, s.manifests > maxManifests:
 			s.opaque("Contents.Bounds", where)
 			return nil
 		}

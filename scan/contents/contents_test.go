@@ -243,6 +243,23 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// TestManifests: a document that says much of what is in it is read so far, and the
+// rest is not.
+func TestManifests(t *testing.T) {
+	big := bytes.Repeat([]byte("<a b='c'/>"), 100_000)
+	many := []contentstest.File{}
+	for n := range 40 {
+		many = append(many, contentstest.File{Name: fmt.Sprint(n, ".rels"), Content: big})
+	}
+	last := contentstest.File{Name: "x.rels", Content: []byte(`<Relationship Type="x/vbaProject" Target="x"/>`)}
+	if got := inspect(t, attached("b.zip", contentstest.Zip(t, append(many[:3:3], last)...)), contents.Config{}); !slices.Equal(got, []string{"macro Ooxml.Vba"}) {
+		t.Errorf("within the bound: %q", got)
+	}
+	if got := inspect(t, attached("b.zip", contentstest.Zip(t, append(many, last)...)), contents.Config{}); !slices.Equal(got, []string{"opaque Contents.Bounds"}) {
+		t.Errorf("beyond it: %q", got)
+	}
+}
+
 // TestTime: an inspection whose time is over says so, one whose caller has gone is
 // an error.
 func TestTime(t *testing.T) {

@@ -95,7 +95,9 @@ type Inspection struct {
 	entries  int
 	text     int64
 	links    int
-	found    []Finding
+	// manifests is how many octets were read of parts that say what is in a document.
+	manifests int
+	found     []Finding
 }
 
 // Begin starts to look into one message. Its bounds hold for all that is shown of

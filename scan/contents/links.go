@@ -125,17 +125,20 @@ func (s *Inspection) close(a *anchor, where string) {
 	*a = anchor{}
 }
 
-// plain looks at the addresses in a text without markup.
+// plain looks at the addresses in a text without markup, up to the bound on links.
 func (s *Inspection) plain(in io.Reader, where string) error {
 	r := bufio.NewReaderSize(rationed{s, in, &s.text}, 4<<10)
 	for {
 		line, err := r.ReadSlice('\n') // an address in two parts of a very long line is two addresses
-		for rest := string(line); ; {
+		for rest := string(line); s.links <= maxLinks; {
 			var href string
 			if href, rest = nextAddress(rest); href == "" {
 				break
 			}
 			s.link(href, where)
+		}
+		if s.links > maxLinks {
+			return nil
 		}
 		switch err {
 		case nil, bufio.ErrBufferFull:
@@ -150,15 +153,18 @@ func (s *Inspection) plain(in io.Reader, where string) error {
 // nextAddress returns the first address in a text that clients make a link of, and
 // what follows it.
 func nextAddress(text string) (href, rest string) {
-	folded := lower(text)
 	start := -1
-	for _, scheme := range []string{"http://", "https://", "ftp://", "file://"} {
-		if i := strings.Index(folded, scheme); i >= 0 && (start < 0 || i < start) {
-			start = i
+	for at := 0; start < 0; {
+		i := strings.Index(text[at:], "://")
+		if i < 0 {
+			return "", ""
 		}
-	}
-	if start < 0 {
-		return "", ""
+		for _, scheme := range []string{"http", "https", "ftp", "file"} {
+			if begin := at + i - len(scheme); begin >= 0 && lower(text[begin:at+i]) == scheme {
+				start = begin
+			}
+		}
+		at += i + len("://")
 	}
 	end := strings.IndexAny(text[start:], " \t\r\n<>\"")
 	if end < 0 {

@@ -3,8 +3,11 @@
 package contents_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"pecd/clock"
+	"pecd/rfc822"
 	"pecd/scan/contents"
 )
 
@@ -169,4 +173,34 @@ func TestDomainList(t *testing.T) {
 	if !l.Has("due.example") {
 		t.Error("forgotten with its file")
 	}
+}
+
+// TestManyLinks: beyond the bound a text is not read on; the last of those within it
+// is found.
+func TestManyLinks(t *testing.T) {
+	raw := []byte("From: a@x.example\r\nContent-Type: text/plain\r\n\r\n" + strings.Repeat("http://a ", 4999) + "ftp://192.0.2.7 x://y " + strings.Repeat("http://a ", 500_000))
+	s := rfc822.NewScanner(rfc822.DefaultLimits())
+	s.Write(raw)
+	r := &furthest{r: bytes.NewReader(raw)}
+	in := contents.New(contents.Config{Clock: clock.System{}}).Begin(scratch)
+	if err := in.Message(context.Background(), r, s.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(in.Findings()); got != "[{link Link.IpAddress } {opaque Contents.Bounds }]" {
+		t.Error(got)
+	}
+	if r.end > 100_000 {
+		t.Errorf("%d of %d octets were read", r.end, len(raw))
+	}
+}
+
+// furthest remembers how far was read.
+type furthest struct {
+	r   io.ReaderAt
+	end int64
+}
+
+func (f *furthest) ReadAt(p []byte, off int64) (int, error) {
+	f.end = max(f.end, off+int64(len(p)))
+	return f.r.ReadAt(p, off)
 }
