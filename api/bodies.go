@@ -233,6 +233,11 @@ func (s *Server) setDomain(ctx context.Context, in *setDomainIn) (*domainOut, er
 	defer s.changing.Unlock()
 	now, err := s.domain(ctx, in.Name)
 	state := storage.DomainState(in.Body.State)
+	if in.Body.Body != "" { // a refusal leaves no domain that is nobody's
+		if _, err := s.Directory.Body(ctx, in.Body.Body); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case fault.Is(err, fault.NotFound):
 		if err = s.Directory.CreateDomain(ctx, in.Name, state); err == nil {

@@ -93,8 +93,11 @@ func (s *Server) registerMailboxChanges() {
 	register(s, operation{name: "set-ordinary-mail", method: put, path: "/mailboxes/{address}/ordinary-mail", summary: "Apre o chiude alla posta ordinaria / Opens or closes to ordinary mail"},
 		func(ctx context.Context, in *ordinaryIn) (*mailboxOut, error) {
 			return s.changed(ctx, in.Address, in.Change, func(storage.Mailbox) error {
-				if in.Body.Open {
-					return s.Directory.SetOrdinary(ctx, in.Address, true)
+				switch {
+				case in.Body.Redirect == "":
+					return s.Directory.SetOrdinary(ctx, in.Address, in.Body.Open)
+				case in.Body.Open:
+					return fault.Say("api.setOrdinary", fault.Invalid, "redirect vale solo per una casella chiusa alla posta ordinaria / redirect is for a closed mailbox")
 				}
 				return s.Directory.CloseToOrdinary(ctx, in.Address, in.Body.Redirect)
 			})

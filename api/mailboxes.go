@@ -39,7 +39,7 @@ type (
 	NewMailbox struct {
 		Tier     string   `json:"tier" maxLength:"64"`
 		Holder   string   `json:"holder,omitempty" maxLength:"200"`
-		Ordinary bool     `json:"ordinary,omitempty" doc:"Aperta alla posta ordinaria / open to ordinary mail"`
+		Ordinary *bool    `json:"ordinary,omitempty" doc:"Aperta alla posta ordinaria; assente: sì / open to ordinary mail; absent: yes"`
 		User     *NewUser `json:"user,omitempty" doc:"Chi la usa, con ogni permesso; su una Standard ha per nome l'indirizzo / who uses it, with every permission; on a Standard his login is the address"`
 	}
 	createIn struct {
@@ -163,7 +163,7 @@ func (s *Server) createMailbox(ctx context.Context, in *createIn) (*createOut, e
 	if _, err := s.domain(ctx, address[strings.LastIndexByte(address, '@')+1:]); err != nil {
 		return nil, err
 	}
-	n := directory.NewMailbox{Address: address, Tier: in.Body.Tier, Holder: in.Body.Holder, Ordinary: in.Body.Ordinary}
+	n := directory.NewMailbox{Address: address, Tier: in.Body.Tier, Holder: in.Body.Holder, Ordinary: in.Body.Ordinary == nil || *in.Body.Ordinary}
 	var invited bool
 	if in.Body.User != nil {
 		u, none := newUser(*in.Body.User)

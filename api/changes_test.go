@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: EUPL-1.2
+
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+)
+
+// TestS4_037_ClosedToOrdinaryMail: a mailbox is closed with and without another
+// address for its senders, and an open one has none.
+func TestS4_037_ClosedToOrdinaryMail(t *testing.T) {
+	h := newHouse(t)
+	by := h.tokens["customer"]
+	const box = "/mailboxes/std@uno.example/ordinary-mail"
+	for _, c := range []struct {
+		body     string
+		status   int
+		open     any
+		redirect any
+	}{
+		{`{"open":true}`, http.StatusOK, true, nil},
+		{`{"open":false}`, http.StatusOK, false, nil},
+		{`{"open":false,"redirect":"ufficio@altrove.example"}`, http.StatusOK, false, "ufficio@altrove.example"},
+		{`{"open":true,"redirect":"ufficio@altrove.example"}`, http.StatusUnprocessableEntity, nil, nil},
+		{`{"open":false}`, http.StatusOK, false, nil},
+		{`{"open":false,"redirect":"nessuno"}`, http.StatusUnprocessableEntity, nil, nil},
+	} {
+		a := h.ask(by, put, box, c.body, "If-Match", "*")
+		if a.status != c.status || a.body["ordinary"] != c.open || a.body["redirect"] != c.redirect {
+			t.Errorf("%s: %d %s", c.body, a.status, a.text)
+		}
+	}
+}
+
+// TestDomainOfUnknownBody: a domain that cannot be given to its body is not made.
+func TestDomainOfUnknownBody(t *testing.T) {
+	h := newHouse(t)
+	by := h.tokens["provider"]
+	if a := h.ask(by, put, "/domains/nuovo.example", `{"state":"certified","body":"c_tre"}`); a.status != http.StatusNotFound {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	if a := h.ask(by, get, "/domains/nuovo.example", ""); a.status != http.StatusNotFound {
+		t.Errorf("it is there: %d %s", a.status, a.text)
+	}
+}
+
+// TestS4_037_NewMailboxes: as by the command and by a file, a new mailbox is open to
+// ordinary mail unless it is said otherwise.
+func TestS4_037_NewMailboxes(t *testing.T) {
+	h := newHouse(t)
+	for body, open := range map[string]bool{`{"tier":"standard"}`: true, `{"tier":"standard","ordinary":true}`: true, `{"tier":"standard","ordinary":false}`: false} {
+		address := fmt.Sprintf("/mailboxes/nuova%d@uno.example", len(body))
+		a := h.ask(h.tokens["customer"], put, address, body)
+		if m, _ := a.body["mailbox"].(map[string]any); a.status != http.StatusCreated || m["ordinary"] != open {
+			t.Errorf("%s: %d %s", body, a.status, a.text)
+		}
+	}
+}
