@@ -2,7 +2,10 @@
 
 package conduct
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // box is what is known of one mailbox.
 type box struct {
@@ -41,13 +44,29 @@ func (b *box) throttled(now time.Time) bool {
 	return !b.throttledAt.IsZero() && now.Before(b.throttledAt.Add(throttledFor))
 }
 
+// held reports whether something was done about the mailbox that is not over.
+func (b *box) held(now time.Time) bool {
+	return b.blocking || !b.throttledAt.IsZero() && now.Before(b.throttledAt.Add(remembered)) || now.Before(b.unusualTill)
+}
+
 // idle reports whether nothing of the mailbox has to be remembered. Outcomes come
 // in for a day after a message.
-func (b *box) idle(now time.Time) bool {
-	if b.blocking || !b.throttledAt.IsZero() && now.Before(b.throttledAt.Add(remembered)) || now.Before(b.unusualTill) {
-		return false
+func (b *box) idle(now time.Time) bool { return !b.held(now) && now.Sub(b.seen) >= time.Hour }
+
+// dear is the weight of a mailbox that is not forgotten.
+const dear = math.MaxInt
+
+// weight is how much there is to say of the mailbox.
+func (b *box) weight(now time.Time) int {
+	if b.held(now) {
+		return dear
 	}
-	return now.Sub(b.seen) >= time.Hour
+	const evidence = 1000 // messages
+	n := evidence * (b.outcomes.unknown + b.intercepts.n() + b.burst.n())
+	if now.Truncate(time.Hour) == b.hour {
+		n += b.sent
+	}
+	return n
 }
 
 // judge looks for patterns after something changed.

@@ -58,6 +58,7 @@ const (
 	habitDays      = 14
 
 	maxMailboxes = 20000 // that are watched at once
+	compared     = 16    // of them, to make room for another one
 	maxPressed   = 4096  // logins
 )
 
@@ -167,18 +168,35 @@ func (w *Watcher) Habit(mailbox string, busiest int) {
 	}
 }
 
-// box returns what is known of a mailbox, nil where too many are watched.
+// box returns what is known of a mailbox, nil where too many are watched of which
+// something has to be remembered.
 func (w *Watcher) box(mailbox string, now time.Time) *box {
 	b := w.boxes[mailbox]
 	if b == nil {
-		if len(w.boxes) >= maxMailboxes {
-			return nil // until the Keeper has made room
+		if len(w.boxes) >= maxMailboxes && !w.spare(now) {
+			return nil
 		}
 		b = new(box)
 		w.boxes[mailbox] = b
 	}
 	b.seen = now
 	return b
+}
+
+// spare makes room for another mailbox: of some, in no order, it forgets the one
+// of which there is least to say.
+func (w *Watcher) spare(now time.Time) bool {
+	least, lowest, looked := "", dear, 0
+	for m, b := range w.boxes {
+		if n := b.weight(now); n < lowest {
+			least, lowest = m, n
+		}
+		if looked++; looked == compared {
+			break
+		}
+	}
+	delete(w.boxes, least)
+	return lowest < dear
 }
 
 // sweep forgets mailboxes and logins of which nothing has to be remembered.

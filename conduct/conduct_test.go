@@ -413,19 +413,3 @@ func TestStoreFails(t *testing.T) {
 	}
 	t.Errorf("never written: %s", s.did())
 }
-
-// TestBounded: more mailboxes than are watched neither grow the table nor are
-// kept from sending.
-func TestBounded(t *testing.T) {
-	w := conduct.New(clock.NewManual(time.Unix(1e9, 0)), conduct.DefaultLimits())
-	for n := range 30_000 {
-		w.Outcome(fmt.Sprint(n), time.Unix(1e9, 0), 1, 0)
-		w.Pressed(fmt.Sprint(n))
-	}
-	if n := w.Size(); n != 20_000 {
-		t.Errorf("%d mailboxes", n)
-	}
-	if err := w.MaySend("29999", true, fifty); err != nil {
-		t.Error(err)
-	}
-}
