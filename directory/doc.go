@@ -47,6 +47,10 @@ type Directory struct {
 	scripts  *cache[*sieve.Script] // compiled, by the sum of their text
 	auth     *verifier
 	tokens   TokenVerifier // nil: none are taken
+	bound    struct {      // of this node, 0 for none; see Bound
+		octets     int64
+		recipients int
+	}
 }
 
 // New returns the directory over st. Time, for the life of cached reads and the

@@ -61,6 +61,9 @@ func (d *Directory) Raise(ctx context.Context, address string, c FigureChange) (
 		if err := raisable(t, m.Raised); err != nil {
 			return ledger.Event{}, err
 		}
+		if err := d.usable(t.Raised(before), now); err != nil {
+			return ledger.Event{}, err
+		}
 		if now.QuotaBytes < t.Raised(before).QuotaBytes && m.Used > now.QuotaBytes {
 			return ledger.Event{}, tooFull(*m, now.QuotaBytes)
 		}
@@ -99,6 +102,40 @@ func sane(f storage.Figures) bool {
 		}
 	}
 	return f.RecipientsPerMinute >= f.MaxRecipients && f.RecipientsPerDay >= f.MaxRecipients
+}
+
+// Bound says how many octets and recipients this node lets any message have
+// (limits.message_bytes, limits.recipients): no figures beyond that are given. It
+// is called before the directory is used.
+func (d *Directory) Bound(octets int64, recipients int) {
+	d.bound.octets, d.bound.recipients = octets, recipients
+}
+
+// usable checks that what figures are raised to is not beyond what the node lets
+// a message have.
+func (d *Directory) usable(before, now storage.Figures) error {
+	const op = "directory.usable"
+	switch b := d.bound; {
+	case b.octets > 0 && now.MaxMessage > b.octets && now.MaxMessage > before.MaxMessage:
+		return fault.Say(op, fault.Invalid, fmt.Sprintf("il nodo accetta messaggi di al massimo %d byte: prima va alzato limits.message_bytes / "+
+			"the node takes messages of at most %d octets: raise limits.message_bytes first", b.octets, b.octets))
+	case b.recipients > 0 && now.MaxRecipients > b.recipients && now.MaxRecipients > before.MaxRecipients:
+		return fault.Say(op, fault.Invalid, fmt.Sprintf("il nodo accetta al massimo %d destinatari per messaggio: prima va alzato limits.recipients / "+
+			"the node takes at most %d recipients of a message: raise limits.recipients first", b.recipients, b.recipients))
+	}
+	return nil
+}
+
+// Beyond lists the tiers whose messages this node bounds more strictly than was
+// sold.
+func (d *Directory) Beyond(ctx context.Context) (codes []string, err error) {
+	all, err := d.st.Tiers(ctx)
+	for _, t := range all {
+		if d.usable(storage.Figures{}, t.Figures) != nil {
+			codes = append(codes, t.Code)
+		}
+	}
+	return codes, fault.Wrap("directory.Beyond", err)
 }
 
 // tooFull tells what is to be removed before a mailbox has a lower quota (S4-057).

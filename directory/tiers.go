@@ -152,6 +152,9 @@ func (d *Directory) SetTier(ctx context.Context, t storage.Tier) error {
 	if err == nil && t == before {
 		return nil
 	}
+	if err := d.usable(before.Figures, t.Figures); err != nil {
+		return fault.Wrap(op, err)
+	}
 	var step storage.Step
 	if err := d.st.Commit(ctx, step.Add(&storage.PutTier{Tier: t}, d.recorded(ctx, changed))); err != nil {
 		return fault.Wrap(op, err)

@@ -4,6 +4,7 @@ package directory
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +141,41 @@ func TestD1_FiguresOfAMailboxAreRaised(t *testing.T) {
 	}
 	if done, err = h.Transform(ctx, "a@alfa.example", "piccola"); err != nil || done.After.QuotaBytes != 3000 || done.After.MaxPerDay != 10 {
 		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// TestFiguresWithinTheNode: nothing is sold that the node's own bounds would keep
+// from being used, and what is beyond them already is told.
+func TestFiguresWithinTheNode(t *testing.T) {
+	h := newHouse(t)
+	h.tiers()
+	h.mailbox("a@alfa.example", "piccola") // messages of 100 octets to 3
+	num := func(n int) *int { return &n }
+	octets := func(n int64) *int64 { return &n }
+	h.Bound(200, 4)
+	_, err := h.Raise(ctx, "a@alfa.example", FigureChange{MaxMessage: octets(200), MaxRecipients: num(4)})
+	h.ok(err)
+	for limit, c := range map[string]FigureChange{"limits.message_bytes": {MaxMessage: octets(201)}, "limits.recipients": {MaxRecipients: num(5)}} {
+		if _, err := h.Raise(ctx, "a@alfa.example", c); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.TextOf(err), limit) {
+			t.Errorf("raised beyond %s: %v", limit, err)
+		}
+		tier, err := h.Tier(ctx, "piccola")
+		h.ok(err)
+		tier.Figures = c.On(tier.Figures)
+		if err := h.SetTier(ctx, tier); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.TextOf(err), limit) {
+			t.Errorf("a tier beyond %s: %v", limit, err)
+		}
+	}
+	h.Bound(50, 2) // lowered since: other figures can still be changed
+	_, err = h.Raise(ctx, "a@alfa.example", FigureChange{MaxPerDay: num(500)})
+	h.ok(err)
+	tier, err := h.Tier(ctx, "piccola")
+	h.ok(err)
+	tier.MaxPerDay++
+	h.ok(h.SetTier(ctx, tier))
+	h.Bound(104857600, 999)
+	if all, err := h.Beyond(ctx); err != nil || !slices.Contains(all, "xl") || slices.Contains(all, "piccola") {
+		t.Errorf("tiers beyond the node: %q, %v", all, err)
 	}
 }
 

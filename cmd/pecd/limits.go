@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 
 	"pecd/metrics"
@@ -21,6 +22,13 @@ const sentFor = 48 * time.Hour
 // openLimits makes the node's send limits: counted in this process, or with the
 // other nodes through Redis.
 func (n *node) openLimits(ctx context.Context) error {
+	beyond, err := n.users.Beyond(ctx)
+	if err != nil {
+		return err
+	}
+	if len(beyond) > 0 {
+		n.log.Warn("limits.message_bytes or limits.recipients is below what tiers have: their mailboxes may send less than was sold", "tiers", strings.Join(beyond, " "))
+	}
 	n.limitCounts = metrics.NewSendLimits(n.redisFigures)
 	n.limits = &pipeline.SendLimits{Limiter: n.localLimiter(), Metrics: n.limitCounts}
 	if n.redis == nil {

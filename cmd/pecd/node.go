@@ -214,6 +214,7 @@ func (n *node) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	n.users = directory.New(n.store, n.clock)
+	n.users.Bound(n.cfg.Limits.MessageBytes, n.cfg.Limits.Recipients)
 	n.protections = n.users.Protections(n.cfg.Protection.policy())
 	n.trail = trail.New(trail.Config{Store: n.store, Clock: n.clock, Logger: n.log, Shared: n.users.Shared})
 	if err := n.users.Seed(ctx); err != nil {
