@@ -47,6 +47,7 @@ type Config struct {
 type Service struct {
 	cfg     Config
 	figures counters
+	unsaved unsaved // of text messages
 }
 
 // New returns a Service, whose Run is yet to be called.

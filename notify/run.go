@@ -173,6 +173,7 @@ func (s *Service) texts(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	s.unsaved.only(due)
 	slots := make(chan struct{}, s.cfg.Parallel)
 	var wg sync.WaitGroup
 	for _, n := range due {
@@ -189,6 +190,9 @@ func (s *Service) texts(ctx context.Context) (more bool, err error) {
 }
 
 func (s *Service) text(ctx context.Context, n storage.Notice) error {
+	if record := s.unsaved.of(n.ID); record != nil {
+		return s.unsaved.save(context.WithoutCancel(ctx), n.ID, record)
+	}
 	if why, err := s.unfit(ctx, n.Contact); err != nil || why != "" {
 		return s.drop(ctx, n, why, err)
 	}
@@ -205,23 +209,35 @@ func (s *Service) text(ctx context.Context, n storage.Notice) error {
 		text = shortFilling(n.Address, n.Level)
 	}
 	err := s.cfg.SMS.Send(ctx, SMS{To: n.Contact.Address, Text: text, ID: fmt.Sprintf("avviso-%d-%d", n.ID, n.First.Unix())})
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
+	at := s.now()
 	// What the gateway said is recorded also when the node is being stopped.
-	done := context.WithoutCancel(ctx)
+	return s.unsaved.save(context.WithoutCancel(ctx), n.ID, func(ctx context.Context) error { return s.answered(ctx, n, err, at) })
+}
+
+// answered records what the gateway said about a text message.
+func (s *Service) answered(ctx context.Context, n storage.Notice, err error, at time.Time) error {
 	switch {
 	case err == nil:
 		s.cfg.Alarms.Clear(alarm.SMSGateway)
-		return s.told(s.commit(done, s.settled(n, s.now()), s.sent(ctx, n), &storage.NoticeOutcome{Contact: n.Contact.ID}), n.Contact.Kind)
-	case ctx.Err() != nil:
-		return nil
+		return s.told(s.commit(ctx, s.settled(n, at), s.sent(ctx, n), &storage.NoticeOutcome{Contact: n.Contact.ID}), n.Contact.Kind)
 	case fault.Is(err, fault.Denied):
-		return s.drop(done, n, fault.TextOf(err)+err.Error(), nil, &storage.NoticeOutcome{Contact: n.Contact.ID, Refused: true, At: s.now()})
+		return s.drop(ctx, n, fault.TextOf(err)+err.Error(), nil, &storage.NoticeOutcome{Contact: n.Contact.ID, Refused: true, At: at})
 	}
 	if n.Attempts > 0 {
 		s.cfg.Alarms.Raise(alarm.SMSGateway, "il gateway SMS non accetta messaggi / the SMS gateway takes no messages")
 	}
 	if n.Attempts >= lastTry {
-		return s.drop(done, n, err.Error(), nil)
+		return s.drop(ctx, n, err.Error(), nil)
 	}
-	s.figures.add(n.Contact.Kind, Retried)
-	return s.commit(done, &storage.RetryNotice{ID: n.ID, Due: s.now().Add(retryAfter(n.Attempts))})
+	err = s.commit(ctx, &storage.RetryNotice{ID: n.ID, Due: at.Add(retryAfter(n.Attempts))})
+	switch {
+	case fault.Is(err, fault.NotFound): // its contact is gone
+		return nil
+	case err == nil:
+		s.figures.add(n.Contact.Kind, Retried)
+	}
+	return err
 }

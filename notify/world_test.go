@@ -43,6 +43,7 @@ type world struct {
 	users   *directory.Directory
 	alarms  *alarm.Board
 	service *notify.Service
+	cfg     notify.Config // of service
 
 	mu   sync.Mutex
 	sms  []notify.SMS
@@ -72,11 +73,20 @@ func newWorld(t *testing.T) *world {
 	}
 	rome, err := time.LoadLocation("Europe/Rome")
 	w.ok(err)
-	w.service = notify.New(notify.Config{
+	w.cfg = notify.Config{
 		Store: w.store, Directory: w.users, Certified: func(domain string) bool { return domain == "altro.example" },
 		Clock: w.clk, Logger: log, Alarms: w.alarms, Zone: rome, From: "avvisi@pec.example", SMS: w, Parallel: 2,
-	})
+	}
+	w.service = notify.New(w.cfg)
 	return w
+}
+
+// onDisk has the service work on a store that can be full.
+func (w *world) onDisk() *full {
+	f := &full{Store: w.store}
+	w.cfg.Store = f
+	w.service = notify.New(w.cfg)
+	return f
 }
 
 func (w *world) ok(err error) {

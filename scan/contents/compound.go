@@ -5,6 +5,7 @@ package contents
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"io"
 	"strings"
 
@@ -45,7 +46,7 @@ func (d *directoryOnly) ReadAt(p []byte, off int64) (int, error) {
 func (s *Inspection) compound(f Scratch, where string, nested int) error {
 	src := &source{r: f}
 	d := &directoryOnly{r: src, sectors: maxSectors, links: 4 * maxLinked}
-	doc, err := mscfb.New(d)
+	doc, err := opened(d)
 	switch { // the reader keeps the text of an error alone
 	case src.err != nil:
 		err = src.err
@@ -68,9 +69,36 @@ func (s *Inspection) compound(f Scratch, where string, nested int) error {
 	return s.settle(src.err, "", where)
 }
 
+// errPanic is what a panic of the library becomes: it has bounds of its own that wrap
+// around, and a message must not be kept from its recipient by what is in it.
+var errPanic = errors.New("contents: the reader of compound files failed")
+
+// opened reads the directory of a compound file.
+func opened(r io.ReaderAt) (doc *mscfb.Reader, err error) {
+	defer func() {
+		if recover() != nil {
+			doc, err = nil, errPanic
+		}
+	}()
+	return mscfb.New(r)
+}
+
+// guarded reads a stream of a compound file.
+type guarded struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (g guarded) Read(p []byte) (n int, err error) {
+	defer func() {
+		if recover() != nil {
+			n, err = 0, errPanic
+		}
+	}()
+	return g.r.Read(p)
+}
+
 // stream looks into one stream or storage of a compound file.
 func (s *Inspection) stream(e *mscfb.File, where string, nested int) error {
-	in := rationed{s, e, &s.unpacked}
+	in := rationed{s, guarded{e}, &s.unpacked}
 	switch name := strings.ToLower(e.Name); name {
 	case "_vba_project", "_vba_project_cur", "macros", "vba":
 		s.macro("Ole.Vba", where)

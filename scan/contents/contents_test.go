@@ -284,6 +284,17 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// TestCompoundFileThatBreaksItsReader: a number of sectors that wraps around makes
+// the library panic. The message goes on, as one that cannot be looked into.
+func TestCompoundFileThatBreaksItsReader(t *testing.T) {
+	doc := bytes.Clone(contentstest.Doc(t))
+	const sectors = 3720050413 // times 127, and 109, is 0 in 32 bits
+	binary.LittleEndian.PutUint32(doc[72:], sectors)
+	if got := inspect(t, attached("a.doc", doc), contents.Config{}); !slices.Equal(got, []string{"opaque Ole.Malformed"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestFailures: a failure to read the message or to write the scratch is an error
 // and no finding.
 func TestFailures(t *testing.T) {
