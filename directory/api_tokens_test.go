@@ -134,6 +134,17 @@ func TestS4_115_Recovery(t *testing.T) {
 	h.clk.Advance(RecoveryLife)
 	refused("too late", h.recovers("", link, "la nuova password 4"))
 
+	// Once a password is set, by whom ever, nothing that was handed out before sets another.
+	older, _, err := h.BeginReset(As(ctx, "root"), "anna")
+	h.ok(err)
+	link = begin(storage.RecoveryLink)
+	h.ok(h.recovers("", link, "la nuova password 4"))
+	refused("of before a recovery", h.recovers("", older, "la nuova password 5"))
+	older, _, err = h.BeginReset(As(ctx, "root"), "anna")
+	h.ok(err)
+	h.ok(h.SetPassword(ctx, "anna", "la nuova password 5"))
+	refused("of before a new password", h.recovers("", older, "la nuova password 6"))
+
 	reset, ends, err := h.BeginReset(As(ctx, "root"), "anna")
 	h.ok(err)
 	if !ends.Equal(h.clk.Now().Add(24 * time.Hour)) {

@@ -183,7 +183,8 @@ func (d *Directory) newHash(ctx context.Context, password string) (string, error
 }
 
 // SetPassword gives a user a new password of at least 8 characters. Cached
-// verifications of the old one end with it.
+// verifications of the old one end with it, and so do links and codes by which he
+// could set another.
 func (d *Directory) SetPassword(ctx context.Context, login, password string) error {
 	const op = "directory.SetPassword"
 	if _, err := d.mayUser(ctx, ChangeUser, login); err != nil {
@@ -225,6 +226,9 @@ func (d *Directory) changeUser(ctx context.Context, login string, edit func(*sto
 		return nil
 	}
 	var step storage.Step
+	if u.Hash != before.Hash {
+		step.Add(&storage.EndRecoveries{Login: u.Login, At: d.clk.Now().UTC()})
+	}
 	err = d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: kind, User: u.Login})))
 	d.users.drop(u.Login)
 	return err
