@@ -284,6 +284,27 @@ func TestBodyAdministersItsOwnUsers(t *testing.T) {
 	}
 }
 
+// TestProviderShutsAUserOut: a body lets in again whom it shut out itself, until the
+// provider shuts him out.
+func TestProviderShutsAUserOut(t *testing.T) {
+	h := town(t)
+	by := officer()
+	h.ok(h.SetUserDisabled(by, "anna", true))
+	h.ok(h.SetUserDisabled(by, "anna", false))
+	h.ok(h.SetUserDisabled(by, "anna", true))
+	h.ok(h.SetUserDisabled(ctx, "anna", true)) // now it is the provider's
+	h.want(h.SetUserDisabled(by, "anna", false), fault.Denied)
+	h.ok(h.SetUserDisabled(by, "anna", true)) // changes nothing
+	h.want(h.SetUserDisabled(by, "anna", false), fault.Denied)
+	h.ok(h.SetPassword(by, "anna", password)) // opens nothing
+	if _, err := h.Authenticate(ctx, "anna", password, storage.ByIMAP); !fault.Is(err, fault.Denied) {
+		t.Errorf("who was shut out logs in: %v", err)
+	}
+	h.ok(h.SetUserDisabled(ctx, "anna", false))
+	h.ok(h.SetUserDisabled(by, "anna", true))
+	h.ok(h.SetUserDisabled(by, "anna", false))
+}
+
 // TestProviderTakesAStateOver: a body ends what it set itself until the provider
 // makes it its own.
 func TestProviderTakesAStateOver(t *testing.T) {
