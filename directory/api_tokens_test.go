@@ -4,6 +4,7 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,26 @@ func TestTokens(t *testing.T) {
 	if want := []string{"token.created by root:", "token.created by root:", "token.revoked by root:"}; !slices.Equal(kinds, want) {
 		t.Errorf("recorded %q", kinds)
 	}
+}
+
+// TestTokensOfOthersDoNotCount: what one body names its tokens, and how many it has,
+// another neither learns nor feels.
+func TestTokensOfOthersDoNotCount(t *testing.T) {
+	h := town(t)
+	other := AsActor(ctx, Actor{Name: "altro", Role: RoleCustomer, Customer: "c_y"})
+	add := func(c context.Context, name, box string) error {
+		_, _, err := h.CreateToken(c, NewToken{Name: name, Role: storage.TokenMailbox, Mailbox: box})
+		return err
+	}
+	for i := range maxMailboxTokens {
+		h.ok(add(officer(), fmt.Sprint("Protocollo ", i), "ufficio@ente.example"))
+	}
+	h.want(add(officer(), "uno in più", "ufficio@ente.example"), fault.TooMany)
+	h.ok(add(officer(), "Protocollo 1", "uno@ente.example"))
+	h.want(add(officer(), "PROTOCOLLO 1", "uno@ente.example"), fault.Exists)
+	h.ok(add(other, "Protocollo 1", "ufficio@altro.example"))
+	_, _, err := h.CreateToken(ctx, NewToken{Name: "Protocollo 1", Role: storage.TokenProvider})
+	h.ok(err)
 }
 
 func (h house) recovers(login, secret, password string) error {

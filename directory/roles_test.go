@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pecd/fault"
 	"pecd/protection"
@@ -320,4 +321,17 @@ func TestProviderTakesAStateOver(t *testing.T) {
 	h.ok(h.SetMailboxState(ctx, box, storage.MailboxActive))
 	h.ok(h.SetMailboxState(by, box, storage.MailboxDeactivated))
 	h.want(h.SetMailboxState(ctx, "ufficio@ente.example", storage.MailboxClosed), fault.Conflict)
+}
+
+// TestBodyKeepsItsAge: another name makes no other body.
+func TestBodyKeepsItsAge(t *testing.T) {
+	h := town(t)
+	was, err := h.Body(ctx, "c_x")
+	h.ok(err)
+	h.clk.Advance(time.Hour)
+	h.ok(h.SetBody(ctx, "C_X", "Nuovo nome"))
+	is, err := h.Body(ctx, "c_x")
+	if err != nil || is.Name != "Nuovo nome" || !is.Created.Equal(was.Created) {
+		t.Errorf("%v, %v: was of %v, is of %v", is.Name, err, was.Created, is.Created)
+	}
 }
