@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -206,8 +207,11 @@ const (
 	paceEvery = 50 * time.Millisecond
 )
 
-// paces counts the requests of each token. There are as many entries as tokens
-// that were ever used, which are bounded.
+// maxPaces is how many tokens are remembered before those whose burst is back are
+// forgotten.
+const maxPaces = 10_000
+
+// paces counts the requests of each token.
 type paces struct {
 	clk clock.Clock
 
@@ -228,6 +232,9 @@ func (p *paces) take(token int64) (wait time.Duration) {
 	}
 	if wait := full.Sub(now) - (paceBurst-1)*paceEvery; wait > 0 {
 		return wait
+	}
+	if len(p.full) >= maxPaces {
+		maps.DeleteFunc(p.full, func(_ int64, full time.Time) bool { return full.Before(now) })
 	}
 	p.full[token] = full.Add(paceEvery)
 	return 0

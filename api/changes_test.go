@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
+
+	"pecd/clock"
 )
 
 // TestS4_037_ClosedToOrdinaryMail: a mailbox is closed with and without another
@@ -56,5 +59,20 @@ func TestS4_037_NewMailboxes(t *testing.T) {
 		if m, _ := a.body["mailbox"].(map[string]any); a.status != http.StatusCreated || m["ordinary"] != open {
 			t.Errorf("%s: %d %s", body, a.status, a.text)
 		}
+	}
+}
+
+// TestPacesAreForgotten: tokens that ask no more take no memory.
+func TestPacesAreForgotten(t *testing.T) {
+	clk := clock.NewManual(time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC))
+	p := newPaces(clk)
+	for i := range int64(3 * maxPaces) {
+		if p.take(i) != 0 {
+			t.Fatal("has to wait")
+		}
+		clk.Advance(paceEvery)
+	}
+	if len(p.full) > maxPaces {
+		t.Errorf("%d are remembered", len(p.full))
 	}
 }

@@ -28,10 +28,13 @@ const (
 	tokenLength = 64 // 5 + 52 + 7
 )
 
-// Bounds of tokens.
+// Bounds of tokens. Names and numbers count among those with one scope, so that no
+// body learns or uses up what is another's.
 const (
-	maxTokenName = 64 // characters
-	maxTokens    = 1000
+	maxTokenName     = 64   // characters
+	maxTokens        = 1000 // of the provider
+	maxBodyTokens    = 100  // of one body's administrators
+	maxMailboxTokens = 20   // of one mailbox's applications
 )
 
 // NewToken is a token of the HTTP interface to be made.
@@ -44,8 +47,8 @@ type NewToken struct {
 }
 
 // CreateToken makes a token and returns its secret, which is kept nowhere.
-// NotFound without its body or mailbox; Exists where one in use has that name;
-// TooMany beyond 1,000 in use.
+// NotFound without its body or mailbox; Exists where one in use that is good for the
+// same has that name; TooMany beyond their bound.
 func (d *Directory) CreateToken(ctx context.Context, n NewToken) (t storage.APIToken, secret string, err error) {
 	const op = "directory.CreateToken"
 	d.writing.Lock()
@@ -103,11 +106,11 @@ func (d *Directory) newToken(ctx context.Context, n NewToken) (storage.APIToken,
 	default:
 		return t, fault.Say(op, fault.Invalid, "ruolo sconosciuto: provider, customer o mailbox / unknown role: provider, customer or mailbox")
 	}
-	return t, d.roomForToken(ctx, n.Name)
+	return t, d.roomForToken(ctx, t)
 }
 
 // roomForToken checks that another token may be added.
-func (d *Directory) roomForToken(ctx context.Context, name string) error {
+func (d *Directory) roomForToken(ctx context.Context, n storage.APIToken) error {
 	const op = "directory.roomForToken"
 	all, err := d.st.APITokens(ctx)
 	if err != nil {
@@ -115,15 +118,15 @@ func (d *Directory) roomForToken(ctx context.Context, name string) error {
 	}
 	inUse := 0
 	for _, t := range all {
-		if !d.tokenGood(t) {
+		if t.Role != n.Role || t.Customer != n.Customer || t.Mailbox != n.Mailbox || !d.tokenGood(t) {
 			continue
 		}
-		if strings.EqualFold(t.Name, name) {
+		if strings.EqualFold(t.Name, n.Name) {
 			return fault.Say(op, fault.Exists, "esiste già un token con questo nome / a token with this name exists")
 		}
 		inUse++
 	}
-	if inUse >= maxTokens {
+	if inUse >= map[storage.TokenRole]int{storage.TokenProvider: maxTokens, storage.TokenCustomer: maxBodyTokens, storage.TokenMailbox: maxMailboxTokens}[n.Role] {
 		return fault.Say(op, fault.TooMany, "troppi token in uso / too many tokens in use")
 	}
 	return nil

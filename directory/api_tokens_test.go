@@ -4,6 +4,7 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,26 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestTokensOfOthersDoNotCount: what one body names its tokens, and how many it has,
+// another neither learns nor feels.
+func TestTokensOfOthersDoNotCount(t *testing.T) {
+	h := town(t)
+	other := AsActor(ctx, Actor{Name: "altro", Role: RoleCustomer, Customer: "c_y"})
+	add := func(c context.Context, name, box string) error {
+		_, _, err := h.CreateToken(c, NewToken{Name: name, Role: storage.TokenMailbox, Mailbox: box})
+		return err
+	}
+	for i := range maxMailboxTokens {
+		h.ok(add(officer(), fmt.Sprint("Protocollo ", i), "ufficio@ente.example"))
+	}
+	h.want(add(officer(), "uno in più", "ufficio@ente.example"), fault.TooMany)
+	h.ok(add(officer(), "Protocollo 1", "uno@ente.example"))
+	h.want(add(officer(), "PROTOCOLLO 1", "uno@ente.example"), fault.Exists)
+	h.ok(add(other, "Protocollo 1", "ufficio@altro.example"))
+	_, _, err := h.CreateToken(ctx, NewToken{Name: "Protocollo 1", Role: storage.TokenProvider})
+	h.ok(err)
+}
+
 func (h house) recovers(login, secret, password string) error {
 	_, err := h.Recover(context.Background(), login, secret, password)
 	return err
@@ -133,6 +154,17 @@ func TestS4_115_Recovery(t *testing.T) {
 	link = begin(storage.RecoveryLink)
 	h.clk.Advance(RecoveryLife)
 	refused("too late", h.recovers("", link, "la nuova password 4"))
+
+	// Once a password is set, by whom ever, nothing that was handed out before sets another.
+	older, _, err := h.BeginReset(As(ctx, "root"), "anna")
+	h.ok(err)
+	link = begin(storage.RecoveryLink)
+	h.ok(h.recovers("", link, "la nuova password 4"))
+	refused("of before a recovery", h.recovers("", older, "la nuova password 5"))
+	older, _, err = h.BeginReset(As(ctx, "root"), "anna")
+	h.ok(err)
+	h.ok(h.SetPassword(ctx, "anna", "la nuova password 5"))
+	refused("of before a new password", h.recovers("", older, "la nuova password 6"))
 
 	reset, ends, err := h.BeginReset(As(ctx, "root"), "anna")
 	h.ok(err)

@@ -79,7 +79,10 @@ func (d *Directory) putBody(ctx context.Context, step *storage.Step, code, name 
 		return "", err
 	}
 	if before.Name != name {
-		step.Add(&storage.PutCustomer{Customer: storage.Customer{Code: code, Name: name, Created: d.clk.Now().UTC()}},
+		if before.Created.IsZero() {
+			before.Created = d.clk.Now().UTC()
+		}
+		step.Add(&storage.PutCustomer{Customer: storage.Customer{Code: code, Name: name, Created: before.Created}},
 			d.recorded(ctx, ledger.Event{Kind: ledger.BodyChanged, Detail: code, From: before.Name, To: name}))
 	}
 	return code, nil

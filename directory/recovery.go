@@ -115,7 +115,8 @@ func codeSum(salt []byte, code string) []byte {
 
 // Recover sets a new password with the secret of a link (login ""), or with a
 // login and the code that was sent to him, and returns whose password it was.
-// Nothing but the password ends, and with it the sessions that it opened.
+// The old password ends, with it the sessions that it opened, and every other link
+// or code that he has; application passwords go on.
 // Denied, always with the same text, where the secret is not good; Invalid where
 // the password is not.
 func (d *Directory) Recover(ctx context.Context, login, secret, password string) (storage.User, error) {
@@ -139,7 +140,9 @@ func (d *Directory) Recover(ctx context.Context, login, secret, password string)
 	}
 	u.Hash = hash
 	e := ledger.Event{Kind: ledger.UserPassword, User: u.Login, Detail: string(r.Kind) + ", " + r.By}
-	err = d.st.Commit(ctx, new(storage.Step).Add(&storage.UseRecovery{ID: r.ID, At: d.clk.Now().UTC()}, &storage.PutUser{User: u}, d.recorded(ctx, e)))
+	now := d.clk.Now().UTC()
+	err = d.st.Commit(ctx, new(storage.Step).Add(
+		&storage.UseRecovery{ID: r.ID, At: now}, &storage.EndRecoveries{Login: u.Login, At: now}, &storage.PutUser{User: u}, d.recorded(ctx, e)))
 	d.users.drop(u.Login)
 	if fault.Is(err, fault.Conflict) {
 		return storage.User{}, fault.Say(op, fault.Denied, recoveryRefused)

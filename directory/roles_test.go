@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pecd/fault"
 	"pecd/protection"
@@ -285,6 +286,27 @@ func TestBodyAdministersItsOwnUsers(t *testing.T) {
 	}
 }
 
+// TestProviderShutsAUserOut: a body lets in again whom it shut out itself, until the
+// provider shuts him out.
+func TestProviderShutsAUserOut(t *testing.T) {
+	h := town(t)
+	by := officer()
+	h.ok(h.SetUserDisabled(by, "anna", true))
+	h.ok(h.SetUserDisabled(by, "anna", false))
+	h.ok(h.SetUserDisabled(by, "anna", true))
+	h.ok(h.SetUserDisabled(ctx, "anna", true)) // now it is the provider's
+	h.want(h.SetUserDisabled(by, "anna", false), fault.Denied)
+	h.ok(h.SetUserDisabled(by, "anna", true)) // changes nothing
+	h.want(h.SetUserDisabled(by, "anna", false), fault.Denied)
+	h.ok(h.SetPassword(by, "anna", password)) // opens nothing
+	if _, err := h.Authenticate(ctx, "anna", password, storage.ByIMAP); !fault.Is(err, fault.Denied) {
+		t.Errorf("who was shut out logs in: %v", err)
+	}
+	h.ok(h.SetUserDisabled(ctx, "anna", false))
+	h.ok(h.SetUserDisabled(by, "anna", true))
+	h.ok(h.SetUserDisabled(by, "anna", false))
+}
+
 // TestProviderTakesAStateOver: a body ends what it set itself until the provider
 // makes it its own.
 func TestProviderTakesAStateOver(t *testing.T) {
@@ -300,4 +322,17 @@ func TestProviderTakesAStateOver(t *testing.T) {
 	h.ok(h.SetMailboxState(ctx, box, storage.MailboxActive))
 	h.ok(h.SetMailboxState(by, box, storage.MailboxDeactivated))
 	h.want(h.SetMailboxState(ctx, "ufficio@ente.example", storage.MailboxClosed), fault.Conflict)
+}
+
+// TestBodyKeepsItsAge: another name makes no other body.
+func TestBodyKeepsItsAge(t *testing.T) {
+	h := town(t)
+	was, err := h.Body(ctx, "c_x")
+	h.ok(err)
+	h.clk.Advance(time.Hour)
+	h.ok(h.SetBody(ctx, "C_X", "Nuovo nome"))
+	is, err := h.Body(ctx, "c_x")
+	if err != nil || is.Name != "Nuovo nome" || !is.Created.Equal(was.Created) {
+		t.Errorf("%v, %v: was of %v, is of %v", is.Name, err, was.Created, is.Created)
+	}
 }

@@ -183,7 +183,8 @@ func (d *Directory) newHash(ctx context.Context, password string) (string, error
 }
 
 // SetPassword gives a user a new password of at least 8 characters. Cached
-// verifications of the old one end with it.
+// verifications of the old one end with it, and so do links and codes by which he
+// could set another.
 func (d *Directory) SetPassword(ctx context.Context, login, password string) error {
 	const op = "directory.SetPassword"
 	if _, err := d.mayUser(ctx, ChangeUser, login); err != nil {
@@ -193,26 +194,39 @@ func (d *Directory) SetPassword(ctx context.Context, login, password string) err
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	return fault.Wrap(op, d.changeUser(ctx, login, func(u *storage.User) ledger.Kind {
+	return fault.Wrap(op, d.changeUser(ctx, login, func(u *storage.User) (ledger.Kind, error) {
 		u.Hash = hash
-		return ledger.UserPassword
+		return ledger.UserPassword, nil
 	}))
 }
 
-// SetUserDisabled shuts a user out, or lets him in again.
+// SetUserDisabled shuts a user out, or lets him in again. Whom the provider shut
+// out, before or after a body did, a body does not let in: Denied.
 func (d *Directory) SetUserDisabled(ctx context.Context, login string, disabled bool) error {
-	return fault.Wrap("directory.SetUserDisabled", d.changeUser(ctx, login, func(u *storage.User) ledger.Kind {
-		u.Disabled = disabled
-		if disabled {
-			return ledger.UserDisabled
+	const op = "directory.SetUserDisabled"
+	by := ActorOf(ctx).Role
+	return fault.Wrap(op, d.changeUser(ctx, login, func(u *storage.User) (ledger.Kind, error) {
+		if !disabled {
+			if u.Disabled && by != RoleProvider && u.DisabledBy != string(by) {
+				return "", fault.Say(op, fault.Denied, "l'utente è stato disabilitato dal gestore: solo lui può riabilitarlo / the provider shut him out, and alone can let him in again")
+			}
+			u.Disabled, u.DisabledBy = false, ""
+			return ledger.UserEnabled, nil
 		}
-		return ledger.UserEnabled
+		switch {
+		case by == RoleProvider:
+			u.DisabledBy = ""
+		case !u.Disabled:
+			u.DisabledBy = string(by)
+		}
+		u.Disabled = true
+		return ledger.UserDisabled, nil
 	}))
 }
 
-// changeUser lets edit alter a user with whom who acts may do that; the event that edit returns is recorded, if
-// anything changed.
-func (d *Directory) changeUser(ctx context.Context, login string, edit func(*storage.User) ledger.Kind) error {
+// changeUser lets edit alter a user with whom who acts may do that; the event that
+// edit returns is recorded, if anything changed.
+func (d *Directory) changeUser(ctx context.Context, login string, edit func(*storage.User) (ledger.Kind, error)) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	u, err := d.mayUser(ctx, ChangeUser, login)
@@ -220,11 +234,14 @@ func (d *Directory) changeUser(ctx context.Context, login string, edit func(*sto
 		return err
 	}
 	before := u
-	kind := edit(&u)
-	if u == before {
-		return nil
+	kind, err := edit(&u)
+	if err != nil || u == before {
+		return err
 	}
 	var step storage.Step
+	if u.Hash != before.Hash {
+		step.Add(&storage.EndRecoveries{Login: u.Login, At: d.clk.Now().UTC()})
+	}
 	err = d.st.Commit(ctx, step.Add(&storage.PutUser{User: u}, d.recorded(ctx, ledger.Event{Kind: kind, User: u.Login})))
 	d.users.drop(u.Login)
 	return err

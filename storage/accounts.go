@@ -148,8 +148,11 @@ type User struct {
 	Hash     string // PHC string of argon2id; "" for none, nobody logs in by a password
 	Customer string // Customer.Code of the body that looks after him, "" for the provider
 	Disabled bool
-	Created  time.Time
-	Deleted  time.Time // zero: not. The row stays: a login is never given out again
+	// DisabledBy is the role, below the provider's, of who shut him out; "": the
+	// provider did, or he is not.
+	DisabledBy string
+	Created    time.Time
+	Deleted    time.Time // zero: not. The row stays: a login is never given out again
 }
 
 // Permission is a set of what a user may do with a mailbox.

@@ -90,7 +90,14 @@ type UseRecovery struct {
 	At time.Time
 }
 
-func (*PutAPIToken) op() {}
-func (*AddRecovery) op() {}
-func (*TryRecovery) op() {}
-func (*UseRecovery) op() {}
+// EndRecoveries ends all that a login has: its password was set.
+type EndRecoveries struct {
+	Login string
+	At    time.Time
+}
+
+func (*PutAPIToken) op()   {}
+func (*AddRecovery) op()   {}
+func (*TryRecovery) op()   {}
+func (*UseRecovery) op()   {}
+func (*EndRecoveries) op() {}

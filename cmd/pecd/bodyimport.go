@@ -55,7 +55,7 @@ func (c *bodyImportCmd) Run(e *env) (err error) {
 		}
 	}
 	err = c.perform(e, out, "body import", c, openStore)
-	return errors.Join(err, out.close(err == nil))
+	return errors.Join(err, out.close(err))
 }
 
 // readBounded reads a file of at most most octets; one that is longer is cut one
@@ -118,6 +118,7 @@ type importOutput struct {
 	line           []byte // not complete yet
 	file           *os.File
 	passwords      *csv.Writer
+	made           bool // there are passwords
 }
 
 // keepPasswords makes the file of the passwords, which must not be there: nobody
@@ -163,6 +164,7 @@ func (o *importOutput) Write(p []byte) (int, error) {
 func (o *importOutput) tell(n importNews) (err error) {
 	switch {
 	case n.Password != nil && o.file != nil:
+		o.made = true
 		return o.write(n.Password.Login, n.Password.Name, n.Password.Password)
 	case n.All > 0:
 		_, err = fmt.Fprintf(o.stderr, "password: %d di / of %d\n", n.Done, n.All)
@@ -177,14 +179,20 @@ func (o *importOutput) tell(n importNews) (err error) {
 	return err
 }
 
-// close closes the file of the passwords, and removes it where they are nobody's.
-func (o *importOutput) close(keep bool) error {
+// close closes the file of the passwords, and removes it where they are nobody's
+// for certain. An answer that was cut off may be that to a step which was made:
+// then they are the only passwords of who was created.
+func (o *importOutput) close(outcome error) error {
 	if o.file == nil {
 		return nil
 	}
 	err := errors.Join(o.file.Sync(), o.file.Close())
-	if !keep {
-		err = errors.Join(err, os.Remove(o.file.Name()))
+	switch {
+	case outcome == nil:
+		return err
+	case o.made && !errors.Is(outcome, errProblems):
+		_, told := fmt.Fprintf(o.stderr, "le password restano in %s: valgono se gli utenti sono stati creati (pecd body show) / the passwords stay there: they are good if the users were created\n", o.file.Name())
+		return errors.Join(err, told)
 	}
-	return err
+	return errors.Join(err, os.Remove(o.file.Name()))
 }

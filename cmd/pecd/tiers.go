@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"text/tabwriter"
 
 	"pecd/directory"
@@ -37,13 +38,18 @@ func (f figureFlags) change() (c directory.FigureChange, ok bool) {
 		MaxPerDay: f.PerDay, MaxPerMinute: f.PerMinute, MaxRecipients: f.Recipients,
 		RecipientsPerMinute: f.RecipientsPerMinute, RecipientsPerDay: f.RecipientsPerDay,
 	}
-	if f.QuotaGiB != nil {
-		n := *f.QuotaGiB * (1 << 30)
-		c.QuotaBytes = &n
-	}
-	if f.MessageMiB != nil {
-		n := *f.MessageMiB * (1 << 20)
-		c.MaxMessage = &n
+	for _, size := range [...]struct {
+		units *int64
+		shift int
+		to    **int64
+	}{{f.QuotaGiB, 30, &c.QuotaBytes}, {f.MessageMiB, 20, &c.MaxMessage}} {
+		if size.units != nil {
+			n := *size.units << size.shift
+			if n>>size.shift != *size.units {
+				n = math.MaxInt64 // refused, rather than taken for what is left of it
+			}
+			*size.to = &n
+		}
 	}
 	return c, c != directory.FigureChange{}
 }

@@ -229,6 +229,8 @@ func (s *Store) prepareOp(p *prepared, op storage.Op) (change, error) {
 		return tryRecovery(op), nil
 	case *storage.UseRecovery:
 		return useRecovery(op), nil
+	case *storage.EndRecoveries:
+		return endRecoveries(op), nil
 	}
 	return nil, fault.New("sqlite.Commit", fault.Unsupported, fmt.Errorf("unknown operation %T", op))
 }

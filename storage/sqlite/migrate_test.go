@@ -57,7 +57,7 @@ const backToVersion2 = `DROP TABLE summaries; DROP TABLE identity;
 	DROP TABLE seen_counts; DROP TABLE subscriptions; DROP TABLE gone_subscriptions;
 	DROP TABLE sent; DROP TABLE filters; DROP TABLE protections; DROP TABLE quota_levels; DROP TABLE notices_allowed; DROP TABLE notices_due; DROP TABLE notices; DROP TABLE codes; DROP TABLE contacts;
 	DROP TABLE api_tokens; DROP TABLE recoveries; DROP TABLE ceilings; DROP TABLE customers; DROP INDEX transactions_msgid;
-	ALTER TABLE mailboxes DROP COLUMN state_by; ALTER TABLE users DROP COLUMN customer;
+	ALTER TABLE mailboxes DROP COLUMN state_by; ALTER TABLE users DROP COLUMN customer; ALTER TABLE users DROP COLUMN disabled_by;
 	ALTER TABLE domains DROP COLUMN customer;
 	ALTER TABLE tiers DROP COLUMN recipients_per_minute; ALTER TABLE tiers DROP COLUMN recipients_per_day; ALTER TABLE tiers DROP COLUMN notices;
 	ALTER TABLE mailboxes DROP COLUMN raised_quota; ALTER TABLE mailboxes DROP COLUMN raised_per_day; ALTER TABLE mailboxes DROP COLUMN raised_per_minute;

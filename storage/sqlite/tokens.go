@@ -132,6 +132,13 @@ func useRecovery(op *storage.UseRecovery) change {
 	}
 }
 
+func endRecoveries(op *storage.EndRecoveries) change {
+	return func(r *run) error {
+		_, err := r.exec("UPDATE recoveries SET used = ? WHERE login = ? AND used = 0", nanos(op.At), address(op.Login))
+		return err
+	}
+}
+
 const recoveryColumns = "id, kind, login, sum, made_by, created, expires, tries, used"
 
 func scanRecovery(row scanner) (v storage.Recovery, err error) {

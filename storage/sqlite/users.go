@@ -16,18 +16,18 @@ func putUser(op *storage.PutUser) (change, error) {
 	}
 	return func(r *run) error {
 		// Not REPLACE, which would delete the row that grants refer to.
-		_, err := r.exec(`INSERT INTO users (login, name, hash, disabled, created, deleted, customer) VALUES (?1, ?2, ?3, ?4, coalesce(nullif(?5, 0), ?6), ?7, ?8)
-			ON CONFLICT DO UPDATE SET name = ?2, hash = ?3, disabled = ?4, created = coalesce(nullif(?5, 0), created), deleted = ?7, customer = ?8`,
-			u.Login, u.Name, u.Hash, u.Disabled, nanos(u.Created), nanos(r.now), nanos(u.Deleted), u.Customer)
+		_, err := r.exec(`INSERT INTO users (login, name, hash, disabled, created, deleted, customer, disabled_by) VALUES (?1, ?2, ?3, ?4, coalesce(nullif(?5, 0), ?6), ?7, ?8, ?9)
+			ON CONFLICT DO UPDATE SET name = ?2, hash = ?3, disabled = ?4, created = coalesce(nullif(?5, 0), created), deleted = ?7, customer = ?8, disabled_by = ?9`,
+			u.Login, u.Name, u.Hash, u.Disabled, nanos(u.Created), nanos(r.now), nanos(u.Deleted), u.Customer, u.DisabledBy)
 		return err
 	}, nil
 }
 
-const userColumns = "login, name, hash, disabled, created, deleted, customer"
+const userColumns = "login, name, hash, disabled, created, deleted, customer, disabled_by"
 
 func scanUser(row scanner) (u storage.User, err error) {
 	var created, deleted int64
-	err = row.Scan(&u.Login, &u.Name, &u.Hash, &u.Disabled, &created, &deleted, &u.Customer)
+	err = row.Scan(&u.Login, &u.Name, &u.Hash, &u.Disabled, &created, &deleted, &u.Customer, &u.DisabledBy)
 	u.Created, u.Deleted = instant(created), instant(deleted)
 	return u, err
 }

@@ -75,7 +75,7 @@ func testAccounts(e *env) {
 	e.ok(&storage.PutMailbox{Mailbox: m})
 	m.Used, m.Messages = 5, 1
 	equal(e, "replaced", must(e.Mailbox(e.ctx, m.Address))(e), m)
-	u.Disabled, u.Hash, u.Deleted = true, "other", at.AddDate(0, 0, 1)
+	u.Disabled, u.DisabledBy, u.Hash, u.Deleted = true, "customer", "other", at.AddDate(0, 0, 1)
 	e.ok(&storage.PutUser{User: u}, &storage.PutGrant{Login: "mario", Mailbox: m.ID, Permission: storage.MayRead})
 	equal(e, "user replaced", must(e.User(e.ctx, "mario"))(e), u)
 	equal(e, "grant replaced", must(e.Grants(e.ctx, "mario"))(e)[0].Permission, storage.MayRead)

@@ -62,6 +62,8 @@ func testRecoveries(e *env) {
 	e.ok(&storage.UseRecovery{ID: link.ID, At: at.Add(time.Second)})
 	e.fails(fault.Conflict, &storage.UseRecovery{ID: link.ID, At: at})
 	e.fails(fault.Conflict, &storage.TryRecovery{ID: link.ID, Most: 9})
+	e.ok(&storage.EndRecoveries{Login: "ANNA", At: at.Add(time.Minute)})
+	e.fails(fault.Conflict, &storage.UseRecovery{ID: id, At: at})
 	e.again()
 	equal(e, "tries", must(e.Recoveries(e.ctx, "anna", at))(e)[0].Tries, 2)
 	equal(e, "used", must(e.RecoveryLink(e.ctx, sum))(e).Used, at.Add(time.Second))

@@ -8,6 +8,9 @@ ALTER TABLE mailboxes ADD COLUMN state_by TEXT NOT NULL DEFAULT '';
 -- The body whose administrators look after a user. '': the provider alone.
 ALTER TABLE users ADD COLUMN customer TEXT NOT NULL DEFAULT '';
 
+-- The role that shut a user out, as state_by.
+ALTER TABLE users ADD COLUMN disabled_by TEXT NOT NULL DEFAULT '';
+
 -- How many mailboxes of a tier a body may have. No row of a body: as many as it wants.
 CREATE TABLE ceilings (
   customer  TEXT NOT NULL REFERENCES customers (code),
