@@ -379,3 +379,19 @@ func TestProtectionSeesTheOriginal(t *testing.T) {
 	}
 	w.clean()
 }
+
+// TestProtectionWithoutAntivirus: what cannot be taken apart is a virus only where
+// somebody looks for one; here it is contents that were not examined.
+func TestProtectionWithoutAntivirus(t *testing.T) {
+	w, _, beta := shielded(t)
+	beta.rules[bruno] = rule(protection.Opaque, protection.Certified, protection.Tag)
+	parts := strings.Repeat("--b\r\n\r\nx\r\n", 10_000) + "--b--\r\n"
+	w.submit(anna, []string{bruno}, message(anna, bruno, "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n", parts))
+	w.settle()
+	w.want(anna, "accettazione avvenuta-consegna")
+	w.holds(bruno, "INBOX 1")
+	if got := w.caught("beta.example"); !slices.Equal(got, []string{"opaque certified tag"}) {
+		t.Errorf("on record: %q", got)
+	}
+	w.clean()
+}
