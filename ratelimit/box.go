@@ -31,6 +31,7 @@ type box struct {
 	away    Count
 	fresh   bool  // minute was read from the record, and the other nodes were not told
 	changes int64 // how often what is above has changed
+	reads   int   // how often the record was read
 }
 
 // advance moves the box to an instant.
@@ -95,6 +96,7 @@ func (b *box) fill(ctx context.Context, r Record, key string, now time.Time) err
 	}
 	b.today, b.filled, b.known = today, true, true
 	b.changes++
+	b.reads++
 	return nil
 }
 

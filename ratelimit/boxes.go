@@ -141,7 +141,7 @@ func (b *boxes) above(n int64) {
 // hold counts a message in a locked box. undone, where set, is called with the
 // box locked once it does not count any more.
 func (b *boxes) hold(s *slot, id int64, now time.Time, recipients int, undone func(ctx context.Context, n Count, how ending)) *Hold {
-	n, number := Count{1, recipients}, s.day.number
+	n, number, reads := Count{1, recipients}, s.day.number, s.reads
 	s.add(id, now, n)
 	b.mu.Lock()
 	s.users++
@@ -153,6 +153,9 @@ func (b *boxes) hold(s *slot, id int64, now time.Time, recipients int, undone fu
 		s.open = s.open.minus(n)
 		if how == kept {
 			s.settled(id)
+			if s.reads != reads { // the record that was read may have had it: it would count twice
+				s.filled, s.known = false, false
+			}
 			return
 		}
 		s.remove(id, n, number)

@@ -38,7 +38,7 @@ func Run(t *testing.T, many bool, open func(w *World)) {
 		run  func(*World)
 	}{
 		{"Minute", testMinute}, {"Day", testDay}, {"Midnight", testMidnight}, {"ClocksChange", testClocksChange},
-		{"Recipients", testRecipients}, {"GiveBack", testGiveBack}, {"Doubt", testDoubt}, {"Peek", testPeek}, {"Use", testUse},
+		{"Recipients", testRecipients}, {"GiveBack", testGiveBack}, {"Doubt", testDoubt}, {"DoubtBesides", testDoubtBesides}, {"Peek", testPeek}, {"Use", testUse},
 		{"Restart", testRestart}, {"Idle", testIdle}, {"ClockBack", testClockBack}, {"Concurrent", testConcurrent},
 		{"RecordFails", testRecordFails}, {"FiguresChange", testFiguresChange},
 	} {

@@ -101,6 +101,31 @@ func testDoubt(w *World) {
 	}
 }
 
+// testDoubtBesides: what was stored already, and whose hold had not ended when the
+// record was read for the doubt about another, counts once.
+func testDoubtBesides(w *World) {
+	f := standard
+	f.PerMinute, f.PerDay = 3, 3
+	ctx, l := context.Background(), w.Limiters[0]
+	var holds [2]*ratelimit.Hold
+	for i := range holds {
+		h, err := l.Take(ctx, box, f, 1)
+		if err != nil {
+			w.Fatal(err)
+		}
+		holds[i] = h
+	}
+	w.Record.Add(box, holds[0].At, 1)
+	holds[1].Doubt(ctx)
+	w.passes(f, 1)
+	holds[0].Keep()
+	w.passes(f, 1)
+	_, err := l.Take(ctx, box, f, 1)
+	if !fault.Is(err, fault.Limited) {
+		w.Fatalf("three count: %v", err)
+	}
+}
+
 // testPeek: asking counts nothing, and tells how many recipients there is room for.
 func testPeek(w *World) {
 	f := ratelimit.Figures{PerMinute: 2, PerDay: 500, RecipientsPerMinute: 10, RecipientsPerDay: 100}
