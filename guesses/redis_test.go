@@ -7,11 +7,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,59 +20,12 @@ import (
 
 	"pecd/clock"
 	"pecd/guesses"
+	"pecd/ratelimit/ratelimittest"
 )
 
-// server is a redis-server of a test's own, on a socket in its directory.
-type server struct {
-	t      *testing.T
-	socket string
-	cmd    *exec.Cmd
-}
-
-func startRedis(t *testing.T) *server {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "guesses") // a socket's name must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, socket: filepath.Join(dir, "s")}
-	s.start()
-	t.Cleanup(func() { s.kill(); os.RemoveAll(dir) })
-	return s
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		s.t.Fatal("redis-server is missing: apt-get install redis-server")
-	}
-	s.cmd = exec.Command(path, "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(s.socket))
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	c := s.connect()
-	defer c.Close()
-	for range 500 {
-		if c.Ping(context.Background()).Err() == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	s.t.Fatal("redis-server does not answer")
-}
-
-func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-func (s *server) connect() redis.UniversalClient { return connect(s.socket) }
-
-func connect(socket string) redis.UniversalClient {
-	return redis.NewClient(&redis.Options{
-		Network: "unix", Addr: socket, MaxRetries: -1, ContextTimeoutEnabled: true,
+func connect(addr string, cluster bool) redis.UniversalClient {
+	return redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: []string{addr}, IsClusterMode: cluster, MaxRetries: -1, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }
@@ -80,24 +33,64 @@ func connect(socket string) redis.UniversalClient {
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestRedis(t *testing.T) {
-	s := startRedis(t)
+	s := ratelimittest.StartRedis(t)
 	n := 0
 	contract(t, func(t *testing.T, clk clock.Clock) guesses.Counter {
-		c := s.connect()
+		c := connect(s.Addr, false)
 		t.Cleanup(func() { c.Close() })
 		n++
 		return guesses.NewShared(c, fmt.Sprintf("t%d:", n), clk, discard())
 	})
 }
 
+// TestRedisCluster: the keys of a decision are in one slot of a cluster.
+func TestRedisCluster(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // for the nodes among each other
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, bus, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	s := ratelimittest.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus)
+	direct := connect(s.Addr, false)
+	defer direct.Close()
+	if err := direct.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		if direct.Get(t.Context(), "x").Err() == redis.Nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	client, clk := connect(s.Addr, true), clock.NewManual(time.Unix(1_780_000_000, 0))
+	defer client.Close()
+	c, other := guesses.NewShared(client, "p:", clk, discard()), guesses.NewShared(client, "p:", clk, discard())
+	c.Proved(t.Context(), home, anna)
+	for n := range 20 {
+		c.Failed(t.Context(), stranger(n), anna, true)
+	}
+	refused(t, other, stranger(99), anna, guesses.ByAccount)
+	refused(t, other, home, anna, guesses.None)
+	if all, err := other.Blocked(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("who waits: %+v, %v", all, err)
+	}
+	if err := other.Clear(t.Context(), netip.Prefix{}, ""); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRedisTogether: what one process counts holds for another, and so does which
 // networks are known.
 func TestRedisTogether(t *testing.T) {
-	s := startRedis(t)
+	s := ratelimittest.StartRedis(t)
 	clk := clock.NewManual(time.Unix(1_780_000_000, 0))
 	var nodes [2]guesses.Counter
 	for i := range nodes {
-		c := s.connect()
+		c := connect(s.Addr, false)
 		t.Cleanup(func() { c.Close() })
 		nodes[i] = guesses.NewShared(c, "p:", clk, discard())
 	}
@@ -122,16 +115,16 @@ func TestRedisTogether(t *testing.T) {
 // TestRedisLost: without Redis each process goes on with what it counted itself,
 // and with Redis back they count together again.
 func TestRedisLost(t *testing.T) {
-	s := startRedis(t)
+	s := ratelimittest.StartRedis(t)
 	clk := clock.NewManual(time.Unix(1_780_000_000, 0))
-	client := s.connect()
+	client := connect(s.Addr, false)
 	defer client.Close()
 	c := guesses.NewShared(client, "p:", clk, discard())
 	c.Proved(t.Context(), office, anna)
 	for range 19 {
 		c.Failed(t.Context(), home, anna, true)
 	}
-	s.kill()
+	s.Kill()
 	c.Failed(t.Context(), home, anna, true)
 	refused(t, c, home, anna, guesses.ByClient)
 	refused(t, c, stranger(1), anna, guesses.ByAccount)
@@ -139,7 +132,7 @@ func TestRedisLost(t *testing.T) {
 	if all, err := c.Blocked(t.Context()); err == nil || len(all) != 2 {
 		t.Errorf("the list without Redis: %+v, %v", all, err)
 	}
-	s.start() // empty
+	s.Start() // empty
 	clk.Advance(time.Second)
 	refused(t, c, home, anna, guesses.ByClient) // what it knows itself still counts
 	for range 20 {
@@ -152,9 +145,9 @@ func TestRedisLost(t *testing.T) {
 // TestRedisImpatient: a client that goes away as soon as it has tried a password is
 // counted for all processes, and is no reason to give Redis up.
 func TestRedisImpatient(t *testing.T) {
-	s := startRedis(t)
+	s := ratelimittest.StartRedis(t)
 	clk := clock.NewManual(time.Unix(1_780_000_000, 0))
-	client := s.connect()
+	client := connect(s.Addr, false)
 	defer client.Close()
 	c, other := guesses.NewShared(client, "p:", clk, discard()), guesses.NewShared(client, "p:", clk, discard())
 	gone, leave := context.WithCancel(t.Context())
@@ -172,16 +165,16 @@ func TestRedisImpatient(t *testing.T) {
 	}
 }
 
-const childVariable = "GUESSES_TEST_SOCKET"
+const childVariable = "GUESSES_TEST_REDIS"
 
 // inChild is another process of TestRedisProcesses: it tries as often as it may,
 // and tells how often that was.
 func inChild() bool {
-	socket := os.Getenv(childVariable)
-	if socket == "" {
+	addr := os.Getenv(childVariable)
+	if addr == "" {
 		return false
 	}
-	client := connect(socket)
+	client := connect(addr, false)
 	defer client.Close()
 	c := guesses.NewShared(client, "p:", clock.NewManual(time.Unix(1_780_000_000, 0)), discard())
 	fmt.Println("ready")
@@ -199,12 +192,12 @@ func inChild() bool {
 // more through than one: of each what was under way when the last was counted.
 func TestRedisProcesses(t *testing.T) {
 	const processes = 4
-	s := startRedis(t)
+	s := ratelimittest.StartRedis(t)
 	var in [processes]*os.File
 	var out [processes]*bufio.Reader
 	for i := range processes {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childVariable+"="+s.socket)
+		cmd.Env = append(os.Environ(), childVariable+"="+s.Addr)
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
