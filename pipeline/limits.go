@@ -54,7 +54,7 @@ func (a *Access) Allowance(ctx context.Context, s Submission, recipients int) (A
 		return Allowance{}, fault.Wrap(op, err)
 	}
 	if recipients > f.MaxRecipients {
-		return Allowance{}, tooMany(op, f.MaxRecipients)
+		return Allowance{}, ratelimit.TooMany(op, f.MaxRecipients)
 	}
 	allowed := Allowance{Recipients: f.MaxRecipients, MessageBytes: f.MaxMessage}
 	if a.Limits == nil || box.Service {
@@ -68,10 +68,6 @@ func (a *Access) Allowance(ctx context.Context, s Submission, recipients int) (A
 	}
 	allowed.Recipients = min(allowed.Recipients, room)
 	return allowed, nil
-}
-
-func tooMany(op string, most int) error {
-	return fault.Say(op, fault.TooMany, fmt.Sprintf("troppi destinatari: al massimo %d per messaggio / too many recipients: at most %d in a message", most, most))
 }
 
 // Bounds are the figures of sending.
@@ -90,7 +86,7 @@ func (a *Access) count(ctx context.Context, step *storage.Step, m *accepted) (*r
 	}
 	n := len(m.Recipients)
 	if n > m.figures.MaxRecipients {
-		return nil, tooMany("pipeline.count", m.figures.MaxRecipients)
+		return nil, ratelimit.TooMany("pipeline.count", m.figures.MaxRecipients)
 	}
 	begun := a.Clock.Now()
 	hold, err := a.Limits.Limiter.Take(ctx, m.box.Address, Bounds(m.figures), n)

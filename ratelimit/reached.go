@@ -65,7 +65,7 @@ func (r *Reached) fault(op string) error {
 	return &fault.Error{Op: op, Kind: fault.Limited, Text: r.text(), Err: r}
 }
 
-// never answers a message that no waiting would let pass.
-func never(op string, figure int) error {
+// TooMany answers a message that no waiting would let pass.
+func TooMany(op string, figure int) error {
 	return fault.Say(op, fault.TooMany, fmt.Sprintf("troppi destinatari: al massimo %d per messaggio / too many recipients: at most %d in a message", figure, figure))
 }

@@ -46,7 +46,7 @@ func (s state) at(need Count) time.Time { return time.UnixMicro(s.opens(need)).I
 // answer is the error of judge's bound, nil for none.
 func (s state) answer(op string, f Figures, recipients int) error {
 	if most := min(f.RecipientsPerMinute, f.RecipientsPerDay); recipients > most {
-		return never(op, most)
+		return TooMany(op, most)
 	}
 	if r := s.judge(recipients); r != nil {
 		return r.fault(op)
