@@ -117,7 +117,7 @@ func (a *anchor) add(text []byte) {
 
 // close compares what a link shows with where it leads to.
 func (s *Inspection) close(a *anchor, where string) {
-	if a.on {
+	if a.on && s.links <= maxLinks {
 		if shown, t := shownHost(a.text.String()), parseTarget(a.href); shown != "" && t.web() && !sameSite(shown, t.host) {
 			s.add(Link, "Link.Mismatch", where)
 		}

@@ -100,6 +100,11 @@ func TestS4_063_Links(t *testing.T) {
 		{plain, "Vedi https://www.comune.example/atti.", ""},
 		{plain, "Vedi https://x.example/a.exe).", "Executable"},
 		{plain, "Nessun indirizzo: www.x.example", ""},
+		{plain, "http://" + strings.Repeat("a", 63) + ".example/", ""},
+		{plain, "http://" + strings.Repeat("a", 64) + ".example/", "Lookalike"}, // no name is that long
+		{plain, "http://" + strings.Repeat("a.", 127) + "it/", "Lookalike"},
+		{plain, "http://" + strings.Repeat("ﷺ", 1300) + "/", "Lookalike"},
+		{plain, "http://" + strings.Repeat("\u00ad", 1500) + "cattivo.example/", "Listed"},
 		{plain, "<html><body><a href='http://192.0.2.7'>x</a>", "IpAddress"},
 		{"text/html; name=x", "<a href='http://192.0.2.7'>x</a>", "IpAddress"},
 	} {

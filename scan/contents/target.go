@@ -20,10 +20,16 @@ type target struct {
 	user   bool   // something stands before the host
 	path   string
 	unc    bool // a file on another machine: \\host\…
+	long   bool // the host is longer than any name
 }
 
-// maxTarget bounds what is read of a link, in octets.
-const maxTarget = 4 << 10
+const (
+	// maxTarget bounds what is read of a link, in octets.
+	maxTarget = 4 << 10
+	// maxNormal bounds a text in its normal form, in octets, in which one letter may
+	// become eighteen: it takes its time. Names have 253 characters at most.
+	maxNormal = 512
+)
 
 func parseTarget(href string) target {
 	href = strings.Map(func(r rune) rune {
@@ -59,7 +65,7 @@ func parseTarget(href string) target {
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		t.user, authority = i > 0, authority[i+1:]
 	}
-	t.host = hostOf(authority)
+	t.host, t.long = hostOf(authority)
 	return t
 }
 
@@ -74,18 +80,55 @@ func isScheme(s string) bool {
 }
 
 // hostOf is the host of an authority without user: percent signs and the points of
-// other scripts resolved.
-func hostOf(authority string) string {
+// other scripts resolved. One that is too long for a name is not read.
+func hostOf(authority string) (host string, long bool) {
 	if strings.HasPrefix(authority, "[") {
 		host, _, _ := strings.Cut(authority[1:], "]")
-		return "[" + strings.ToLower(host) + "]"
+		return "[" + strings.ToLower(host) + "]", false
 	}
-	host, _, _ := strings.Cut(authority, ":")
+	host, _, _ = strings.Cut(authority, ":")
 	if decoded, err := url.PathUnescape(host); err == nil {
 		host = decoded
 	}
-	host = norm.NFKC.String(strings.ReplaceAll(host, "\u00ad", "")) // a soft hyphen is ignored in names
-	return strings.Trim(strings.ToLower(strings.ReplaceAll(host, "。", ".")), ".")
+	host, long = normal(strings.ReplaceAll(host, "\u00ad", "")) // a soft hyphen is ignored in names
+	host = strings.Trim(strings.ToLower(strings.ReplaceAll(host, "。", ".")), ".")
+	if long || !nameSized(host) {
+		return "", true
+	}
+	return host, false
+}
+
+// nameSized tells whether a host has no more characters than a name and its labels may
+// have (RFC 1035 §2.3.4).
+func nameSized(host string) bool {
+	const longestName, longestLabel = 253, 63
+	all, label := 0, 0
+	for _, r := range host {
+		all, label = all+1, label+1
+		if r == '.' {
+			label = 0
+		}
+		if all > longestName || label > longestLabel {
+			return false
+		}
+	}
+	return true
+}
+
+// normal is a text in the form in which letters that stand for the same are the same
+// (NFKC), or its beginning.
+func normal(text string) (form string, cut bool) {
+	var it norm.Iter
+	it.InitString(norm.NFKC, text)
+	out := make([]byte, 0, min(len(text), maxNormal))
+	for !it.Done() {
+		next := it.Next()
+		if len(out)+len(next) > maxNormal {
+			return string(out), true
+		}
+		out = append(out, next...)
+	}
+	return string(out), false
 }
 
 // web tells whether the target names a host.
@@ -107,7 +150,7 @@ func (t target) danger() string {
 		return "Link.Credentials"
 	case numericHost(t.host):
 		return "Link.IpAddress"
-	case lookalike(t.host):
+	case t.long, lookalike(t.host):
 		return "Link.Lookalike"
 	case executable(t.path):
 		return "Link.Executable"
@@ -156,7 +199,8 @@ func executable(p string) bool {
 
 // shownHost is the host that the text of a link names, "" where it names none.
 func shownHost(text string) string {
-	text = strings.ToLower(strings.TrimSpace(norm.NFKC.String(text)))
+	text, _ = normal(text)
+	text = strings.ToLower(strings.TrimSpace(text))
 	if i := strings.Index(text, "http"); i >= 0 {
 		if after := text[i:]; strings.HasPrefix(after, "http://") || strings.HasPrefix(after, "https://") {
 			return named(parseTarget(strings.Fields(after)[0]).host)
