@@ -87,6 +87,8 @@ type Server struct {
 	asked    *askers
 	errands  chan errand
 	changing sync.Mutex // a change with its precondition, on this node
+
+	refusalTime time.Duration // the constant, but in tests
 }
 
 // Serves reports whether a path is one of the interface's.
@@ -97,7 +99,7 @@ func (s *Server) Serves(path string) bool {
 // New returns a server. The error is one of the program: a document that cannot
 // be written.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands)}
+	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands), refusalTime: refusalTime}
 	s.api = humago.NewWithPrefix(s.mux, Prefix, s.settings())
 	s.api.UseMiddleware(s.authenticate)
 	s.registerMe()
