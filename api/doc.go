@@ -85,8 +85,9 @@ type Server struct {
 	spec     document
 	paces    *paces
 	asked    *askers
-	errands  chan errand
-	changing sync.Mutex // a change with its precondition, on this node
+	errands  chan errand // requests for a new password
+	warnings chan string // logins whose password was set
+	changing sync.Mutex  // a change with its precondition, on this node
 
 	refusalTime time.Duration // the constant, but in tests
 }
@@ -99,7 +100,7 @@ func (s *Server) Serves(path string) bool {
 // New returns a server. The error is one of the program: a document that cannot
 // be written.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands), refusalTime: refusalTime}
+	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands), warnings: make(chan string, maxErrands), refusalTime: refusalTime}
 	s.api = humago.NewWithPrefix(s.mux, Prefix, s.settings())
 	s.api.UseMiddleware(s.authenticate)
 	s.registerMe()

@@ -46,7 +46,7 @@ func (s *Server) recover(ctx context.Context, r Recovery) error {
 	}
 	u, err := s.Directory.Recover(ctx, r.Login, r.Secret, r.Password)
 	if err == nil && s.Contacts != nil {
-		s.later(errand{login: u.Login, set: true})
+		s.warn(u.Login)
 	}
 	if fault.Is(err, fault.Denied) {
 		s.Guesses.Failed(ctx, tryFrom(remote), false)

@@ -101,6 +101,34 @@ func TestS4_115_RequestedByTheUser(t *testing.T) {
 	}
 }
 
+// TestRequestsKeepNoWarningBack: however many codes were asked for, the user is told
+// that his password was set.
+func TestRequestsKeepNoWarningBack(t *testing.T) {
+	h := newHouse(t)
+	h.reach("uno", "+393330000001")
+	for range 2 { // with the one that confirmed it these are all that are sent in an hour
+		h.ok(h.sendRecovery(t.Context(), errand{"uno", "sms"}))
+	}
+	<-h.texts
+	code := regexp.MustCompile(`\b\d{8}\b`).FindString(<-h.texts)
+	for range 2 * maxErrands {
+		h.later(errand{"nessuno", ""})
+	}
+	if a := h.ask("", post, "/recovery/confirm", `{"login":"uno","secret":"`+code+`","password":"scelta da un altro"}`); a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.text)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Run(ctx)
+	}()
+	defer func() { stop(); <-done }()
+	if text := <-h.texts; !strings.Contains(text, "è stata cambiata") {
+		t.Errorf("told %q", text)
+	}
+}
+
 // TestRefusalsTakeTheSameTime: how long a wrong code takes does not tell to whom one
 // was sent, nor who is a user here.
 func TestRefusalsTakeTheSameTime(t *testing.T) {
