@@ -94,7 +94,7 @@ type Server struct {
 
 // Serves reports whether a path is one of the interface's.
 func (s *Server) Serves(path string) bool {
-	return strings.HasPrefix(path, Prefix+"/") || path == recoveryPath || strings.HasPrefix(path, recoveryPath+"/")
+	return path == Prefix || strings.HasPrefix(path, Prefix+"/") || path == recoveryPath || strings.HasPrefix(path, recoveryPath+"/")
 }
 
 // New returns a server. The error is one of the program: a document that cannot
