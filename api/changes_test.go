@@ -102,3 +102,21 @@ func TestS4_058_Users(t *testing.T) {
 		}
 	}
 }
+
+// TestOneImportAtOnce: who sends many files at once does not take the logins' turns.
+func TestOneImportAtOnce(t *testing.T) {
+	h := newHouse(t)
+	ask := func() answerOf {
+		return h.ask(h.tokens["customer"], post, "/bodies/c_uno/import?dry_run=true", "indirizzo;tipologia\nz@uno.example;standard\n", "Content-Type", "text/csv")
+	}
+	h.importing.Lock()
+	if a := ask(); a.status != http.StatusTooManyRequests {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	h.importing.Unlock()
+	for range 2 {
+		if a := ask(); a.status != http.StatusOK {
+			t.Errorf("%d %s", a.status, a.text)
+		}
+	}
+}

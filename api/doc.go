@@ -89,6 +89,10 @@ type Server struct {
 	warnings chan string // logins whose password was set
 	changing sync.Mutex  // a change with its precondition, on this node
 
+	// importing is held by an import: thousands of passwords are derived one after the
+	// other, so that logins have their turns between them.
+	importing sync.Mutex
+
 	refusalTime time.Duration // the constant, but in tests
 }
 
