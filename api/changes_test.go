@@ -5,6 +5,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -74,5 +75,48 @@ func TestPacesAreForgotten(t *testing.T) {
 	}
 	if len(p.full) > maxPaces {
 		t.Errorf("%d are remembered", len(p.full))
+	}
+}
+
+// TestS4_058_Users: a body sees its own users, each once, whatever the length of a
+// page, and the provider all.
+func TestS4_058_Users(t *testing.T) {
+	h := newHouse(t)
+	for role, want := range map[string]string{"customer": "[anna std@uno.example uno]", "provider": "[anna due std@due.example std@uno.example uno]"} {
+		for _, limit := range []int{1, 2, 3, 500} {
+			var got []string
+			for cursor := ""; len(got) < 10; {
+				a := h.ask(h.tokens[role], get, fmt.Sprintf("/users?limit=%d&cursor=%s", limit, url.QueryEscape(cursor)), "")
+				for _, u := range a.body["items"].([]any) {
+					got = append(got, u.(map[string]any)["login"].(string))
+				}
+				next, more := a.body["next"].(string)
+				if !more {
+					break
+				}
+				cursor = next
+			}
+			if fmt.Sprint(got) != want {
+				t.Errorf("%s, pages of %d: %v, want %s", role, limit, got, want)
+			}
+		}
+	}
+}
+
+// TestOneImportAtOnce: who sends many files at once does not take the logins' turns.
+func TestOneImportAtOnce(t *testing.T) {
+	h := newHouse(t)
+	ask := func() answerOf {
+		return h.ask(h.tokens["customer"], post, "/bodies/c_uno/import?dry_run=true", "indirizzo;tipologia\nz@uno.example;standard\n", "Content-Type", "text/csv")
+	}
+	h.importing.Lock()
+	if a := ask(); a.status != http.StatusTooManyRequests {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	h.importing.Unlock()
+	for range 2 {
+		if a := ask(); a.status != http.StatusOK {
+			t.Errorf("%d %s", a.status, a.text)
+		}
 	}
 }

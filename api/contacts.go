@@ -20,6 +20,7 @@ type Contacts interface {
 	Targets(ctx context.Context, login string) ([]storage.Target, error)
 	Tell(ctx context.Context, login, mailbox string, contact int64, on bool) error
 	SendCode(ctx context.Context, c storage.Contact, text notice.Text) error
+	SendWarning(ctx context.Context, c storage.Contact, subject, text notice.Text) error
 }
 
 type (

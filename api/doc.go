@@ -85,19 +85,26 @@ type Server struct {
 	spec     document
 	paces    *paces
 	asked    *askers
-	errands  chan errand
-	changing sync.Mutex // a change with its precondition, on this node
+	errands  chan errand // requests for a new password
+	warnings chan string // logins whose password was set
+	changing sync.Mutex  // a change with its precondition, on this node
+
+	// importing is held by an import: thousands of passwords are derived one after the
+	// other, so that logins have their turns between them.
+	importing sync.Mutex
+
+	refusalTime time.Duration // the constant, but in tests
 }
 
 // Serves reports whether a path is one of the interface's.
 func (s *Server) Serves(path string) bool {
-	return strings.HasPrefix(path, Prefix+"/") || path == recoveryPath || strings.HasPrefix(path, recoveryPath+"/")
+	return path == Prefix || strings.HasPrefix(path, Prefix+"/") || path == recoveryPath || strings.HasPrefix(path, recoveryPath+"/")
 }
 
 // New returns a server. The error is one of the program: a document that cannot
 // be written.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands)}
+	s := &Server{Config: c, mux: http.NewServeMux(), paces: newPaces(c.Clock), asked: newAskers(c.Clock), errands: make(chan errand, maxErrands), warnings: make(chan string, maxErrands), refusalTime: refusalTime}
 	s.api = humago.NewWithPrefix(s.mux, Prefix, s.settings())
 	s.api.UseMiddleware(s.authenticate)
 	s.registerMe()

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"pecd/directory"
+	"pecd/fault"
 	"pecd/roster"
 )
 
@@ -55,6 +56,10 @@ func (s *Server) registerImport() {
 }
 
 func (s *Server) importBody(ctx context.Context, in *importIn) (*importOut, error) {
+	if !s.importing.TryLock() {
+		return nil, fault.Say("api.import", fault.TooMany, "è in corso un'altra importazione, riprovare più tardi / another import is under way, try later")
+	}
+	defer s.importing.Unlock()
 	out := &importOut{Imported{DryRun: in.DryRun}}
 	e := directory.Enrolment{Body: in.Code, Name: in.Name, Domains: in.Domains, DryRun: in.DryRun}
 	if in.Passwords {

@@ -169,8 +169,8 @@ func (s *Server) createMailbox(ctx context.Context, in *createIn) (*createOut, e
 		u, none := newUser(*in.Body.User)
 		n.User, invited = &u, none
 	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
+	// Without the lock of changes: a password waits its turn here, and the directory
+	// makes a mailbox once.
 	m, err := s.Directory.CreateMailbox(ctx, n)
 	status := http.StatusCreated
 	if fault.Is(err, fault.Exists) {

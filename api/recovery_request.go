@@ -24,13 +24,9 @@ type RecoveryRequest struct {
 	By    string `json:"by,omitempty" enum:"mail,sms" doc:"Dove riceverlo; assente: e-mail se confermata, altrimenti SMS / where to receive it; absent: e-mail where confirmed, else SMS"`
 }
 
-// errand is something that a user is to be told, after the answer to who asked was
+// errand is a request for a new password, done after the answer to who asked was
 // given: the answer must not tell, by its time either, whether there is such a user.
-type errand struct {
-	login string
-	by    string // of a request
-	set   bool   // a password was set; otherwise one is asked for
-}
+type errand struct{ login, by string }
 
 const (
 	maxErrands = 256
@@ -46,16 +42,29 @@ func (s *Server) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case login := <-s.warnings:
+			s.sent(ctx, "api: users not told of a new password", s.tellSet(ctx, login))
 		case e := <-s.errands:
-			do := s.sendRecovery
-			if e.set {
-				do = s.tellSet
-			}
-			// Neither login nor contact goes into the operating log.
-			if err := do(ctx, e); err != nil && ctx.Err() == nil {
-				s.Logger.Warn("api: password recovery not sent", "kind", fault.KindOf(err).String())
-			}
+			s.sent(ctx, "api: password recovery not sent", s.sendRecovery(ctx, e))
 		}
+	}
+}
+
+// sent logs what could not be sent. Neither login nor contact goes into the
+// operating log.
+func (s *Server) sent(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.Logger.Warn(what, "kind", fault.KindOf(err).String())
+	}
+}
+
+// warn has a user told that his password was set. These wait apart from requests, so
+// that nobody keeps them back by many of those.
+func (s *Server) warn(login string) {
+	select {
+	case s.warnings <- login:
+	default:
+		s.Logger.Warn("api: too many new passwords at once, one was not told of")
 	}
 }
 
@@ -84,7 +93,7 @@ func (s *Server) ask(ctx context.Context, r RecoveryRequest) error {
 	if !s.asked.take(directory.ClientNetwork(addrOf(requestOf(ctx).remote))) {
 		return fault.Say("api.ask", fault.TooMany, "troppe richieste, riprovare più tardi / too many requests, try later")
 	}
-	s.later(errand{login: r.Login, by: r.By})
+	s.later(errand{r.Login, r.By})
 	return nil
 }
 
@@ -146,10 +155,10 @@ func choose(all []storage.Contact, by string) (storage.Contact, bool) {
 }
 
 // tellSet tells all confirmed contacts that the password was set.
-func (s *Server) tellSet(ctx context.Context, e errand) error {
-	all, err := s.confirmed(ctx, e.login)
+func (s *Server) tellSet(ctx context.Context, login string) error {
+	all, err := s.confirmed(ctx, login)
 	for _, to := range all {
-		if sent := s.Contacts.SendCode(ctx, to, notice.Text{
+		if sent := s.Contacts.SendWarning(ctx, to, notice.Text{Italian: "Posta certificata: password cambiata", English: "Certified mail: password changed"}, notice.Text{
 			Italian: "La password della Sua PEC è stata cambiata. Se non è stato Lei, avvisi subito il Suo amministratore.",
 			English: "The password of your PEC was changed. If it was not you, tell your administrator at once.",
 		}); sent != nil {

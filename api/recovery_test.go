@@ -9,7 +9,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"pecd/clock"
 	"pecd/storage"
 )
 
@@ -97,6 +99,78 @@ func TestS4_115_RequestedByTheUser(t *testing.T) {
 		t.Errorf("also sent %q", text)
 	default:
 	}
+}
+
+// TestRequestsKeepNoWarningBack: however many codes were asked for, the user is told
+// that his password was set.
+func TestRequestsKeepNoWarningBack(t *testing.T) {
+	h := newHouse(t)
+	h.reach("uno", "+393330000001")
+	for range 2 { // with the one that confirmed it these are all that are sent in an hour
+		h.ok(h.sendRecovery(t.Context(), errand{"uno", "sms"}))
+	}
+	<-h.texts
+	code := regexp.MustCompile(`\b\d{8}\b`).FindString(<-h.texts)
+	for range 2 * maxErrands {
+		h.later(errand{"nessuno", ""})
+	}
+	if a := h.ask("", post, "/recovery/confirm", `{"login":"uno","secret":"`+code+`","password":"scelta da un altro"}`); a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.text)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Run(ctx)
+	}()
+	defer func() { stop(); <-done }()
+	if text := <-h.texts; !strings.Contains(text, "è stata cambiata") {
+		t.Errorf("told %q", text)
+	}
+}
+
+// TestRefusalsTakeTheSameTime: how long a wrong code takes does not tell to whom one
+// was sent, nor who is a user here.
+func TestRefusalsTakeTheSameTime(t *testing.T) {
+	h := newHouse(t)
+	if _, err := h.dir.BeginRecovery(t.Context(), "uno", storage.RecoveryCode, "sms"); err != nil {
+		t.Fatal(err)
+	}
+	h.refusalTime = refusalTime
+	waits := make(chan time.Duration, 1)
+	h.Clock = heard{h.clk, waits}
+	for _, login := range []string{"uno", "due", "nessuno"} {
+		done := make(chan int)
+		go func() {
+			done <- h.ask("", post, "/recovery/confirm", `{"secret":"1","login":"`+login+`","password":"una nuova password"}`).status
+		}()
+		select {
+		case status := <-done:
+			t.Errorf("%s: %d at once", login, status)
+			continue
+		case d := <-waits:
+			if d != refusalTime {
+				t.Errorf("%s waits %v", login, d)
+			}
+		}
+		h.clk.Advance(refusalTime)
+		if status := <-done; status != http.StatusForbidden {
+			t.Errorf("%s: %d", login, status)
+		}
+	}
+}
+
+// heard is a clock of which is told how long it is waited for.
+type heard struct {
+	*clock.Manual
+	waits chan<- time.Duration
+}
+
+// After implements clock.Clock.
+func (c heard) After(d time.Duration) (<-chan time.Time, func()) {
+	over, stop := c.Manual.After(d)
+	c.waits <- d
+	return over, stop
 }
 
 // reach gives a user a confirmed contact.

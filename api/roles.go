@@ -55,6 +55,7 @@ func roles() map[string]role {
 		"add-mailbox-user":    administrators,
 		"grant-mailbox":       administrators,
 		"revoke-mailbox":      administrators,
+		"list-users":          administrators,
 		"get-user":            administrators,
 		"set-user-state":      administrators,
 		"set-user-password":   administrators,

@@ -58,6 +58,7 @@ func TestRoles(t *testing.T) {
 		{put, "/mailboxes/str@uno.example/users/due", `{"permissions":["read"]}`, [6]int{0, 0, 0, gone, no, 0}},
 		{post, "/mailboxes/std@BODY.example/users", `{"login":"secondo","permissions":["read"],"password":"una password lunga"}`, [6]int{no, no, no, gone, no, no}},
 		{post, "/mailboxes/str@uno.example/users", `{"login":"x@due.example","permissions":["read"],"password":"una password lunga"}`, [6]int{0, 0, no, 0, no, 0}},
+		{get, "/users", "", [6]int{all, 0, all, 0, no, 0}},
 		{get, "/users/std@BODY.example", "", [6]int{all, all, all, gone, no, no}},
 		{get, "/users/anna", "", [6]int{all, 0, all, 0, no, 0}},
 		{get, "/users/nessuno", "", [6]int{gone, 0, gone, 0, no, 0}},

@@ -144,6 +144,7 @@ func newHouse(t testing.TB) *house {
 		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Site: "https://pec.example",
 	})
 	h.ok(err)
+	h.refusalTime = 0 // nobody moves the clock meanwhile
 	h.spec = readSpec(t, h.Server.spec.json)
 	return h
 }

@@ -4,7 +4,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strings"
+
+	"pecd/storage"
 )
 
 type (
@@ -29,11 +33,13 @@ type (
 			Password string `json:"password" writeOnly:"true" minLength:"8" maxLength:"1024"`
 		}
 	}
-	linkOut struct{ Body Link }
+	linkOut  struct{ Body Link }
+	usersOut struct{ Body page[User] }
 )
 
 func (s *Server) registerUsers() {
 	const user = "/users/{login}"
+	register(s, operation{name: "list-users", method: get, path: "/users", summary: "Utenti / Users"}, s.listUsers)
 	register(s, operation{name: "get-user", method: get, path: user, summary: "Un utente e le sue caselle / A user and his mailboxes"},
 		func(ctx context.Context, in *LoginParam) (*userOut, error) {
 			u, err := s.Directory.User(ctx, in.Login)
@@ -73,6 +79,28 @@ func (s *Server) registerUsers() {
 			}
 			return nil, s.Directory.DeleteUser(ctx, u.Login)
 		})
+}
+
+// listUsers tells of the users whom the caller looks after, by login.
+func (s *Server) listUsers(ctx context.Context, in *struct{ Paging }) (*usersOut, error) {
+	out := &usersOut{page[User]{Items: []User{}}}
+	after, full := strings.ToLower(in.Cursor), errors.New("page full")
+	err := s.Directory.ListUsers(ctx, func(u storage.User) error {
+		switch {
+		case u.Login <= after:
+			return nil
+		case len(out.Body.Items) == in.Limit:
+			out.Body.Next = out.Body.Items[in.Limit-1].Login
+			return full
+		}
+		v, err := s.viewOfUser(ctx, u)
+		out.Body.Items = append(out.Body.Items, v)
+		return err
+	})
+	if errors.Is(err, full) {
+		err = nil
+	}
+	return out, err
 }
 
 func (s *Server) setUserState(ctx context.Context, in *userStateIn) (*userOut, error) {

@@ -166,7 +166,8 @@ func (d *Directory) IsLocalDomain(ctx context.Context, domain string) (bool, err
 }
 
 // ListMailboxes calls fn by address for every mailbox of a domain ("" for all of
-// them) that who acts may see, read from the store. An error of fn ends the listing and is returned.
+// them) that who acts may see, read from the store. NotFound for a domain that is
+// not there, or not his. An error of fn ends the listing and is returned.
 func (d *Directory) ListMailboxes(ctx context.Context, domain string, fn func(storage.Mailbox) error) error {
 	const op = "directory.ListMailboxes"
 	if domain != "" {
@@ -175,6 +176,17 @@ func (d *Directory) ListMailboxes(ctx context.Context, domain string, fn func(st
 			return fault.Say(op, fault.Invalid, why)
 		}
 		domain = n
+		_, err := d.Domain(ctx, domain)
+		own := false
+		if err == nil {
+			own, err = d.ownDomain(ctx, domain)
+		}
+		if fault.Is(err, fault.NotFound) || err == nil && !own {
+			return fault.Say(op, fault.NotFound, unknownDomain)
+		}
+		if err != nil {
+			return fault.Wrap(op, err)
+		}
 	}
 	return fault.Wrap(op, d.st.Mailboxes(ctx, domain, func(m storage.Mailbox) error {
 		if own, err := d.ownMailbox(ctx, m); err != nil || !own {

@@ -249,6 +249,11 @@ func TestBodySeesItsOwn(t *testing.T) {
 	if got := lists(ctx); len(got) != 2+4+5+8 {
 		t.Errorf("the provider sees %v", got)
 	}
+	none := func(storage.Mailbox) error { t.Error("a mailbox"); return nil }
+	for _, domain := range []string{"altro.example", "nessuno.example"} {
+		h.want(h.ListMailboxes(officer(), domain, none), fault.NotFound)
+	}
+	h.want(h.ListMailboxes(ctx, "nessuno.example", none), fault.NotFound)
 	_, err := h.MayMailbox(officer(), SeeMailbox, "ricevute@ente.example")
 	h.want(err, fault.NotFound)
 	_, err = h.MayMailbox(officer(), SeeMailbox, "nessuna@ente.example")

@@ -20,10 +20,11 @@ func (d *Directory) BlockSending(ctx context.Context, address, reason string) er
 		if m.Service {
 			return ledger.Event{}, fault.Say(op, fault.Denied, "casella di servizio del gestore / service mailbox of the provider")
 		}
-		if b := m.Block; !b.On() || actor != "" && (b.By != actor || b.Reason != reason) {
+		b := m.Block
+		if !b.On() || actor != "" && (b.By != actor || b.Reason != reason) {
 			m.Block = storage.SendBlock{Since: d.clk.Now(), By: actor, Reason: reason}
 		}
-		return ledger.Event{Kind: ledger.SendBlocked, Detail: reason}, nil
+		return ledger.Event{Kind: ledger.SendBlocked, From: b.Reason, Detail: reason}, nil
 	}))
 }
 

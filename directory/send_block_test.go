@@ -43,6 +43,12 @@ func TestSendBlock(t *testing.T) {
 			t.Errorf("%d records, want %d", n, c.records)
 		}
 	}
+	before := h.lastRecord()
+	h.ok(h.BlockSending(by, "g@terzo.example", "prima"))
+	h.ok(h.BlockSending(by, "g@terzo.example", "seconda"))
+	if got, want := h.records(before), "mailbox.send_blocked by root:  g@terzo.example   [prima > ] seconda"; len(got) != 2 || got[1] != want {
+		t.Errorf("recorded %q, want %q", got, want)
+	}
 	body := AsActor(ctx, Actor{Name: "ente", Role: RoleCustomer, Customer: "c_a123"})
 	if err := h.UnblockSending(body, "g@terzo.example"); !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
 		t.Errorf("a body's administrator: %v", err)

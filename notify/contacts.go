@@ -120,11 +120,26 @@ func (s *Service) SendCode(ctx context.Context, c storage.Contact, text notice.T
 	return fault.Wrap("notify.SendCode", s.sendCode(ctx, c, text))
 }
 
+// SendWarning tells a confirmed contact that something was changed, such as its
+// user's password. It does not count as a code: who asks for codes must not be able
+// to keep it back. Denied for a contact that is not confirmed.
+func (s *Service) SendWarning(ctx context.Context, c storage.Contact, subject, text notice.Text) error {
+	if c.Confirmed.IsZero() {
+		return say("SendWarning", fault.Denied, "il contatto non è confermato / the contact is not confirmed")
+	}
+	return fault.Wrap("notify.SendWarning", s.send(ctx, new(storage.Step), c, subject, text))
+}
+
 // sendCode sends a code, if not too many were sent to the address, in the same
 // step as ops; a text message after it.
 func (s *Service) sendCode(ctx context.Context, c storage.Contact, text notice.Text, ops ...storage.Op) error {
+	step := new(storage.Step).Add(&storage.NoteCode{Address: c.Address, At: s.now(), PerHour: codesPerHour, PerDay: codesPerDay}).Add(ops...)
+	return s.send(ctx, step, c, notice.Text{Italian: "Posta certificata: codice di sicurezza", English: "Certified mail: security code"}, text)
+}
+
+// send sends a mail with step, or a text message after it.
+func (s *Service) send(ctx context.Context, step *storage.Step, c storage.Contact, subject, text notice.Text) error {
 	now := s.now()
-	step := new(storage.Step).Add(&storage.NoteCode{Address: c.Address, At: now, PerHour: codesPerHour, PerDay: codesPerDay}).Add(ops...)
 	id, err := newID()
 	if err != nil {
 		return err
@@ -132,27 +147,27 @@ func (s *Service) sendCode(ctx context.Context, c storage.Contact, text notice.T
 	if c.Kind == storage.ContactMail {
 		raw, err := notice.Compose(notice.Message{
 			ID: "codice." + id, From: s.cfg.From, To: c.Address, At: now,
-			Subject: notice.Text{Italian: "Posta certificata: codice di sicurezza", English: "Certified mail: security code"}, Body: text,
+			Subject: subject, Body: text,
 		})
 		if err != nil {
-			return fault.New("notify.sendCode", fault.Invalid, err)
+			return fault.New("notify.send", fault.Invalid, err)
 		}
 		step.Add(pipeline.NoticeMail(raw, c, "", now)...)
 	}
 	switch err := s.cfg.Store.Commit(ctx, step); {
 	case fault.Is(err, fault.TooMany):
-		return say("sendCode", fault.TooMany, "troppi codici inviati a questo contatto, riprovare più tardi / too many codes were sent to this contact, try later")
+		return say("send", fault.TooMany, "troppi codici inviati a questo contatto, riprovare più tardi / too many codes were sent to this contact, try later")
 	case fault.Is(err, fault.Conflict):
-		return say("sendCode", fault.Conflict, changedAtOnce)
+		return say("send", fault.Conflict, changedAtOnce)
 	case err != nil || c.Kind == storage.ContactMail:
 		return err
 	case s.cfg.SMS == nil:
-		return say("sendCode", fault.Unsupported, "nessun gateway SMS configurato / no SMS gateway is configured")
+		return say("send", fault.Unsupported, "nessun gateway SMS configurato / no SMS gateway is configured")
 	}
 	err = s.cfg.SMS.Send(ctx, SMS{To: c.Address, Text: plain(text.Italian), ID: "codice-" + id})
 	if err != nil {
-		s.cfg.Logger.Warn("code not sent", "contact", c.Masked(), "error", err)
-		return &fault.Error{Op: "notify.sendCode", Kind: fault.Temporary, Err: err, Text: "SMS non inviato, riprovare più tardi / SMS not sent, try later"}
+		s.cfg.Logger.Warn("text message not sent", "contact", c.Masked(), "error", err)
+		return &fault.Error{Op: "notify.send", Kind: fault.Temporary, Err: err, Text: "SMS non inviato, riprovare più tardi / SMS not sent, try later"}
 	}
 	return nil
 }

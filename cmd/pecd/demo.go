@@ -133,9 +133,9 @@ Collegare un client di posta / connect a mail client:
   autorità / CA        %s
   variabili / env      %s
 Interfaccia HTTP / HTTP interface (docs/api.md):
-  https://%s/api/v1    pecd token add Console --role provider --config %s
+  https://%s/api/v1    %s token add Console --role provider --config %s
 Due gestori pronti / both providers ready. Ctrl-C per terminare / to stop.
-`, alfa["ALFA_STANDARD"], alfa["PASSWORD"], alfa["ALFA_IMAPS"], alfa["ALFA_POP3S"], alfa["ALFA_SMTPS"], alfa["CA_FILE"], filepath.Join(d.dir, "demo.env"), alfa["ALFA_HTTPS"], filepath.Join(d.dir, "alfa.toml"))
+`, alfa["ALFA_STANDARD"], alfa["PASSWORD"], alfa["ALFA_IMAPS"], alfa["ALFA_POP3S"], alfa["ALFA_SMTPS"], alfa["CA_FILE"], filepath.Join(d.dir, "demo.env"), alfa["ALFA_HTTPS"], os.Args[0], filepath.Join(d.dir, "alfa.toml"))
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"pecd/directory"
 	"pecd/pipeline"
 	"pecd/ratelimit"
 )
@@ -34,9 +35,9 @@ type limitView struct {
 
 func (c *mailboxLimitsCmd) do(ctx context.Context, k call) error {
 	n := k.node
-	box, err := n.users.Mailbox(ctx, c.Address)
+	box, err := n.users.MayMailbox(ctx, directory.SeeMailbox, c.Address)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.Address, err)
+		return err
 	}
 	f, err := n.users.Figures(ctx, box)
 	if err != nil {
