@@ -3,7 +3,7 @@
 # make run    build pecd and start the demo: two providers in ./demo (needs Go alone)
 # make test   everything .ci/run runs: format, vet, linter, short fuzzing, all tests
 # make crash  kill and restart two providers under load for CRASH_TIME (20m) and CRASH_KILLS (300), replay CRASH_IMAGES crashes
-#             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (1m45s)
+#             of the machine, make system calls fail; crash-short: the same for CRASH_SHORT (1m)
 # make thunderbird  Thunderbird at work with the demo, configured by autoconfig alone; pictures in bin/thunderbird
 # make fuzz   every fuzz target for FUZZTIME (60s)
 # make imaptest IMAPTEST=/path/to/checkout  the scripts and the stress mode of imaptest (docs/imap-conformance.md)
@@ -17,7 +17,7 @@ FUZZTIME  ?= 60s
 SHORTFUZZ ?= 1s
 CRASH_TIME  ?= 20m
 CRASH_KILLS ?= 300
-CRASH_SHORT ?= 1m45s
+CRASH_SHORT ?= 1m
 CRASH_IMAGES ?= 300
 IMAPTEST_SECS ?= 600
 SYNC_MESSAGES ?= 20000

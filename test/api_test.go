@@ -49,6 +49,7 @@ func (p program) wants(want, method, path, body string, more ...string) map[stri
 // administrator's token; that one administers what is the body's and nothing else;
 // an application asks what became of its message; a user sets his password.
 func TestS4_055_AdministrationOverHTTP(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	p := people{t, d, filepath.Join(d.dir, "alfa.toml")}
 	unread := []string{"-H", "If-Match: *"}

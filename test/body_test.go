@@ -30,6 +30,7 @@ func bodyFile(domain string) string {
 // one file; they log in at once; what is wrong in a file is told by line, and then
 // nothing is created. Tiers change with effect at once.
 func TestS4_055_ABodyInOneCommand(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	p := people{t, d, filepath.Join(d.dir, "alfa.toml")}
 	dir := t.TempDir()

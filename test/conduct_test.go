@@ -20,6 +20,7 @@ func mailing(from string, to []string, n int) []byte {
 // slowed down; one that goes on may not send, across a restart, until a person
 // says otherwise. It is read all the while.
 func TestConductOfAStolenMailbox(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	p := people{t, d, filepath.Join(d.dir, "alfa.toml")}
 	box := d.standard(t, "ALFA", 25)
@@ -97,6 +98,7 @@ func TestConductOfAStolenMailbox(t *testing.T) {
 // TestConductOfAMassDay: who writes much to addresses that exist, and never did,
 // is told to operators and not stopped.
 func TestConductOfAMassDay(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)

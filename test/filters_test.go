@@ -151,6 +151,7 @@ func (d *demo) loop(t *testing.T, sender, a, b account) {
 // TestFilterCommands: what is wrong with a script is told with its line, and what
 // it would do can be tried.
 func TestFilterCommands(t *testing.T) {
+	t.Parallel()
 	d := sharedDemo(t)
 	config := filepath.Join(d.dir, "beta.toml")
 	a := d.standard(t, "BETA", 39)

@@ -64,6 +64,7 @@ func strangers(n int) []string {
 // TestGuessesFromManyAddresses: thirty wrong passwords for one account from
 // thirty addresses slow strangers down, and not its holder where he is known.
 func TestGuessesFromManyAddresses(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	p := people{t, d, filepath.Join(d.dir, "alfa.toml")}
 	holder, neighbour, password := d.standard(t, "ALFA", 30).address, d.standard(t, "ALFA", 31).address, d.password(t)
@@ -113,6 +114,7 @@ func TestGuessesFromManyAddresses(t *testing.T) {
 // TestGuessesOverRedis: two processes that share a Redis count together, and know
 // the same networks.
 func TestGuessesOverRedis(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)

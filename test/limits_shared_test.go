@@ -112,6 +112,7 @@ func (d *demo) rush(t *testing.T, doors [2]string, from, to account, meanwhile f
 // 50 of a Standard's messages pass in a minute; with Redis killed under load never
 // more, and with it back, empty, the rest, without a restart.
 func TestS4_013_TwoNodesOneLimit(t *testing.T) {
+	t.Parallel()
 	server := ratelimittest.StartRedis(t)
 	d, configs, doors := twins(t, server.Addr)
 	to := d.standard(t, "ALFA", 9)

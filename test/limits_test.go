@@ -26,6 +26,7 @@ func attempt(s *smtpConn, from, to account, i int) reply {
 // messages in a minute; the next is told when it may come, also after a restart,
 // and another mailbox sends.
 func TestS4_013_StandardFiftyAMinute(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	from, to := d.standard(t, "ALFA", 1), d.standard(t, "ALFA", 2)
 	begun := time.Now()

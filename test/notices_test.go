@@ -92,6 +92,7 @@ func noticed(s *sink, address string, g *smsGateway) (mails, byMail, texts, bySM
 // mail and one by SMS, once each, and nobody learns a word of it; many arrivals are
 // told together; none is lost over a kill; the mail does not mind a dead gateway.
 func TestS4_014_S4_015_Notices(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)

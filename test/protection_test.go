@@ -130,6 +130,7 @@ type shown struct {
 // one delivery receipt or one notice. The short form leaves out the milder rules
 // and some exhibits.
 func TestS4_066_ProtectionTable(t *testing.T) {
+	t.Parallel()
 	p := newShieldedPeer(t)
 	r := &incomingRun{TB: t, p: p.peerProvider, name: "protection", boxes: make(map[string][]string)}
 	actions, spared := []string{"pass", "tag", "folder", "refuse"}, []string{}

@@ -15,6 +15,7 @@ import (
 // or a code by SMS, and sets a new one by himself; nobody learns whether there is
 // such a user, and a link is good once.
 func TestS4_115_PasswordRecovery(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)
