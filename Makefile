@@ -14,7 +14,7 @@
 
 GO        ?= go
 FUZZTIME  ?= 60s
-SHORTFUZZ ?= 1s
+SHORTFUZZ ?= 500ms
 CRASH_TIME  ?= 20m
 CRASH_KILLS ?= 300
 CRASH_SHORT ?= 1m

@@ -185,6 +185,7 @@ func TestUnknownBoxAtTheIncomingPoint(t *testing.T) {
 // for the end of a message. The bytes must be refused, and the message hidden
 // behind them must never exist.
 func TestSmuggling(t *testing.T) {
+	t.Parallel()
 	d := sharedDemo(t)
 	a, to := d.standard(t, "ALFA", 7), d.standard(t, "ALFA", 8)
 	in := d.openInbox(t, to)

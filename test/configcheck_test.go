@@ -14,6 +14,7 @@ import (
 // TestConfigCheck: what is wrong with a configuration shows before anybody
 // stops serving for it.
 func TestConfigCheck(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)

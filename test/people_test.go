@@ -101,6 +101,7 @@ func (p people) records(wanted []string, args ...string) (all []map[string]any) 
 // TestS4_017_SeveralPeopleOnOneMailbox: what each may do is what was granted, the
 // log tells who did it and by what program, and what is revoked ends at once.
 func TestS4_017_SeveralPeopleOnOneMailbox(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	p := people{t, d, filepath.Join(d.dir, "alfa.toml")}
 	box, standard, mass := d.get(t, "ALFA_STRUTTURATA"), d.get(t, "ALFA_STANDARD"), d.get(t, "ALFA_SMALL")

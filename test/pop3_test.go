@@ -27,6 +27,7 @@ const deletedFolder = "Eliminati via POP3"
 // fetches every message once and byte for byte (getmail folds headers anew, by
 // itself), and the holder still has them all.
 func TestPOP3Clients(t *testing.T) {
+	t.Parallel()
 	d := sharedDemo(t)
 	const letters = 20
 	sender := d.standard(t, "BETA", 33)

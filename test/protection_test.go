@@ -61,7 +61,7 @@ func exhibits(t testing.TB) []exhibit {
 	text := clamdtest.File{Name: "x.txt", Content: []byte("buono")}
 	return []exhibit{
 		{"clean", "", file("x.txt", text.Content)},
-		{"virus", "virus", attachedTo(clamdtest.Virus)},
+		{"EICAR", "virus", file("eicar.com", clamdtest.EICAR())},
 		{"archive bomb", "virus", file("b.zip", clamdtest.Bomb(t))},
 		{"GTUBE", "spam", attachedTo(rspamdtest.Spam)},
 		{"document with macro", "macro", file("fattura.docm", contentstest.Docm(t))},

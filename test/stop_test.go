@@ -42,6 +42,7 @@ func stopAfter(t *testing.T, p *proc, limit time.Duration) time.Duration {
 // TestStop: sessions that wait for their clients do not hold up a stop, and one
 // that is stuck holds it up for ten seconds at most.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	d := newDemo(t, "--quiet")
 	if err := d.terminate(); err != nil {
 		t.Fatal(err)

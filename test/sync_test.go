@@ -20,6 +20,7 @@ import (
 // holds (200; make sync: 20,000).
 
 func TestSyncIsync(t *testing.T) {
+	t.Parallel()
 	need(t, "mbsync")
 	syncBothWays(t, "strutturata041", func(s *syncWorld) []string {
 		s.write("mbsyncrc", `FSync no
@@ -54,6 +55,7 @@ SyncState *
 }
 
 func TestSyncOfflineIMAP(t *testing.T) {
+	t.Parallel()
 	need(t, "offlineimap")
 	syncBothWays(t, "strutturata042", func(s *syncWorld) []string {
 		s.write("offlineimaprc", `[general]

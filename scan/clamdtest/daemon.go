@@ -8,7 +8,6 @@
 package clamdtest
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +30,12 @@ const Virus = "PECD-TEST-VIRUS-4bd1f6c2a97e"
 // VirusName is what clamd calls it. The suffix marks signatures not made by
 // ClamAV's authors.
 const VirusName = "Pecd.Test.Virus.UNOFFICIAL"
+
+// EICAR is the file that every antivirus calls a virus and that is none
+// (https://www.eicar.org). It is put together here, so that none calls this one so.
+func EICAR() []byte {
+	return []byte(`X5O!P%@AP[4\PZX54(P^)7CC)7}$` + "EICAR-STANDARD-" + `ANTIVIRUS-TEST-FILE!$H+H*`)
+}
 
 // Options of a daemon.
 type Options struct {
@@ -128,7 +133,7 @@ func (d *Daemon) prepare(conf map[string]string) {
 		}
 	}
 	// NAME:TARGET:OFFSET:HEX with target 0, any file, and any offset.
-	signature := fmt.Sprintf("%s:0:*:%s\n", strings.TrimSuffix(VirusName, ".UNOFFICIAL"), hex.EncodeToString([]byte(Virus)))
+	signature := fmt.Sprintf("%s:0:*:%x\nEicar-Test-Signature:0:0:%x\n", strings.TrimSuffix(VirusName, ".UNOFFICIAL"), Virus, EICAR())
 	err := errors.Join(
 		os.Mkdir(filepath.Join(d.dir, "db"), 0o700), os.Mkdir(filepath.Join(d.dir, "tmp"), 0o700),
 		os.WriteFile(filepath.Join(d.dir, "db", "pecd.ndb"), []byte(signature), 0o600),
