@@ -101,9 +101,10 @@ func (d *demo) restart(t testing.TB) {
 	}
 }
 
-// freeBase picks a base port whose neighbourhood is free. The addresses in use
-// are read from demo.env; the sums here only avoid ports that are taken, and
-// stay below the range from which the kernel gives outgoing connections theirs.
+// freeBase picks a base port whose neighbourhood is free, and not given to another
+// demo of this run that has not bound it yet. The addresses in use are read from
+// demo.env; the sums here only avoid ports that are taken, and stay below the
+// range from which the kernel gives outgoing connections theirs.
 func freeBase() (int, error) {
 	offsets := []int{587, 465, 25, 143, 993, 110, 995, 7080, 7443, 8180}
 next:
@@ -111,6 +112,9 @@ next:
 		base := 2000 + rand.IntN(12000)
 		for _, o := range offsets {
 			for _, port := range []int{base + o, base + o + 10000} {
+				if _, given := suite.ports.LoadOrStore(port, true); given {
+					continue next
+				}
 				l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 				if err != nil {
 					continue next

@@ -36,6 +36,7 @@ var suite struct {
 	start    sync.Once
 	demo     *demo
 	startErr error
+	ports    sync.Map // given to demos, bound yet or not
 }
 
 func TestMain(m *testing.M) {
