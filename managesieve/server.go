@@ -70,7 +70,6 @@ const (
 	command     = time.Minute      // the work of one command
 	failDelay   = time.Second      // before the answer to the first error, growing
 	maxErrors   = 5                // of one connection
-	acceptPause = 100 * time.Millisecond
 )
 
 // Server serves ManageSieve on any number of listeners, STARTTLS first.
@@ -121,31 +120,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 	if s.cfg.TLS == nil || implicitTLS {
 		return fault.New(op, fault.Internal, errors.New("only STARTTLS is served"))
 	}
-	if !s.conns.Open(l, tick) {
-		return fault.New(op, fault.Disabled, net.ErrClosed)
-	}
-	defer s.conns.Release(l)
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	for {
-		raw, err := l.Accept()
-		switch {
-		case err == nil:
-			s.take(raw)
-		case ctx.Err() != nil || s.conns.Closing():
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fault.New(op, fault.Internal, err)
-		default:
-			s.log.Error("managesieve: accepting failed", "error", err)
-			after, stop := s.cfg.Clock.After(acceptPause)
-			select {
-			case <-after:
-			case <-ctx.Done():
-			}
-			stop()
-		}
-	}
+	failed := func(err error) { s.log.Error("managesieve: accepting failed", "error", err) }
+	return fault.Wrap(op, s.conns.Serve(ctx, l, tick, s.take, failed))
 }
 
 // take serves a connection in a goroutine of its own, unless a bound is reached.

@@ -121,10 +121,6 @@ func NewServer(cfg Config) *Server {
 	}
 }
 
-// acceptPause is how long accepting rests after a failure, such as too many open
-// files.
-const acceptPause = 100 * time.Millisecond
-
 // Serve accepts connections until ctx ends or Shutdown is called, and returns
 // nil then. With implicitTLS the TLS handshake comes first (RFC 8314); otherwise
 // the client must ask for it by STLS before it may log in. Connections that are
@@ -134,31 +130,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 	if s.cfg.TLS == nil {
 		return fault.New(op, fault.Internal, errors.New("no TLS configuration"))
 	}
-	if !s.conns.Open(l, s.timing.tick) {
-		return fault.New(op, fault.Disabled, net.ErrClosed)
-	}
-	defer s.conns.Release(l)
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	for {
-		raw, err := l.Accept()
-		switch {
-		case err == nil:
-			s.take(ctx, raw, implicitTLS)
-		case ctx.Err() != nil || s.conns.Closing():
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fault.New(op, fault.Internal, err)
-		default:
-			s.log.Error("pop3: accepting failed", "error", err)
-			after, stop := s.cfg.Clock.After(acceptPause)
-			select {
-			case <-after:
-			case <-ctx.Done():
-			}
-			stop()
-		}
-	}
+	failed := func(err error) { s.log.Error("pop3: accepting failed", "error", err) }
+	return fault.Wrap(op, s.conns.Serve(ctx, l, s.timing.tick, func(raw net.Conn) { s.take(ctx, raw, implicitTLS) }, failed))
 }
 
 // take serves a connection in a goroutine of its own, unless a bound is reached.

@@ -3,12 +3,14 @@
 package ratelimittest
 
 import (
-	"bufio"
+	"context"
 	"net"
 	"os/exec"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Redis is a real redis-server that tests start, kill and start again.
@@ -70,17 +72,9 @@ func (r *Redis) Start() {
 }
 
 func (r *Redis) answers() bool {
-	c, err := net.DialTimeout("tcp", r.Addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
-	if _, err := c.Write([]byte("PING\r\n")); err != nil {
-		return false
-	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	return err == nil && line == "+PONG\r\n"
+	client := redis.NewClient(&redis.Options{Addr: r.Addr, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
+	defer client.Close()
+	return client.Ping(context.Background()).Err() == nil
 }
 
 // Kill is kill -9.
